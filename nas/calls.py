@@ -1,0 +1,423 @@
+"""The three calls of the toolkit: search, compare, score. The command line and Python users make the same ones."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from nas import plugins
+from nas.comparison import ALWAYS, SCORES, correlations, score_rows
+from nas.data import Minibatch, minibatch
+from nas.errors import UsageError, unknown
+from nas.folder import RunFolder, write_line, write_yaml
+from nas.limits import Limited, parse_limit
+from nas.loop import Trial, best, run
+from nas.objective import Objective, reference_sample, resolve
+from nas.probe import Probe
+from nas.proxy import PROXIES
+from nas.registry import checked_options, normal
+from nas.scorer import Score, Scorer, build
+from nas.searcher import SEARCHERS
+from nas.space import SPACES, Arch, Space
+from nas.table import Table
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""Options by plug-in name: ``{"evolution": {"population": 100}}``."""
+
+DEFAULT_PROXIES = ("gradalign_i", "gradalign_ii")
+
+
+def search(
+    space: str = "nasbench201",
+    proxy: str = "gradalign_i",
+    searcher: str = "evolution",
+    budget: int = 200,
+    *,
+    data: str = "synthetic",
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    constraints: Sequence[str] = (),
+    table: str | Path | None = None,
+    settings: Settings | None = None,
+    plugin: Sequence[str | Path] = (),
+    run_folder: str | Path | None = None,
+    watch: Callable[[Trial], None] | None = None,
+) -> pd.DataFrame:
+    """Searches ``space`` for the architecture that ``proxy`` likes best.
+
+    Args:
+        proxy: a registered proxy or combination, or names joined with ``+``.
+        budget: how many architectures are proposed, repeated ones included.
+        data: see `nas.data.minibatch`.
+        seed: of the minibatch, the initialisation and the searcher.
+        constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is never scored.
+        table: trained accuracies, written beside the best architecture; they take no part in the search.
+        settings: options of plug-ins.
+        plugin: Python files with further plug-ins.
+        run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go; a run that was interrupted there is
+            continued, without computing a score again.
+        watch: told of every trial.
+
+    Returns:
+        A row for each trial (see `nas.loop.Trial`), and a column for each proxy's own number.
+
+    Raises:
+        UsageError: something given cannot be used; nothing has been written then.
+    """
+    plugins.load(plugin)
+    if budget < 1:
+        raise UsageError(f"a budget of {budget} evaluations is too small: give at least 1")
+    config = plain_config(
+        space=space, proxy=proxy, searcher=searcher, budget=budget, data=data, batch_size=batch_size, seed=seed,
+        device=device, constraint=constraints, set=settings or {}, plugin=plugin,
+    )  # fmt: skip
+    settings = checked_settings(settings or {})
+    record = SEARCHERS[searcher]
+    inside = make_space(space, settings)
+    if record.supernet and not inside.supernet:
+        raise UsageError(f"{record.name} walks down from a supernet, which the space {space} cannot build")
+    minibatch_ = minibatch(data, batch_size, seed)
+    if constraints:
+        inside = Limited(inside, [parse_limit(text) for text in constraints], minibatch_.task)
+    known = Table(table, inside) if table is not None else None
+    scorer = Scorer(inside.space if isinstance(inside, Limited) else inside, minibatch_, seed=seed, device=device)
+    objective = Objective(scorer, proxy, settings, record.ranks)
+    strategy = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
+    trials: list[Trial] = []
+    with ExitStack() as stack:
+        append: Callable[[Trial], None] = lambda trial: None
+        if run_folder is not None:
+            folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
+            append = _resume(stack, folder, scorer, objective, budget)
+        try:
+            for trial in run(inside, strategy, objective, budget):
+                append(trial)
+                trials.append(trial)
+                if watch is not None:
+                    watch(trial)
+        except ValueError as error:  # raised by a searcher over its options, before anything was proposed
+            if trials:
+                raise
+            raise UsageError(f"{record.name}: {error}") from None
+        winner = best(trials)
+        if winner is None:
+            raise UsageError(_why_nothing(trials, budget))
+        if run_folder is not None:
+            write_yaml(folder.path / "best.yaml", describe_best(winner, inside, minibatch_, known))
+    return pd.DataFrame([trial._asdict() | trial.values for trial in trials])
+
+
+class Comparison(NamedTuple):
+    """What `compare` returns: the columns of ``scores.csv`` and of ``correlations.csv``."""
+
+    scores: pd.DataFrame
+    correlations: pd.DataFrame
+
+
+def compare(
+    space: str,
+    table: str | Path,
+    target: str,
+    proxies: Sequence[str] | str = DEFAULT_PROXIES,
+    archs: int | str = "all",
+    seeds: int = 1,
+    *,
+    data: str = "synthetic",
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Settings | None = None,
+    plugin: Sequence[str | Path] = (),
+    run_folder: str | Path | None = None,
+    watch: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Correlates proxies with a column of a table of trained networks.
+
+    Every proxy sees the same architectures, drawn once from the table, and the same minibatch and network of each.
+    ``params``, ``flops`` and ``depth`` are always among them.
+
+    Args:
+        target: a column of ``table``; larger is better.
+        proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
+        archs: how many of the table's architectures, or ``"all"``.
+        seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
+            ``seed + 1``, …
+        run_folder: where ``config.yaml``, ``scores.csv`` and ``correlations.csv`` go; a comparison that was interrupted
+            there is continued.
+        watch: told how many of how many architectures are done.
+        data, batch_size, device, settings, plugin: as in `search`.
+
+    Raises:
+        UsageError: something given cannot be used; nothing has been written then.
+    """
+    plugins.load(plugin)
+    names = proxy_names(proxies)
+    if seeds < 1:
+        raise UsageError(f"{seeds} seeds are too few: give at least 1")
+    config = plain_config(
+        space=space, table=table, target=target, proxies=names, archs=archs, seeds=seeds, data=data,
+        batch_size=batch_size, seed=seed, device=device, set=settings or {}, plugin=plugin,
+    )  # fmt: skip
+    settings = checked_settings(settings or {})
+    inside = make_space(space, settings)
+    known = Table(table, inside)
+    column = known.target(target)
+    usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
+    chosen = [known.archs[row] for row in _draw(usable, archs, seed)]
+    truth = pd.Series(column.to_numpy(), index=list(map(inside.text, known.archs)))
+    truth = truth[~truth.index.duplicated()]
+    names = list(dict.fromkeys([*names, *ALWAYS]))
+    repeats = []
+    for number in range(seed, seed + seeds):
+        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device)
+        repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
+    rows: list[dict[str, object]] = []
+    with ExitStack() as stack:
+        append: Callable[[dict[str, object]], None] = rows.append
+        if run_folder is not None:
+            folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config))
+            append = _append_scores(stack, folder, rows)
+        done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
+        finished = 0
+        for scorer, objectives in repeats:
+            for arch in chosen:
+                text = inside.text(arch)
+                left = {n: o for n, o in objectives.items() if (scorer.seed, text, n) not in done}
+                for row in score_rows(scorer, [arch], left) if left else ():
+                    append(row)
+                finished += 1
+                if watch is not None:
+                    watch(finished, len(chosen) * seeds)
+        scores = pd.DataFrame(rows, columns=list(SCORES))
+        directions = {name: all_larger(objective) for name, objective in repeats[0][1].items()}
+        found = correlations(scores, truth, directions, seed)
+        if run_folder is not None:
+            found.to_csv(folder.path / "correlations.csv", index=False)
+    return Comparison(scores, found)
+
+
+def score(
+    space: str,
+    archs: Sequence[str],
+    proxies: Sequence[str] | str = DEFAULT_PROXIES,
+    *,
+    data: str = "synthetic",
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Settings | None = None,
+    plugin: Sequence[str | Path] = (),
+    watch: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Scores architectures, given in any notation of the space; the columns of ``scores.csv``.
+
+    Args:
+        proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
+        data, batch_size, seed, device, settings, plugin: as in `search`.
+        watch: told how many of how many architectures are done.
+
+    Raises:
+        UsageError: something given cannot be used.
+    """
+    plugins.load(plugin)
+    settings = checked_settings(settings or {})
+    inside = make_space(space, settings)
+    names = proxy_names(proxies)
+    parsed = [parse(inside, text) for text in archs]
+    if not parsed:
+        raise UsageError("no architecture was given to score")
+    scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)
+    objectives = {name: Objective(scorer, name, settings) for name in names}
+    rows: list[dict[str, object]] = []
+    for number, arch in enumerate(parsed, start=1):
+        rows.extend(score_rows(scorer, [arch], objectives))
+        if watch is not None:
+            watch(number, len(parsed))
+    return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def make_space(name: str, settings: Settings) -> Space:
+    """The space called ``name`` with its options."""
+    factory = SPACES[name]
+    given = settings.get(normal(name), {})
+    try:
+        return factory(**checked_options(normal(name), factory, given))
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"space {name}: {error}") from None
+
+
+def parse(space: Space, text: str) -> Arch:
+    """An architecture from its notation; `UsageError` where it is none."""
+    try:
+        return space.parse(text)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def proxy_names(given: Sequence[str] | str) -> list[str]:
+    """Names of proxies and combinations as registered, each once; ``all`` is every one."""
+    names = given.split(",") if isinstance(given, str) else list(given)
+    if names == ["all"]:
+        return list(PROXIES)
+    if not any(name.strip() for name in names):
+        raise UsageError(f"no proxy was named: known are {', '.join(PROXIES)}")
+    return list(dict.fromkeys("+".join(PROXIES[part].name for part in name.split("+")) for name in names))
+
+
+def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
+    """Parameters, multiply-accumulates for one image, and depth."""
+    probe = Probe(build(space, arch, data.task), data.images[:1], data.labels[:1])
+    return {"params": probe.params, "flops": probe.trace.flops, "depth": probe.trace.depth}
+
+
+def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | None) -> dict[str, Any]:
+    """What ``best.yaml`` holds."""
+    arch = space.parse(trial.arch)
+    cost = costs(space, arch, data)
+    found: dict[str, Any] = {"arch": trial.arch, "score": trial.score, "values": trial.values}
+    found |= {"params": cost["params"], "flops": cost["flops"]}
+    if table is not None:
+        found |= {name: float(value) for name, value in table.row(arch).items() if name not in found}
+    return found
+
+
+def all_larger(objective: Objective) -> bool:
+    """The direction of a proxy; a combination is always larger for better."""
+    return len(objective.proxies) > 1 or objective.proxies[0].larger_is_better
+
+
+def default_run(command: str, config: Mapping[str, Any]) -> Path:
+    """The run folder of these settings where none is named: the same settings, the same folder."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    label = "-".join(str(config[key]) for key in ("space", "proxy", "searcher", "target") if key in config)
+    return Path("runs") / f"{command}-{label.replace('+', '_')}-{digest}"
+
+
+def _resume(
+    stack: ExitStack, folder: RunFolder, scorer: Scorer, objective: Objective, budget: int
+) -> Callable[[Trial], None]:
+    """Gives the scorer what an earlier run in ``folder`` found, and returns what writes a trial down.
+
+    The trials come again from the start, from the same seed; those that are recorded are compared, not written.
+    """
+    recorded = folder.records("trials.jsonl")
+    if len(recorded) > budget:
+        raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
+    for trial in recorded:
+        _remember(scorer, trial["arch"], trial["values"], trial["status"], trial["reason"])
+    if len(objective.proxies) > 1 and objective.ranks == "reference":
+        for row in folder.records("reference.jsonl"):
+            _remember(scorer, row["arch"], row["values"], row["status"], row["reason"])
+        known = set(scorer.known)
+        file = stack.enter_context(folder.appender("reference.jsonl"))
+        for arch in reference_sample(scorer):
+            scores = scorer([arch], objective.proxies)[0]
+            fresh = any((scorer.space.canonical(arch), name) not in known for name in scores)
+            if fresh:
+                known |= {(scorer.space.canonical(arch), name) for name in scores}
+                failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
+                write_line(file, {"arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
+                                  "status": failed.status, "reason": failed.reason})  # fmt: skip
+    file_ = stack.enter_context(folder.appender("trials.jsonl"))
+
+    def append(trial: Trial) -> None:
+        if trial.number >= len(recorded):
+            write_line(file_, trial._asdict())
+        elif trial.arch != recorded[trial.number]["arch"]:
+            raise UsageError(
+                f"{folder.path} cannot be continued: its trial {trial.number} is {recorded[trial.number]['arch']}, but "
+                f"the same settings now propose {trial.arch}; a plug-in has changed since"
+            )
+
+    return append
+
+
+def _append_scores(
+    stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]]
+) -> Callable[[dict[str, object]], None]:
+    """Fills ``rows`` with what an earlier comparison wrote to ``scores.csv``, and returns what adds and writes a row."""
+    for record in csv.DictReader(folder.whole_lines("scores.csv")):
+        try:
+            numbers = {"seed": int(record["seed"]), "seconds": float(record["seconds"])}
+            rows.append(record | numbers | {"value": float(record["value"]) if record["value"] else None})
+        except (KeyError, TypeError, ValueError):
+            raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {len(rows) + 2}") from None
+    file = stack.enter_context(folder.appender("scores.csv"))
+    writer = csv.DictWriter(file, SCORES, lineterminator="\n")
+    if not rows:
+        file.truncate(0)
+        writer.writeheader()
+
+    def append(row: dict[str, object]) -> None:
+        rows.append(row)
+        writer.writerow(row)
+        file.flush()
+
+    return append
+
+
+def _remember(scorer: Scorer, text: str, values: dict[str, float | None], status: str, reason: str) -> None:
+    arch = scorer.space.canonical(scorer.space.parse(text))
+    for name, value in values.items():
+        found = Score(value) if value is not None else Score(None, status, reason.removeprefix(f"{name}: "))
+        scorer.known.setdefault((arch, name), found)
+
+
+def _why_nothing(trials: Sequence[Trial], budget: int) -> str:
+    if not any(trial.leaf for trial in trials):
+        return f"the budget of {budget} evaluations ended before a single network was reached: give a larger --budget"
+    reasons = [trial.reason for trial in trials if trial.leaf]
+    common = max(set(reasons), key=reasons.count)
+    return f"none of the {len(reasons)} networks could be scored; mostly: {common}"
+
+
+def _draw(rows: Sequence[int], count: int | str, seed: int) -> list[int]:
+    if isinstance(count, str):
+        if normal(count) != "all" and not count.strip().isdigit():
+            raise UsageError(f"--archs takes a number or 'all', not {count!r}")
+        count = len(rows) if normal(count) == "all" else int(count)
+    if not 2 <= count <= len(rows):
+        raise UsageError(f"{count} architectures cannot be compared: the table has {len(rows)}, and it takes 2 or more")
+    return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
+
+
+def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Settings by registered name; `UsageError` for a plug-in, or an option, that does not exist."""
+    checked = {}
+    for name, given in settings.items():
+        owner = normal(name)
+        if owner in SEARCHERS:
+            function: Callable[..., Any] = SEARCHERS[owner].function
+        elif owner in SPACES:
+            function = SPACES[owner]
+        elif owner in PROXIES:
+            PROXIES[owner].with_options(dict(given))
+            function = PROXIES[owner].function or (lambda: None)
+        else:
+            raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES])
+        checked[owner] = checked_options(owner, function, given)
+    return checked
+
+
+def plain_config(**settings: Any) -> dict[str, Any]:
+    """The settings of a run under their names on the command line, as plain values for YAML."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
+    return plain | {"proxies": ",".join(plain["proxies"])} if "proxies" in plain else plain
+
+
+def _plain(value: Any) -> Any:
+    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else str(value)

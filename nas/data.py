@@ -1,0 +1,255 @@
+"""Minibatches: class-balanced, normalised, drawn once by a seed.
+
+A source is named by ``PATH`` or ``synthetic``, optionally with settings: ``synthetic:classes=100,size=16``,
+``photos/:size=64``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.errors import UsageError, unknown
+from nas.space import Task
+
+PER_CLASS = 4
+"""The fewest images of a class in a minibatch that uses the class."""
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """Labelled images.
+
+    Attributes:
+        images: [samples, channels, size, size] float32, each channel standardised over the whole source.
+        labels: [samples] whole numbers; the order goes round the classes, so that every prefix is balanced too.
+        classes: the number of classes of the source, which is what a network for it must tell apart.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: int
+
+    @property
+    def task(self) -> Task:
+        return Task(self.classes, self.images.shape[1], self.images.shape[2])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of everything in it."""
+        digest = hashlib.sha256(f"{tuple(self.images.shape)} {self.classes}".encode())
+        digest.update(self.images.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def crops(self, count: int, size: int) -> Minibatch:
+        """``count`` random crops of ``size`` x ``size`` pixels, each of one random channel of a random image."""
+        samples, channels, height, width = self.images.shape
+        if size > min(height, width):
+            raise UsageError(f"crops of {size} x {size} pixels cannot be cut from images of {height} x {width}")
+        rng = np.random.default_rng(0)
+        sample, channel = rng.integers(samples, size=count), rng.integers(channels, size=count)
+        top, left = rng.integers(height - size + 1, size=count), rng.integers(width - size + 1, size=count)
+        windows = self.images.unfold(2, size, 1).unfold(3, size, 1)  # [samples, channels, top, left, size, size]
+        return Minibatch(windows[sample, channel, top, left][:, None].contiguous(), self.labels[sample], self.classes)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """All there is to draw from: the label of every image, and how to read some of them."""
+
+    labels: NDArray[np.int64]
+    classes: int
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]]
+    """indices -> standardised images [n, channels, size, size]."""
+
+
+def minibatch(source: str = "synthetic", batch_size: int = 64, seed: int = 0) -> Minibatch:
+    """Draws ``batch_size`` images, balanced over the classes to within one.
+
+    Every class that is used has at least 4 images; where the classes do not all fit so, a random subset of them is
+    used.
+
+    Args:
+        source: ``synthetic`` (labelled Gaussian noise; settings ``classes=10,size=32,channels=3``), a ``.npz`` with
+            ``images`` (uint8, [n, height, width, channels]) and ``labels``, a folder of CIFAR-10 or CIFAR-100 python
+            batches, or a folder with a folder of images for each class (setting ``size=32``: they are scaled to that
+            and cut to the square in the middle).
+        seed: of the draw.
+
+    Raises:
+        UsageError: the source cannot be read, or has too few images or classes.
+    """
+    if batch_size < PER_CLASS:
+        raise UsageError(f"a minibatch of {batch_size} images is too small: it takes at least {PER_CLASS} of a class")
+    rng = np.random.default_rng(seed)
+    name, settings = _settings(source)
+    if name == "synthetic":
+        found = _synthetic(rng, batch_size, **settings)
+    else:
+        found = _open(Path(name).expanduser(), settings)
+    present = np.unique(found.labels)
+    if len(present) < 2:
+        raise UsageError(f"{name}: has images of {len(present)} class, at least 2 are needed")
+    used = rng.permutation(present)[: batch_size // PER_CLASS]
+    queues = [rng.permutation(np.flatnonzero(found.labels == label)) for label in used]
+    for place, (label, queue) in enumerate(zip(used, queues, strict=True)):
+        needed = len(range(place, batch_size, len(used)))
+        if len(queue) < needed:
+            raise UsageError(
+                f"{name}: a balanced minibatch of {batch_size} takes {needed} images of class {label}, which has "
+                f"{len(queue)}; the largest possible is {min(map(len, queues)) * len(used)}"
+            )
+    chosen = np.array([queues[i % len(used)][i // len(used)] for i in range(batch_size)])
+    images = torch.from_numpy(np.ascontiguousarray(found.read(chosen), dtype=np.float32))
+    if images.shape[2] != images.shape[3]:
+        raise UsageError(f"{name}: images are {images.shape[2]} x {images.shape[3]} pixels, but must be square")
+    return Minibatch(images, torch.from_numpy(found.labels[chosen]), found.classes)
+
+
+def _settings(source: str) -> tuple[str, dict[str, int]]:
+    """The name and the settings of ``name:key=number,key=number``."""
+    match = re.fullmatch(r"(.*?):(\w+=\w+(?:,\w+=\w+)*)", source)
+    if not match:
+        return source, {}
+    name, settings = match[1], dict(pair.split("=") for pair in match[2].split(","))
+    allowed = {"classes": 2, "channels": 1, "size": 1} if name == "synthetic" else {"size": 1}
+    for key, value in settings.items():
+        if key not in allowed:
+            raise unknown(f"setting of {name}", key, allowed)
+        if not value.isdigit() or int(value) < allowed[key]:
+            raise UsageError(f"{name}: {key} takes a whole number from {allowed[key]} on, not {value!r}")
+    return name, {key: int(value) for key, value in settings.items()}
+
+
+def _synthetic(rng: np.random.Generator, count: int, classes: int = 10, channels: int = 3, size: int = 32) -> _Source:
+    images = rng.standard_normal((count * 2, channels, size, size), dtype=np.float32)
+    used = rng.permutation(classes)[: max(2, count // PER_CLASS)]
+    return _Source(used[np.arange(count * 2) % len(used)], classes, lambda chosen: images[chosen])
+
+
+def _open(path: Path, settings: dict[str, int]) -> _Source:
+    if path.suffix == ".npz" and path.is_file():
+        return _arrays(path, *_read_npz(path))
+    if path.is_dir():
+        for folder in (path, path / "cifar-10-batches-py", path / "cifar-100-python"):
+            for batches, key in ((sorted(folder.glob("data_batch_*")), b"labels"), ([folder / "train"], b"fine_labels")):
+                if batches and all(batch.is_file() for batch in batches):
+                    return _cifar(folder, batches, key)
+        return _image_folder(path, **settings)
+    what = "is neither a .npz file nor a folder" if path.exists() else "does not exist"
+    raise UsageError(f"{path} {what}: data are 'synthetic', a .npz file, a folder of CIFAR batches or of class folders")
+
+
+def _read_npz(path: Path) -> tuple[Any, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = {"images", "labels"} - set(file.files)
+            if missing:
+                raise UsageError(f"{path}: has no array {' or '.join(sorted(missing))}, only {', '.join(file.files)}")
+            return file["images"], file["labels"]
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: cannot be read as .npz: {error}") from None
+
+
+def _arrays(path: Path, images: Any, labels: Any) -> _Source:
+    """A source from images [n, height, width, channels] uint8 and labels [n]."""
+    if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
+        raise UsageError(
+            f"{path}: images must be uint8 [n, height, width, channels], not {images.dtype} {list(images.shape)}"
+        )
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise UsageError(
+            f"{path}: labels must be {len(images)} whole numbers from 0 on, one for each image, not {labels.dtype} "
+            f"{list(labels.shape)}"
+        )
+    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    mean, std = _moments(np.array(counts))
+
+    def read(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        return ((images[chosen] - mean) / std).transpose(0, 3, 1, 2)
+
+    return _Source(labels.astype(np.int64), int(labels.max()) + 1, read)
+
+
+def _moments(counts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each channel from its histogram [channels, 256]."""
+    values, share = np.arange(256), counts / counts.sum(1, keepdims=True)
+    mean = share @ values
+    std = np.sqrt(np.maximum(share @ values**2 - mean**2, 0))
+    return mean.astype(np.float32), np.where(std > 0, std, 1).astype(np.float32)
+
+
+def _cifar(folder: Path, batches: Sequence[Path], key: bytes) -> _Source:
+    loaded = [_unpickle(batch) for batch in batches]
+    for path, batch in zip(batches, loaded, strict=True):
+        data = batch.get(b"data") if isinstance(batch, dict) else None
+        if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3072 or len(batch.get(key, ())) != len(data):
+            raise UsageError(f"{path}: is no CIFAR batch: it lacks data [n, 3072] with as many {key.decode()}")
+    images = np.concatenate([batch[b"data"] for batch in loaded]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return _arrays(folder, images, np.concatenate([np.asarray(batch[key]) for batch in loaded]))
+
+
+class _CifarUnpickler(pickle.Unpickler):
+    """Admits what CIFAR's python batches hold: plain containers, numbers, text and numpy arrays."""
+
+    ADMITTED = {
+        (module, name)
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for name in ("_reconstruct", "scalar")
+    } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a CIFAR batch has no use for")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        return _CifarUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, ImportError) as error:
+        raise UsageError(f"{path}: cannot be read as a CIFAR batch: {error}") from None
+
+
+def _image_folder(path: Path, size: int = 32) -> _Source:
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    files = [(file, label) for label, folder in enumerate(folders) for file in sorted(folder.rglob("*"))]
+    files = [(file, label) for file, label in files if file.suffix.lower() in IMAGES]
+    if len({label for _, label in files}) < 2:
+        raise UsageError(
+            f"{path}: holds images of {len({label for _, label in files})} class, at least 2 are needed: a folder of "
+            "images for each class"
+        )
+
+    def read(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        images = []
+        for index in chosen:
+            try:
+                with Image.open(files[index][0]) as image:
+                    images.append(np.asarray(ImageOps.fit(image.convert("RGB"), (size, size))))
+            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+                raise UsageError(f"{files[index][0]}: cannot be read as an image: {error}") from None
+        stack = np.stack(images)
+        mean, std = _moments(np.array([np.bincount(stack[..., c].ravel(), minlength=256) for c in range(3)]))
+        return ((stack - mean) / std).transpose(0, 3, 1, 2)
+
+    return _Source(np.array([label for _, label in files], dtype=np.int64), len(folders), read)

@@ -1,0 +1,18 @@
+"""What is said to a user who gave something that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(ValueError):
+    """Something the user gave cannot be used. The message is one sentence: value given, values allowed, next step."""
+
+
+def unknown(kind: str, given: object, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not among ``known``: it lists them and proposes the nearest one."""
+    names = sorted(known)
+    near = get_close_matches(str(given).lower().replace("-", "_"), [name.lower() for name in names], n=1, cutoff=0.5)
+    hint = next((f"; did you mean {name!r}?" for name in names if near and name.lower() == near[0]), "")
+    return UsageError(f"unknown {kind} {given!r}: known are {', '.join(names) or 'none'}{hint}")

@@ -1,0 +1,136 @@
+"""The folder of a run: its settings, its trials as they happen, its result."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import yaml
+
+from nas.errors import UsageError
+
+
+class RunFolder:
+    """A folder that one run at a time writes to, and that a later run with the same settings continues.
+
+    Opening it writes ``config.yaml``, or compares with the one that is there. Use it as a context manager.
+
+    Args:
+        path: created where it does not exist.
+        config: everything that determines the run.
+        free: settings that may differ from those recorded.
+
+    Raises:
+        UsageError: another run is writing to it, it holds a run with other settings, or it is no run folder.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
+        self._lock = _lock(path)
+        try:
+            self._settle(dict(config), set(free))
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._lock.close()
+
+    def whole_lines(self, name: str) -> list[str]:
+        """The lines of a file that was appended to; a last one that was cut off in writing is removed from the file."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(path, len(whole))
+        try:
+            return whole.decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is damaged: {error}") from None
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The records of a ``.jsonl`` file."""
+        records = []
+        for number, line in enumerate(self.whole_lines(name), start=1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                raise UsageError(f"{self.path / name}: line {number} is damaged: {error}") from None
+        return records
+
+    def appender(self, name: str) -> IO[str]:
+        """A file to append to."""
+        return (self.path / name).open("a", encoding="utf-8", newline="")
+
+    def _settle(self, config: dict[str, Any], free: set[str]) -> None:
+        path = self.path / "config.yaml"
+        if not path.exists():
+            others = [entry.name for entry in self.path.iterdir() if entry.name != LOCK]
+            if others:
+                raise UsageError(f"{self.path} is no run folder: it has no config.yaml, but {sorted(others)[0]}")
+        else:
+            recorded = read_yaml(path)
+            for key in [*config, *recorded]:
+                if key not in free and config.get(key) != recorded.get(key):
+                    raise UsageError(
+                        f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "
+                        "another folder with --run"
+                    )
+        write_yaml(path, config)
+
+
+LOCK = ".lock"
+
+
+def _lock(path: Path) -> IO[str]:
+    """A lock that lasts until it is closed or the process ends, however it ends."""
+    lock = (path / LOCK).open("w")
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system: no lock of this kind
+        return lock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise UsageError(f"another run is writing to {path}: wait for it, or give another folder with --run") from None
+    return lock
+
+
+def write_line(file: IO[str], record: Mapping[str, Any]) -> None:
+    """Appends a record as one line and hands it to the system."""
+    file.write(json.dumps(record, allow_nan=False) + "\n")
+    file.flush()
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    """Writes through a second file, so that what was there stays whole until the new one is."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping; `UsageError` for anything else."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not whole YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} must hold settings as 'name: value' lines, not {type(value).__name__}")
+    return value

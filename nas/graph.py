@@ -1,0 +1,131 @@
+"""Cell graphs: what is alive in them, when two are the same, and how they look.
+
+A cell is a directed acyclic graph on the nodes 0 (the input) to n - 1 (the output), every edge from a lower to a higher
+node. Here the operations sit on the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
+
+import networkx as nx
+
+Edge = tuple[int, int]
+
+
+def alive(edges: Collection[Edge], nodes: int) -> set[int]:
+    """The nodes that lie on a path from node 0 to node ``nodes - 1``; empty where there is no path."""
+    forward, backward = {0}, {nodes - 1}
+    for i, j in sorted(edges):
+        if i in forward:
+            forward.add(j)
+    for i, j in sorted(edges, key=lambda edge: edge[1], reverse=True):
+        if j in backward:
+            backward.add(i)
+    return forward & backward
+
+
+def pruned(graph: nx.DiGraph) -> nx.DiGraph:
+    """The subgraph of the nodes on a path from the lowest node to the highest; without nodes where there is none."""
+    return graph.subgraph(alive(graph.edges, max(graph) + 1)).copy()  # type: ignore[no-any-return]
+
+
+def canonical(
+    operations: Mapping[Edge, int], edges: Sequence[Edge], nodes: int, weighted: Collection[int]
+) -> dict[Edge, int]:
+    """One representative of all cells that are the same network with the same parameters.
+
+    Two cells are the same when what is alive in them is isomorphic as a graph with labelled edges, and what is dead
+    holds the same multiset of operations with weights (a dead convolution still counts as parameters). Exact: all
+    embeddings of the living part are compared, so the cost grows with the factorial of the living interior nodes.
+
+    Args:
+        operations: the operation of each edge that has one.
+        edges: the edges that the space has, each from a lower to a higher node.
+        nodes: the number of nodes, input and output included.
+        weighted: the operations that have weights.
+
+    Returns:
+        The operations of the representative: the first embedding, comparing living operations edge by edge in the
+        order of ``edges``, into which the dead ones fit, and their first arrangement there.
+    """
+    living = alive(operations, nodes)
+    body = {edge: op for edge, op in operations.items() if living.issuperset(edge)}
+    dead = sorted(op for edge, op in operations.items() if edge not in body and op in weighted)
+    interior = sorted(living - {0, nodes - 1})
+    embeddings = []
+    for places in permutations(range(1, nodes - 1), len(interior)):
+        place = dict(zip(interior, places, strict=True)) | {0: 0, nodes - 1: nodes - 1}
+        embedding = {(place[i], place[j]): op for (i, j), op in body.items()}
+        if embedding.keys() <= set(edges):
+            embeddings.append(embedding)
+    embeddings.sort(key=lambda embedding: [embedding.get(edge, -1) for edge in edges])
+    for embedding in embeddings:
+        inside = alive(embedding, nodes)
+        free = [edge for edge in edges if edge not in embedding and not {0, nodes - 1, *inside}.issuperset(edge)]
+        arrangement = _arrange(dead, free, embedding, nodes, inside)
+        if arrangement is not None:
+            return arrangement
+    raise AssertionError("a cell is an embedding of itself")
+
+
+def _arrange(
+    dead: list[int], free: list[Edge], operations: dict[Edge, int], nodes: int, living: set[int]
+) -> dict[Edge, int] | None:
+    """``operations`` with the ``dead`` ones added on ``free`` edges such that they stay dead; None where they do not
+    fit."""
+    if not dead:
+        return operations
+    if len(free) < len(dead):
+        return None
+    for op in sorted(set(dead)):
+        extended = operations | {free[0]: op}
+        if alive(extended, nodes) == living:
+            rest = dead.copy()
+            rest.remove(op)
+            found = _arrange(rest, free[1:], extended, nodes, living)
+            if found is not None:
+                return found
+    return _arrange(dead, free[1:], operations, nodes, living)
+
+
+def draw(graph: nx.DiGraph, path: Path, title: str = "") -> None:
+    """Draws a cell, operations on its edges, to ``path`` (SVG, PNG or PDF by its suffix)."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import FancyArrowPatch
+
+    names = sorted({data["op"] for _, _, data in graph.edges(data=True)})
+    colours = {name: f"C{index}" for index, name in enumerate(names)}
+    last = max(graph)
+    figure = Figure(figsize=(2.2 * last + 1.2, 0.9 * last + 1.6))
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96 - 0.12 * bool(title)))
+    reach = 0.0
+    for i, j, data in graph.edges(data=True):
+        span, side = j - i, 1 if i % 2 == 0 else -1
+        height = 0.0 if span == 1 else side * 0.32 * span
+        reach = max(reach, abs(height))
+        colour = colours[data["op"]]
+        axes.add_patch(
+            FancyArrowPatch(
+                (i, 0), (j, 0), connectionstyle=f"arc3,rad={-2 * height / span:.3f}", arrowstyle="-|>",
+                mutation_scale=14, shrinkA=15, shrinkB=15, linewidth=1.8, color=colour,
+            )
+        )  # fmt: skip
+        axes.text(
+            (i + j) / 2, height, data["op"], ha="center", va="center", fontsize=9, color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
+    for node in range(last + 1):
+        text = "input" if node == 0 else "output" if node == last else str(node)
+        axes.text(
+            node, 0, text, ha="center", va="center", fontsize=9,
+            bbox={"boxstyle": "circle" if len(text) == 1 else "round", "facecolor": "white", "edgecolor": "black"},
+        )  # fmt: skip
+    axes.set_xlim(-0.35, last + 0.35)
+    axes.set_ylim(-reach - 0.3, reach + 0.3)
+    axes.set_axis_off()
+    if title:
+        figure.text(0.5, 0.93, title, ha="center", fontsize=9, family="monospace")
+    figure.savefig(path)

@@ -1,0 +1,79 @@
+"""Seeing, and changing, what a network computes: torch functions intercepted while it runs.
+
+Interception works on functions, not on modules, so it sees ``F.relu(x)`` as well as ``nn.ReLU()(x)``, a weight that is
+used twice as two uses, and it leaves the modules as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+CONVOLUTION = F.conv2d
+LINEAR = F.linear
+RELUS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+
+
+class Intercept(TorchFunctionMode):
+    """Within this context, calls of the torch functions in ``handlers`` go to their handlers instead."""
+
+    def __init__(self, handlers: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+        super().__init__()
+        self.handlers = handlers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.handlers.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def untouched(net: nn.Module) -> Iterator[nn.Module]:
+    """``net`` in training mode, and afterwards as it was: modes, buffers, ``requires_grad``, ``.grad``."""
+    modes = [(module, module.training) for module in net.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
+    net.train()
+    try:
+        yield net
+    finally:
+        for module, training in modes:
+            module.training = training
+        for buffer, value in buffers:
+            buffer.copy_(value)
+        for parameter, requires_grad, grad in parameters:
+            parameter.requires_grad_(requires_grad).grad = grad
+
+
+def batch_normalisation(
+    x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+) -> Tensor:
+    """Training-mode batch norm over the whole batch, which records nothing in the running statistics."""
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+
+
+def sample_normalisation(
+    x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+) -> Tensor:
+    """Training-mode batch norm of each sample by itself: a group norm with one group per channel."""
+    return F.group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def no_normalisation(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+def no_dropout(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Handlers under which every batch norm goes through ``how`` and dropout drops nothing (a score is a function of
+    the network, not of a mask)."""
+    return {F.batch_norm: how, F.dropout: no_dropout, F.dropout2d: no_dropout}

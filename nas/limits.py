@@ -1,0 +1,131 @@
+"""Limits on what an architecture may cost: a space in which only those that keep them are valid."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, final
+
+import networkx as nx
+import torch
+from torch import nn
+
+from nas.errors import UsageError, unknown
+from nas.probe import Probe
+from nas.proxy import PROXIES, Proxy
+from nas.scorer import build
+from nas.space import Arch, Space, Task, is_leaf
+
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+class Limit(NamedTuple):
+    """A bound on a proxy that depends on the architecture alone."""
+
+    proxy: Proxy
+    comparison: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.proxy.name}{self.comparison}{self.bound:g}"
+
+    def excess(self, value: float) -> float:
+        """How far ``value`` is beyond the bound, relative to the bound; 0 where it keeps it."""
+        if COMPARISONS[self.comparison](value, self.bound):
+            return 0.0
+        return max(abs(value - self.bound) / max(abs(self.bound), 1.0), 1e-12)
+
+
+def parse_limit(text: str) -> Limit:
+    """``params<=0.6e6`` as a limit. Raises `UsageError` for another form, or a proxy that needs weights or images."""
+    match = re.fullmatch(r"\s*([\w-]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
+    try:
+        name, comparison, bound = match.groups() if match else ("", "", "")
+        number = float(bound)
+    except ValueError:
+        raise UsageError(f"constraint {text!r} is not of the form 'params<=0.6e6' (with <=, >=, < or >)") from None
+    static = [name for name in PROXIES if PROXIES[name].static]
+    if name not in PROXIES or not PROXIES[name].static:
+        raise unknown("quantity in a constraint", name, static)
+    return Limit(PROXIES[name], comparison, number)
+
+
+@final
+class Limited(Space):
+    """``space`` with only those architectures valid that keep all ``limits``.
+
+    An open architecture is valid when a leaf below it keeps them. To find one, the slots are descended one at a time,
+    each to the option that lowers the excess most (among equals, the one with the fewest parameters): exact where a
+    cost is a sum over the slots, as parameters and multiply-accumulates are, and a search otherwise.
+
+    Raises:
+        UsageError: nothing in the space keeps the limits; the message names what came nearest.
+    """
+
+    def __init__(self, space: Space, limits: Sequence[Limit], task: Task) -> None:
+        self.space = space
+        self.slots = space.slots
+        self.supernet = space.supernet
+        self.limits = tuple(limits)
+        self.task = task
+        self._costs: dict[Arch, tuple[float, float]] = {}
+        nearest = self._descend(self.full())
+        if self._cost(nearest)[0] > 0:
+            values = ", ".join(f"{limit.proxy.name} {self._values(nearest)[limit.proxy.name]:g}" for limit in limits)
+            raise UsageError(
+                f"no architecture of the space satisfies {' and '.join(map(str, limits))}: the nearest found, "
+                f"{self.text(nearest)}, has {values}"
+            )
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        return self.space.build(arch, task)
+
+    def valid(self, arch: Arch) -> bool:
+        if not self.space.valid(arch):
+            return False
+        return self._cost(arch if is_leaf(arch) else self._descend(arch))[0] == 0
+
+    def graph(self, arch: Arch) -> nx.DiGraph:
+        return self.space.graph(arch)
+
+    def text(self, arch: Arch) -> str:
+        return self.space.text(arch)
+
+    def parse(self, text: str) -> Arch:
+        return self.space.parse(text)
+
+    def canonical(self, arch: Arch) -> Arch:
+        return self.space.canonical(arch)
+
+    def thin(self) -> Space | None:
+        return self.space.thin()
+
+    def _values(self, arch: Arch) -> dict[str, float]:
+        image = torch.zeros(1, self.task.channels, self.task.size, self.task.size)
+        probe = Probe(build(self.space, arch, self.task), image, torch.zeros(1, dtype=torch.long))
+        proxies = {limit.proxy.name: limit.proxy for limit in self.limits}
+        return {name: float(proxy(probe)) for name, proxy in proxies.items()} | {"params": float(probe.params)}
+
+    def _cost(self, arch: Arch) -> tuple[float, float]:
+        """(excess over all limits, parameters) of a leaf."""
+        if not self.space.valid(arch):
+            return float("inf"), 0.0
+        arch = self.canonical(arch)
+        if arch not in self._costs:
+            values = self._values(arch)
+            excess = sum(limit.excess(values[limit.proxy.name]) for limit in self.limits)
+            self._costs[arch] = excess, values["params"]
+        return self._costs[arch]
+
+    def _descend(self, arch: Arch) -> Arch:
+        """A leaf below ``arch`` with as little excess as one-slot steps can reach."""
+        best = tuple(options[:1] for options in arch)
+        while self._cost(best)[0] > 0:
+            before = best
+            for slot, options in enumerate(arch):
+                steps = [best[:slot] + ((option,),) + best[slot + 1 :] for option in options]
+                best = min(steps, key=lambda step: (self._cost(step), step != before))
+            if best == before:
+                break
+        return best

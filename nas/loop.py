@@ -1,0 +1,71 @@
+"""The budget loop: a searcher proposes, an objective answers, a trial is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import inf
+from typing import NamedTuple
+
+from nas.objective import Objective
+from nas.searcher import Search
+from nas.space import Arch, Space, is_leaf
+
+
+class Trial(NamedTuple):
+    """One evaluation of a search.
+
+    Attributes:
+        number: from 0 on, in the order of the proposals.
+        arch: in the space's notation.
+        score: larger is better; None for a failure.
+        values: each proxy's own number; None where it failed.
+        status: ``ok``, or what became of the first proxy that was not.
+        leaf: a single network, not an open architecture.
+        cached: known before, as the same or an isomorphic architecture.
+        seconds: what the scoring took; 0 when cached.
+    """
+
+    number: int
+    arch: str
+    score: float | None
+    values: dict[str, float | None]
+    status: str
+    reason: str
+    leaf: bool
+    cached: bool
+    seconds: float
+
+
+def run(space: Space, search: Search, objective: Objective, budget: int) -> Iterator[Trial]:
+    """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
+
+    An architecture that breaks the space's limits, or is no part of it, is refused with `ValueError`: that is an error
+    of the searcher.
+    """
+    number = 0
+    proposals: list[Arch] = next(search, [])
+    while proposals:
+        proposals = proposals[: budget - number]
+        for arch in proposals:
+            if not space.valid(arch):
+                raise ValueError(f"the searcher proposed {space.text(arch)}, which is not valid in its space")
+        scores = []
+        for arch, outcome in zip(proposals, objective(proposals), strict=True):
+            scores.append(outcome.score)
+            yield Trial(
+                number, space.text(arch), None if outcome.score == -inf else outcome.score, outcome.values,
+                outcome.status, outcome.reason, is_leaf(arch), outcome.cached, outcome.seconds,
+            )  # fmt: skip
+            number += 1
+        if number >= budget:
+            return
+        try:
+            proposals = search.send(scores)
+        except StopIteration:
+            return
+
+
+def best(trials: Iterable[Trial]) -> Trial | None:
+    """The leaf with the largest score, the first of equals; None where no leaf has a score."""
+    scored = [trial for trial in trials if trial.leaf and trial.score is not None]
+    return max(scored, key=lambda trial: trial.score or 0.0, default=None)

@@ -1,0 +1,70 @@
+"""Brings the plug-ins in: the three folders, other distributions' entry points, and files that the user names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from nas.errors import UsageError
+
+FOLDERS = ("spaces", "proxies", "searchers")
+GROUP = "nas.plugins"
+"""The entry-point group: each entry names a module that registers plug-ins when it is imported."""
+
+
+def load(files: Iterable[str | Path] = ()) -> None:
+    """Imports everything that registers plug-ins. Calling it again imports only what is new.
+
+    Args:
+        files: Python files of the user's; importing them runs them.
+
+    Raises:
+        UsageError: a stranger's package stands where one of ours belongs, or a file cannot be imported.
+    """
+    for folder in FOLDERS:
+        _check_ours(folder)
+        package = importlib.import_module(folder)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{folder}.{module.name}")
+    for entry in entry_points(group=GROUP):
+        entry.load()
+    for file in files:
+        _import_file(Path(file).expanduser())
+
+
+def _check_ours(folder: str) -> None:
+    """The four packages are installed side by side, so ours lie beside this one."""
+    ours = Path(__file__).resolve().parent.parent / folder
+    spec = importlib.util.find_spec(folder)
+    found = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
+    if ours not in found:
+        where = found[0] if found else spec.origin if spec else "nowhere"
+        raise UsageError(
+            f"the package {folder!r} was found {'in ' if spec else ''}{where} instead of in {ours}: another "
+            "distribution uses the name; install gradalign-nas in an environment of its own"
+        )
+
+
+def _import_file(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"plug-in file {path} does not exist")
+    name = f"nas_plugin_{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path.resolve()):
+        return
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plug-in file {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises is the user's to read, in one line
+        del sys.modules[name]
+        raise UsageError(f"plug-in file {path} cannot be imported: {type(error).__name__}: {error}") from error

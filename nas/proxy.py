@@ -1,0 +1,102 @@
+"""Proxies: functions from a probe to a number, and what they declare about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.registry import Registry, checked_options, origin
+
+ProxyFn = Callable[..., "Tensor | float"]
+"""``(probe, *, options) -> number``."""
+
+
+class ProxyFailure(Exception):
+    """Raised by a proxy that has no meaningful number for a network; the message is the reason that is recorded."""
+
+    status = "failed"
+
+
+class Saturated(ProxyFailure):
+    """Raised by a proxy whose number has reached its ceiling and tells networks apart no more."""
+
+    status = "saturated"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A registered proxy, or a combination of several by rank.
+
+    Attributes:
+        larger_is_better: the direction; values are stored as the proxy gives them, never negated.
+        labels: the value depends on the labels of the minibatch.
+        static: the value depends on the architecture alone (no weights, no images), so it is measured without them.
+        network: the network it looks at, built at full size or as the space's ``thin`` copy (width 1, one cell per
+            stage, no stem), which is probed with 3,000 crops of 3 x 3 pixels and one channel.
+        initialisations: the value is the mean over this many initialisations.
+        parts: for a combination, the names of its proxies.
+        log: for a combination, whether quantiles are summed as logarithms.
+        options: the options set, when they are not the defaults.
+    """
+
+    name: str
+    function: ProxyFn | None
+    larger_is_better: bool = True
+    labels: bool = False
+    static: bool = False
+    network: Literal["full", "thin"] = "full"
+    initialisations: int = 1
+    parts: tuple[str, ...] = ()
+    log: bool = True
+    paper: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, probe: Probe) -> Tensor | float:
+        if self.function is None:
+            raise TypeError(f"{self.name} combines {' and '.join(self.parts)} by rank and has no value of its own")
+        return self.function(probe)
+
+    def with_options(self, given: dict[str, Any]) -> Proxy:
+        """The same proxy with options set, checked against its signature (`UsageError`)."""
+        if self.function is None:
+            checked_options(self.name, lambda: 0, given)
+            return self
+        options = checked_options(self.name, self.function, given)
+        return replace(self, function=partial(self.function, **options), options=options)
+
+
+PROXIES: Registry[Proxy] = Registry("proxy")
+
+Function = TypeVar("Function", bound=ProxyFn)
+
+
+def proxy(
+    name: str,
+    *,
+    larger_is_better: bool = True,
+    labels: bool = False,
+    static: bool = False,
+    network: Literal["full", "thin"] = "full",
+    initialisations: int = 1,
+    paper: str = "",
+) -> Callable[[Function], Function]:
+    """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean."""
+
+    def register(function: Function) -> Function:
+        record = Proxy(name, function, larger_is_better, labels, static, network, initialisations, paper=paper)
+        PROXIES.add(name, record, origin(function))
+        return function
+
+    return register
+
+
+def combination(name: str, parts: tuple[str, ...], *, log: bool = True, paper: str = "") -> Proxy:
+    """Registers the sum of the (log-)quantiles of several proxies under one name; larger is better."""
+    record = Proxy(name, None, parts=parts, log=log, paper=paper)
+    PROXIES.add(name, record, "+".join(parts))
+    return record

@@ -1,0 +1,112 @@
+"""Name -> plug-in, and the options of a plug-in, read from its signature."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from nas.errors import UsageError, unknown
+
+Plugin = TypeVar("Plugin")
+
+
+def normal(name: str) -> str:
+    """A name as the registries compare it: without regard to case and to ``-`` or ``_``."""
+    return name.strip().lower().replace("-", "_")
+
+
+class Registry(Generic[Plugin]):
+    """The plug-ins of one kind by name.
+
+    Looking up an unknown name raises `UsageError` with the known names and the nearest match; so does registering one
+    name twice from two places. Registering it again from the same place (a reloaded file) replaces it.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._plugins: dict[str, Plugin] = {}
+        self._origins: dict[str, str] = {}
+
+    def add(self, name: str, plugin: Plugin, origin: str) -> None:
+        key = normal(name)
+        if key in self._plugins and self._origins[key] != origin:
+            raise UsageError(f"two {self.kind}s are called {key!r}: one in {self._origins[key]}, one in {origin}")
+        self._plugins[key], self._origins[key] = plugin, origin
+
+    def __getitem__(self, name: str) -> Plugin:
+        if normal(name) not in self._plugins:
+            raise unknown(self.kind, name, self._plugins)
+        return self._plugins[normal(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and normal(name) in self._plugins
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._plugins))
+
+    def __len__(self) -> int:
+        return len(self._plugins)
+
+
+def origin(function: Callable[..., Any]) -> str:
+    """Where a plug-in was written: the file, so that two of one name can be told apart."""
+    return inspect.getsourcefile(function) or function.__module__
+
+
+def options(function: Callable[..., Any]) -> dict[str, Any]:
+    """The options of a plug-in with their defaults: its keyword-only arguments."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def checked_options(plugin: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given``, checked against the names, the types of the defaults and the `Literal` annotations of ``function``.
+
+    Raises:
+        UsageError: an option that ``function`` does not have, or a value of another type than its default.
+    """
+    defaults = options(function)
+    accepted = {}
+    for name, value in given.items():
+        if normal(name) not in defaults:
+            raise unknown(f"option of {plugin}", name, defaults)
+        accepted[normal(name)] = _converted(f"{plugin}.{normal(name)}", function, normal(name), value)
+    return accepted
+
+
+def _converted(label: str, function: Callable[..., Any], name: str, value: Any) -> Any:
+    default = options(function)[name]
+    hint = get_type_hints(function).get(name)
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise unknown(f"value for {label}", value, map(str, get_args(hint)))
+    if isinstance(default, tuple):
+        values = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(values, list | tuple) or not values:
+            raise UsageError(f"{label} takes a list like {','.join(map(str, default))}, not {value!r}")
+        return tuple(_like(default[0], part, label) for part in values) if default else tuple(values)
+    return _like(default, value, label)
+
+
+def _like(default: Any, value: Any, label: str) -> Any:
+    """``value`` as the type of ``default``, when it is one; numbers may come as text (``1e-3`` is text in YAML)."""
+    if default is None or isinstance(default, inspect.Parameter | type):
+        return value
+    kind = type(default)
+    if kind in (int, float) and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise UsageError(f"{label} takes {_article(kind)}, not {value!r}") from None
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{label} takes {_article(kind)}, not {value!r}")
+    return value
+
+
+def _article(kind: type) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(kind, f"a {kind.__name__}")

@@ -1,0 +1,141 @@
+"""Architectures -> scores. Here is all the hygiene: seeds, devices, failures, repeats, and nothing measured twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nas.data import Minibatch
+from nas.errors import UsageError
+from nas.probe import Probe, measure
+from nas.proxy import Proxy, ProxyFailure
+from nas.space import Arch, Space, Task
+
+THIN_INPUTS, THIN_SIZE = 3000, 3
+"""How many crops of how many pixels a side a thin copy is probed with (TE-NAS)."""
+
+
+class Score(NamedTuple):
+    """What a proxy said of an architecture: its own number (not negated), or why there is none."""
+
+    value: float | None
+    status: str = "ok"
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Scorer:
+    """Scores architectures of one space on one minibatch.
+
+    A score is a function of the canonical architecture, the proxy with its options, the minibatch and the seed: it does
+    not depend on the order, on what else is asked or on what was scored before. Each is computed once.
+
+    Attributes:
+        known: every score so far, by canonical architecture and proxy name.
+    """
+
+    def __init__(self, space: Space, data: Minibatch, *, seed: int = 0, device: str = "auto") -> None:
+        self.space = space
+        self.data = data
+        self.seed = seed
+        self.device = resolve_device(device)
+        self.known: dict[tuple[Arch, str], Score] = {}
+        self._inputs: dict[str, Minibatch] = {}
+
+    def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
+        """For each architecture, the score by each proxy's name. Proxies asked together share their passes."""
+        return [self._score(self.space.canonical(arch), proxies) for arch in archs]
+
+    def knows(self, arch: Arch, proxies: Iterable[Proxy]) -> bool:
+        """Whether nothing is left to compute for ``arch``."""
+        return all((self.space.canonical(arch), proxy.name) in self.known for proxy in proxies)
+
+    def _score(self, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
+        missing = [proxy for proxy in proxies if (arch, proxy.name) not in self.known]
+        for network in dict.fromkeys(proxy.network for proxy in missing):
+            asked = [proxy for proxy in missing if proxy.network == network]
+            rounds: dict[str, list[Score]] = {proxy.name: [] for proxy in asked}
+            for initialisation in range(max(proxy.initialisations for proxy in asked)):
+                now = [proxy for proxy in asked if initialisation < proxy.initialisations]
+                for name, score in self._visit(arch, network, initialisation, now).items():
+                    rounds[name].append(score)
+            self.known |= {(arch, name): _mean(scores) for name, scores in rounds.items()}
+        return {proxy.name: self.known[arch, proxy.name] for proxy in proxies}
+
+    def _visit(
+        self, arch: Arch, network: Literal["full", "thin"], initialisation: int, proxies: Sequence[Proxy]
+    ) -> dict[str, Score]:
+        """Builds one network and lets all ``proxies`` look at it."""
+        start = time.perf_counter()
+        space = self.space if network == "full" else self.space.thin()
+        if space is None:
+            reason = f"the space {type(self.space).__name__} has no thin copy"
+            return {proxy.name: Score(None, "failed", reason) for proxy in proxies}
+        inputs = self._minibatch(network)
+        seed = _seed(self.seed, initialisation)
+        net = build(space, arch, inputs.task, seed).to(self.device)
+        share = (time.perf_counter() - start) / len(proxies)
+        probe = Probe(net, inputs.images, inputs.labels, seed)
+        results = measure(probe, {proxy.name: proxy for proxy in proxies})
+        return {name: _score_of(value)._replace(seconds=seconds + share) for name, (value, seconds) in results.items()}
+
+    def _minibatch(self, network: Literal["full", "thin"]) -> Minibatch:
+        if network not in self._inputs:
+            data = self.data if network == "full" else self.data.crops(THIN_INPUTS, THIN_SIZE)
+            self._inputs[network] = Minibatch(data.images.to(self.device), data.labels.to(self.device), data.classes)
+        return self._inputs[network]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def build(space: Space, arch: Arch, task: Task, seed: int = 0) -> nn.Module:
+    """The network of ``arch``, on the CPU, with the weights that ``seed`` gives on every machine; torch's generator is
+    put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return space.build(arch, task)
+
+
+def _seed(seed: int, initialisation: int) -> int:
+    return int(np.random.SeedSequence([seed, initialisation]).generate_state(1)[0]) if initialisation else seed
+
+
+def _score_of(value: Any) -> Score:
+    """A proxy's answer as a score: a finite number is ok, anything else failed with its reason."""
+    if isinstance(value, ProxyFailure):
+        return Score(None, value.status, str(value))
+    if isinstance(value, Exception):
+        return Score(None, "failed", f"{type(value).__name__}: {str(value).strip() or 'no message'}".splitlines()[0])
+    if isinstance(value, Tensor) and value.numel() != 1:
+        return Score(None, "failed", f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
+    if isinstance(value, Tensor):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return Score(None, "failed", f"the proxy returned {type(value).__name__} instead of a number")
+    if not np.isfinite(value):
+        return Score(None, "failed", f"the proxy returned {value}")
+    return Score(float(value))
+
+
+def _mean(scores: list[Score]) -> Score:
+    """The mean over initialisations; where one failed, its failure."""
+    seconds = sum(score.seconds for score in scores)
+    failed = next((score for score in scores if score.status != "ok"), None)
+    if failed is not None:
+        return failed._replace(seconds=seconds)
+    return Score(float(np.mean([score.value for score in scores])), seconds=seconds)

@@ -1,0 +1,191 @@
+"""Search spaces: a lattice of architectures, from the supernet down to single networks."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from itertools import product
+from random import Random
+from typing import NamedTuple, TypeVar, final
+
+import networkx as nx
+from torch import nn
+
+from nas.errors import UsageError, unknown
+from nas.registry import Registry, origin
+
+Arch = tuple[tuple[int, ...], ...]
+"""Per slot, the options still alive: one in each slot is a single network (a leaf), all of them the supernet."""
+
+ATTEMPTS = 100
+"""Random draws that `Space.sample` and `Space.crossover` make before they go another, surer way."""
+
+
+class Task(NamedTuple):
+    """What the data asks of a network."""
+
+    classes: int
+    channels: int = 3
+    size: int = 32
+
+
+def is_leaf(arch: Arch) -> bool:
+    """Whether ``arch`` is a single network: one option in each slot."""
+    return all(len(options) == 1 for options in arch)
+
+
+class Space(ABC):
+    """A search space: slots with options, and how a choice becomes a network.
+
+    A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
+    `canonical` and `thin`, whose defaults suit a space without constraints, pictures or a notation of its own, and it
+    is never subclassed itself. Everything that searchers call is final.
+    """
+
+    slots: tuple[tuple[str, ...], ...]
+    """The names of the options of each slot."""
+    supernet: bool = False
+    """Whether `build` accepts open slots (as the mean of their options); pruning needs that."""
+
+    @abstractmethod
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        """The network of ``arch`` for ``task``, freshly initialised: images [samples, channels, size, size] to logits
+        [samples, classes]. Where ``supernet`` is set, an open slot is the mean of its options."""
+
+    def valid(self, arch: Arch) -> bool:
+        """Whether ``arch`` belongs to the space; for an open one, whether anything below it does."""
+        return True
+
+    def graph(self, arch: Arch) -> nx.DiGraph:
+        """The cell of ``arch``, with the operation's name as the attribute ``op`` of its edges or nodes."""
+        raise UsageError(f"{type(self).__name__} has no cell graph to show")
+
+    def text(self, arch: Arch) -> str:
+        """``arch`` in the space's notation; options that are alive together are joined with ``/``."""
+        return ",".join(
+            "/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True)
+        )
+
+    def parse(self, text: str) -> Arch:
+        """The inverse of `text`. Raises `ValueError` with what is wrong."""
+        parts = text.strip().split(",")
+        if len(parts) != len(self.slots):
+            raise UsageError(f"{text!r} names {len(parts)} slots, the space has {len(self.slots)}")
+        return tuple(choice(part.split("/"), names) for part, names in zip(parts, self.slots, strict=True))
+
+    def canonical(self, arch: Arch) -> Arch:
+        """One representative for all architectures whose networks are isomorphic and have the same parameters."""
+        return arch
+
+    def thin(self) -> Space | None:
+        """The same space at width 1 with one cell per stage and no stem, or None where there is no such thing."""
+        return None
+
+    @final
+    def full(self) -> Arch:
+        """The top of the lattice: every option of every slot."""
+        return tuple(tuple(range(len(names))) for names in self.slots)
+
+    @final
+    def sample(self, rng: Random) -> Arch:
+        """A random leaf: uniform among the valid ones while `valid` rejects fewer than nearly all draws, else reached
+        by a random walk down the lattice, which `valid` keeps above some valid leaf.
+
+        Raises:
+            UsageError: neither way found a valid leaf.
+        """
+        for _ in range(ATTEMPTS):
+            arch = tuple((rng.randrange(len(names)),) for names in self.slots)
+            if self.valid(arch):
+                return arch
+        arch = self.full()
+        for slot in rng.sample(range(len(arch)), len(arch)):
+            below = [_with(arch, slot, (option,)) for option in rng.sample(arch[slot], len(arch[slot]))]
+            arch = next((a for a in below if self.valid(a)), below[0])
+        if not self.valid(arch):
+            raise UsageError(f"no valid architecture found in the space after {ATTEMPTS} random draws and a descent")
+        return arch
+
+    @final
+    def mutate(self, arch: Arch, rng: Random) -> Arch:
+        """A random valid leaf that differs from the leaf ``arch`` in exactly one slot; a random sample of the space
+        where no neighbour is valid."""
+        candidates = list(self._changes(arch))
+        rng.shuffle(candidates)
+        return next(filter(self.valid, candidates), None) or self.sample(rng)
+
+    @final
+    def crossover(self, first: Arch, second: Arch, rng: Random) -> Arch:
+        """A valid leaf that takes each slot from ``first`` or ``second``, each with probability ½; ``first`` where 100
+        draws give no valid one."""
+        for _ in range(ATTEMPTS):
+            child = tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
+            if self.valid(child):
+                return child
+        return first
+
+    @final
+    def neighbours(self, arch: Arch) -> list[Arch]:
+        """All valid leaves that differ from the leaf ``arch`` in exactly one slot, in a fixed order."""
+        return list(filter(self.valid, self._changes(arch)))
+
+    @final
+    def cuts(self, arch: Arch) -> list[tuple[int, int, Arch]]:
+        """All valid one-step descents of the lattice: (slot, option removed, what remains), in a fixed order."""
+        steps = (
+            (slot, option, _with(arch, slot, tuple(o for o in options if o != option)))
+            for slot, options in enumerate(arch)
+            if len(options) > 1
+            for option in options
+        )
+        return [step for step in steps if self.valid(step[2])]
+
+    @final
+    def __iter__(self) -> Iterator[Arch]:
+        """All valid leaves, the last slot changing fastest."""
+        for choice in product(*(range(len(names)) for names in self.slots)):
+            arch = tuple((option,) for option in choice)
+            if self.valid(arch):
+                yield arch
+
+    @final
+    def __len__(self) -> int:
+        """The number of valid leaves: by multiplication where every leaf is valid, else by counting them."""
+        if type(self).valid is Space.valid:
+            return math.prod(len(names) for names in self.slots)
+        return sum(1 for _ in self)
+
+    def _changes(self, arch: Arch) -> Iterator[Arch]:
+        for slot, names in enumerate(self.slots):
+            for option in range(len(names)):
+                if arch[slot] != (option,):
+                    yield _with(arch, slot, (option,))
+
+
+def _with(arch: Arch, slot: int, options: tuple[int, ...]) -> Arch:
+    return arch[:slot] + (options,) + arch[slot + 1 :]
+
+
+def choice(names: list[str], known: tuple[str, ...]) -> tuple[int, ...]:
+    """The options called ``names`` among ``known``, in the order of ``known``, for writing a `parse`."""
+    for name in names:
+        if name not in known:
+            raise unknown("operation", name, known)
+    return tuple(option for option, name in enumerate(known) if name in names)
+
+
+SpaceFactory = Callable[..., Space]
+SPACES: Registry[SpaceFactory] = Registry("space")
+
+Factory = TypeVar("Factory", bound=SpaceFactory)
+
+
+def space(name: str) -> Callable[[Factory], Factory]:
+    """Registers a function (or class) that returns a `Space`; its keyword-only arguments are the space's options."""
+
+    def register(factory: Factory) -> Factory:
+        SPACES.add(name, factory, origin(factory))
+        return factory
+
+    return register

@@ -1,0 +1,136 @@
+"""Rank statistics of scores against targets, with bootstrap intervals.
+
+Throughout, ``scores`` and ``targets`` are [architectures], larger is better in both, and a failed score is minus
+infinity: it ranks last, as it does in a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Vector = NDArray[np.float64]
+RESAMPLES = 1000
+ROWS = 1024
+"""Rows of the matrix of pairs that are held at a time."""
+
+
+def kendall(scores: Vector, targets: Vector) -> float:
+    """Kendall's τ-b; nan where either is constant."""
+    return float(stats.kendalltau(_ranks(scores), _ranks(targets)).statistic) if _vary(scores, targets) else np.nan
+
+
+def spearman(scores: Vector, targets: Vector) -> float:
+    """Spearman's ρ: the correlation of average ranks; nan where either is constant."""
+    return float(stats.spearmanr(_ranks(scores), _ranks(targets)).statistic) if _vary(scores, targets) else np.nan
+
+
+def kendall_given(scores: Vector, targets: Vector, given: Vector) -> float:
+    """Kendall's partial τ of scores and targets with ``given`` held fixed.
+
+        (τ_st − τ_sg τ_tg) / √((1 − τ_sg²)(1 − τ_tg²))
+
+    nan where ``given`` determines the order of either.
+    """
+    st, sg, tg = kendall(scores, targets), kendall(scores, given), kendall(targets, given)
+    rest = (1 - sg**2) * (1 - tg**2)
+    return float((st - sg * tg) / np.sqrt(rest)) if rest > 1e-12 else np.nan
+
+
+def kendall_interval(scores: Vector, targets: Vector, rng: np.random.Generator) -> tuple[float, float]:
+    """The bootstrap 95 % interval of τ-b: percentiles over 1,000 resamples of the architectures."""
+    return _percentiles(_kendall_resampled(_ranks(scores), _ranks(targets), _weights(len(scores), rng)))
+
+
+def spearman_interval(scores: Vector, targets: Vector, rng: np.random.Generator) -> tuple[float, float]:
+    """The bootstrap 95 % interval of ρ: percentiles over 1,000 resamples of the architectures."""
+    return _percentiles(_spearman_resampled(scores, targets, _weights(len(scores), rng)))
+
+
+def precision(scores: Vector, targets: Vector, share: float = 0.05) -> float:
+    """Of the best ``share`` of architectures by score (at least one), how many are among as many best by target."""
+    count = max(1, round(share * len(scores)))
+    return len({*_best(scores)[:count]} & {*_best(targets)[:count]}) / count
+
+
+def ndcg(scores: Vector, targets: Vector) -> float:
+    """Normalised discounted cumulative gain of the whole ranking.
+
+    The gain of an architecture is its target, scaled so that the worst has 0 and the best 1; its discount is
+    1 / log₂(1 + place). nan where all targets are equal.
+    """
+    gains = targets - targets.min()
+    discounts = 1 / np.log2(np.arange(len(targets)) + 2)
+    ideal = gains[_best(targets)] @ discounts
+    return float(gains[_best(scores)] @ discounts / ideal) if ideal > 0 else np.nan
+
+
+def best_at_1(scores: Vector, targets: Vector) -> float:
+    """The target of the architecture with the largest score, the first of equals."""
+    return float(targets[_best(scores)[0]])
+
+
+def regret(scores: Vector, targets: Vector) -> float:
+    """How far that is below the largest target."""
+    return float(targets.max() - best_at_1(scores, targets))
+
+
+def _best(values: Vector) -> NDArray[np.intp]:
+    return np.argsort(-values, kind="stable")
+
+
+def _ranks(values: Vector) -> Vector:
+    return np.asarray(stats.rankdata(values), dtype=np.float64)
+
+
+def _vary(*columns: Vector) -> bool:
+    return all(len(column) > 1 and (column != column[0]).any() for column in columns)
+
+
+def _weights(count: int, rng: np.random.Generator) -> Vector:
+    """How often each architecture occurs in each resample: [resamples, architectures]."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
+
+
+def _percentiles(values: Vector) -> tuple[float, float]:
+    if np.isnan(values).all():
+        return np.nan, np.nan
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _kendall_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
+    """τ-b of each resample. A pair of architectures counts as often as the product of their occurrences, and copies of
+    one architecture tie in both columns, so τ-b of a resample is a ratio of three quadratic forms in the weights."""
+    forms: list[Callable[[Vector, Vector], Vector]] = [lambda a, b: a * b, lambda a, b: a * a, lambda a, b: b * b]
+    sums = np.zeros((3, len(weights)))
+    for start in range(0, len(x), ROWS):
+        rows = slice(start, start + ROWS)
+        dx, dy = np.sign(x[rows, None] - x), np.sign(y[rows, None] - y)
+        for index, form in enumerate(forms):
+            sums[index] += ((weights[:, rows] @ form(dx, dy)) * weights).sum(1)
+    concordance, vary_x, vary_y = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return concordance / np.sqrt(vary_x * vary_y)
+
+
+def _spearman_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
+    """ρ of each resample: the weighted correlation of the average ranks within it."""
+    a, b = _weighted_ranks(x, weights), _weighted_ranks(y, weights)
+    a -= np.average(a, axis=1, weights=weights)[:, None]
+    b -= np.average(b, axis=1, weights=weights)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (weights * a * b).sum(1) / np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
+
+
+def _weighted_ranks(values: Vector, weights: Vector) -> Vector:
+    """Average ranks when each value occurs ``weights`` times: [resamples, architectures]."""
+    _, group = np.unique(values, return_inverse=True)
+    totals = np.zeros((len(weights), group.max() + 1))
+    for index in range(len(values)):
+        totals[:, group[index]] += weights[:, index]
+    ranks = totals.cumsum(1) - (totals - 1) / 2
+    return np.asarray(ranks[:, group], dtype=np.float64)

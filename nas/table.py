@@ -1,0 +1,82 @@
+"""Trained accuracies (and whatever else was measured) of a benchmark, looked up by architecture."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from nas.errors import UsageError, unknown
+from nas.space import Arch, Space
+
+
+class Table:
+    """The rows of a benchmark's table by architecture.
+
+    Args:
+        path: CSV, ``.csv.gz`` or Parquet with a column ``arch`` in the space's notation.
+        space: reads the notation.
+
+    Raises:
+        UsageError: the file cannot be read, has no column ``arch``, no rows, or an architecture that does not parse.
+    """
+
+    def __init__(self, path: str | Path, space: Space) -> None:
+        self.path = Path(path).expanduser()
+        self.space = space
+        self.frame = _read(self.path)
+        if "arch" not in self.frame:
+            raise UsageError(f"{self.path}: has no column 'arch', only {', '.join(map(str, self.frame.columns))}")
+        if self.frame.empty:
+            raise UsageError(f"{self.path}: has no rows")
+        self.archs = parse_all(self.frame["arch"], space, str(self.path))
+        self._rows = {arch: row for row, arch in enumerate(self.archs)}
+
+    def target(self, column: str) -> pd.Series[float]:
+        """A column of numbers; `UsageError` for a column that is missing or holds something else."""
+        if column not in self.frame:
+            raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
+        if not pd.api.types.is_numeric_dtype(self.frame[column]):
+            raise UsageError(f"{self.path}: column {column!r} holds {self.frame[column].dtype}, not numbers")
+        return self.frame[column].astype(float)
+
+    def row(self, arch: Arch) -> dict[str, float]:
+        """The numbers known of ``arch``, or of a network that is the same; empty where there are none."""
+        index = self._rows.get(arch)
+        if index is None:
+            index = self._canonical.get(self.space.canonical(arch))
+        if index is None:
+            return {}
+        row = self.frame.iloc[index].drop("arch")
+        return {str(name): value for name, value in row.items() if not isinstance(value, str)}
+
+    @cached_property
+    def _canonical(self) -> dict[Arch, int]:
+        return {self.space.canonical(arch): row for row, arch in reversed(list(enumerate(self.archs)))}
+
+
+def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:
+    """Each architecture of a column; `UsageError` names the row of the first that does not parse."""
+    archs = []
+    for row, text in enumerate(texts, start=2):  # as a spreadsheet counts, the header is row 1
+        try:
+            archs.append(space.parse(str(text)))
+        except ValueError as error:
+            raise UsageError(f"{where}: row {row}: {error}") from None
+    return archs
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise UsageError(f"table {path} does not exist")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path)
+    except ImportError:
+        raise UsageError(f"{path}: reading Parquet takes pyarrow: pip install 'gradalign-nas[parquet]'") from None
+    except (ValueError, OSError, EOFError, gzip.BadGzipFile, zlib.error) as error:  # pandas' parser errors are ValueErrors
+        raise UsageError(f"{path}: cannot be read as a table: {str(error).strip().splitlines()[0]}") from None

@@ -1,0 +1,91 @@
+"""GradAlign: how little the per-sample gradients of a network conflict at initialisation.
+
+Li & Guo 2024, arXiv:2411.19819. No code was published; what follows is our reading of the paper: per-sample gradients
+of the loss, "normalised" to their signs, aggregated over classes. Choices that are ours are marked so.
+
+Per-sample gradients are exact (batch norm normalises each sample by itself) and cover Conv2d and Linear weights only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nas.probe import Block, Probe, product_of_signs
+from nas.proxy import proxy
+
+TINY = 1e-300
+"""Keeps a direction of length zero at zero."""
+
+Direction = Literal["sign", "unit", "raw"]
+
+
+@proxy("gradalign_i", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
+def gradalign_i(
+    probe: Probe, *, per_class: bool = True, direction: Direction = "sign", mean_per_weight: bool = False
+) -> Tensor:
+    """GradAlign-I: alignment of the per-sample gradients with the average gradient; larger is better.
+
+        Σ_c (1/N_c) Σ_{i in c} ⟨d(g_i), d(ḡ_c)⟩,   ḡ_c the mean of the raw gradients g_i of class c
+
+    With signs the unit is the weight: N_c agreeing samples score one for each weight they agree on, so the score grows
+    with the network; ``mean_per_weight`` divides by the number of weights in the gradients.
+
+    Args:
+        per_class: sum over classes, as the paper says; False takes the minibatch as one group.
+        direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
+        mean_per_weight: ours.
+    """
+    group, sizes = _groups(probe, per_class)
+    member = F.one_hot(group, len(sizes)).double()  # [samples, groups]
+
+    def products(block: Block) -> Tensor:  # with the signs of the sums, or to find the means in: [samples, …]
+        if direction != "sign":
+            return block.gram
+        return product_of_signs(block.signs, block.sums(group, len(sizes)).sign().to(torch.int8).T)
+
+    blocks = probe.map_blocks(lambda block: (products(block), block.weight.numel()))
+    alignment = sum(product for product, _ in blocks)
+    if direction != "sign":
+        lengths = alignment.diagonal().sqrt()  # ‖g_i‖
+        alignment = alignment @ member / sizes  # ⟨g_i, ḡ_c⟩
+        if direction == "unit":
+            means = ((member * alignment).sum(0) / sizes).sqrt()  # ‖ḡ_c‖, whose square is the mean of ⟨g_i, ḡ_c⟩ in c
+            alignment = alignment / (lengths[:, None] * means).clamp_min(TINY)
+    score = (alignment * member / sizes).sum()
+    return score / sum(weights for _, weights in blocks) if mean_per_weight else score
+
+
+@proxy("gradalign_ii", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
+def gradalign_ii(
+    probe: Probe, *, per_class: bool = True, direction: Direction = "sign", eps: float = 1e-3
+) -> Tensor:
+    """GradAlign-II: log-determinant of the Gram matrix of the gradients' directions; larger is better.
+
+        Σ_c log det(D_c D_cᵀ + ε I),   D_c the directions d(g_i) of the samples of class c, one in a row
+
+    Args:
+        per_class: sum over classes, as the paper says; False takes the minibatch as one group.
+        direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
+        eps: ε, in units of the Gram matrix (with signs: weights).
+    """
+    signs = direction == "sign"
+    gram = sum(probe.map_blocks(lambda block: block.sign_gram if signs else block.gram))
+    if direction == "unit":
+        norms = gram.diagonal().sqrt().clamp_min(TINY)
+        gram = gram / (norms[:, None] * norms)
+    gram = gram + eps * torch.eye(len(gram), device=gram.device)
+    group, sizes = _groups(probe, per_class)
+    members = [torch.nonzero(group == c).flatten() for c in range(len(sizes))]
+    return torch.stack([torch.logdet(gram[m][:, m]) for m in members]).sum()
+
+
+def _groups(probe: Probe, per_class: bool) -> tuple[Tensor, Tensor]:
+    """The group of each sample, [samples], and the sizes of the groups, [groups]."""
+    _, group, sizes = (probe.labels if per_class else torch.zeros_like(probe.labels)).unique(
+        return_inverse=True, return_counts=True
+    )
+    return group, sizes

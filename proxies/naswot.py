@@ -1,0 +1,30 @@
+"""NASWOT (Mellor et al. 2021, arXiv:2006.04647)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.proxy import ProxyFailure, proxy
+
+
+@proxy("naswot", paper="Mellor et al. 2021, arXiv:2006.04647")
+def naswot(probe: Probe) -> Tensor:
+    """How differently the network's ReLUs answer different images; larger is better.
+
+        log |det K|,   K = Σ over ReLU layers of X Xᵀ + (1 − X)(1 − X)ᵀ
+
+    X [samples, units] is the binary pattern (input > 0) of one layer, so K_ij counts the units on which images i and j
+    agree. Batch norm is in training mode over the batch; ReLUs that the output does not depend on are left out. Not
+    divided by the number of units. Fails where K is singular: two images switch every unit alike.
+    """
+
+    def agreement(pattern: Tensor) -> Tensor:
+        signs = pattern.to(torch.float32).mul_(2).sub_(1)  # with Z = 2 X − 1, the layer's term is (Z Zᵀ + units) / 2
+        return ((signs @ signs.T).double() + signs.shape[1]) / 2
+
+    _, logdet = torch.linalg.slogdet(sum(probe.map_relus(agreement)))
+    if not logdet.isfinite():
+        raise ProxyFailure("the kernel is singular: some images give the same activation pattern")
+    return logdet

@@ -1,0 +1,49 @@
+"""The condition number of the neural tangent kernel (TE-NAS, Chen et al. 2021, arXiv:2102.11535)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.proxy import ProxyFailure, proxy
+
+
+@proxy(
+    "ntk", larger_is_better=False, labels=True, initialisations=3, paper="Chen et al. 2021, arXiv:2102.11535"
+)
+def ntk(probe: Probe, *, images: int = 32, loss: bool = False) -> Tensor:
+    """Condition number of the neural tangent kernel, mean of three initialisations; smaller is better.
+
+        λ_max / λ_min of J Jᵀ,   J_i = ∂(Σ logits of image i)/∂θ
+
+    θ are the parameters whose name ends in "weight", batch norm's included. As in the published code batch norm is in
+    training mode over the batch, so that every J_i passes through all images, and the initialisation is PyTorch's
+    default (the code means Kaiming's normal one and never applies it). That takes one backward pass for each image.
+
+    Args:
+        images: the kernel's size N; the minibatch's first ones are taken (32 in the paper).
+        loss: take the loss gradients g_i with batch norm on each sample instead; this alone uses the labels.
+
+    Fails where λ_min is not positive beyond rounding, and the condition number is not defined.
+    """
+    if loss:
+        kernel = sum(probe.map_blocks(lambda block: block.gram))[:images, :images]
+    else:
+        kernel = logit_kernel(probe, images)
+    eigenvalues = torch.linalg.eigvalsh(kernel)  # ascending
+    if eigenvalues[0] <= eigenvalues[-1].abs() * len(kernel) * torch.finfo(kernel.dtype).eps:
+        raise ProxyFailure("the smallest eigenvalue of the kernel is not positive")
+    return eigenvalues[-1] / eigenvalues[0]
+
+
+def logit_kernel(probe: Probe, images: int) -> Tensor:
+    """J Jᵀ, [images, images] float64, by one backward pass for each image."""
+    weights = [parameter for name, parameter in probe.net.named_parameters() if name.endswith("weight")]
+    logits = probe.forward(images)
+    rows = []
+    for logit in logits:
+        gradients = torch.autograd.grad(logit.sum(), weights, retain_graph=True, allow_unused=True)
+        rows.append(torch.cat([g.flatten() for g in gradients if g is not None]))  # the same weights for every image
+    jacobian = torch.stack(rows).double()  # [images, weights]
+    return jacobian @ jacobian.T

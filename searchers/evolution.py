@@ -1,0 +1,30 @@
+"""Regularized evolution (Real et al. 2019, arXiv:1802.01548)."""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+from nas.searcher import Search, searcher
+from nas.space import Space
+
+
+@searcher("evolution", paper="Real et al. 2019, arXiv:1802.01548")
+def evolution(space: Space, rng: Random, *, population: int = 50, tournament: int = 10) -> Search:
+    """Tournament selection, mutation in one slot, and ageing: the oldest dies, not the worst.
+
+    Args:
+        population: how many architectures live at a time; the first ones are random.
+        tournament: how many of them, drawn at random without replacement, compete to be the parent.
+    """
+    if population < 1 or tournament < 1:
+        raise ValueError(f"population and tournament are at least 1, not {population} and {tournament}")
+    archs = [space.sample(rng) for _ in range(population)]
+    living = deque(zip(archs, (yield archs), strict=True))  # the oldest first
+    while True:
+        rivals = rng.sample(range(len(living)), min(tournament, len(living)))
+        parent, _ = max((living[rival] for rival in rivals), key=lambda member: member[1])
+        child = space.mutate(parent, rng)
+        (score,) = yield [child]
+        living.append((child, score))
+        living.popleft()

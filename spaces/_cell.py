@@ -1,0 +1,100 @@
+"""A cell graph becomes a module, and cells become a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from nas.graph import Edge
+from nas.space import Task
+from spaces._ops import relu_conv_bn
+
+MakeCell = Callable[[int], nn.Module]
+"""channels -> a fresh cell, from [samples, channels, h, w] to the same shape."""
+Skeleton = Callable[[MakeCell, Task], nn.Module]
+"""How cells make a network for a task."""
+
+
+class MixedEdge(nn.ModuleDict):
+    """The mean of the operations that are alive on one edge; an edge with ``none`` alive counts it as zero."""
+
+    def __init__(self, operations: Mapping[str, nn.Module], options: int) -> None:
+        super().__init__(operations)
+        self.options = options
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = sum(operation(x) for operation in self.values())  # type: ignore[assignment]
+        return total if self.options == 1 else total / self.options
+
+
+class Cell(nn.Module):
+    """Node 0 is the input; every other node is the sum of its incoming edges, or zero without any; the last one is
+    the output."""
+
+    def __init__(self, nodes: int, edges: Mapping[Edge, MixedEdge]) -> None:
+        super().__init__()
+        self.incoming = [[i for i, j in edges if j == node] for node in range(nodes)]
+        self.edges = nn.ModuleDict({f"{i}-{j}": edge for (i, j), edge in edges.items()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = [x]
+        for node, sources in enumerate(self.incoming[1:], start=1):
+            terms = [self.edges[f"{source}-{node}"](values[source]) for source in sources]
+            values.append(sum(terms) if terms else torch.zeros_like(x))
+        return values[-1]
+
+
+class Reduction(nn.Module):
+    """NAS-Bench-201's residual block of stride 2 between stages: two 3 x 3 convolutions, and as shortcut a 2 x 2
+    average pooling and a 1 x 1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = relu_conv_bn(inputs, outputs, 3, stride=2)
+        self.second = relu_conv_bn(outputs, outputs, 3)
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.second(self.first(x))  # type: ignore[no-any-return]
+
+
+def stages(cell: MakeCell, task: Task, *, widths: Sequence[int], repeats: int, stem: bool = True) -> nn.Module:
+    """NAS-Bench-201's skeleton: a 3 x 3 stem convolution, stages of ``repeats`` cells at each of the ``widths`` with a
+    `Reduction` between them, then batch norm, ReLU, global average pooling and a linear layer. Without a stem the
+    first width is the number of the images' channels."""
+    layers: dict[str, nn.Module] = {}
+    if stem:
+        layers["stem"] = nn.Sequential(
+            nn.Conv2d(task.channels, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0])
+        )
+    for stage, width in enumerate(widths):
+        if stage:
+            layers[f"reduction{stage}"] = Reduction(widths[stage - 1], width)
+        for repeat in range(repeats):
+            layers[f"cell{stage}-{repeat}"] = cell(width)
+    layers["norm"] = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU())
+    layers["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    layers["classifier"] = nn.Linear(widths[-1], task.classes)
+    net = nn.Sequential()
+    for name, layer in layers.items():
+        net.add_module(name, layer)
+    return net
+
+
+def initialise_by_place(net: nn.Module) -> nn.Module:
+    """Draws every layer's weights again, from PyTorch's default distributions, by a stream of its own.
+
+    The stream depends on the layer's place in the network and on torch's current seed alone, so a supernet and what
+    remains of it after a cut, or two cells that share an operation, have the same weights where they are the same.
+    """
+    if any(parameter.is_meta for parameter in net.parameters()):
+        return net
+    seed = torch.initial_seed()
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):  # batch norm draws nothing
+            torch.default_generator.manual_seed(seed ^ crc32(name.encode()))
+            module.reset_parameters()
+    return net

@@ -1,0 +1,153 @@
+"""A user's own cell space: nodes, edges, operations and a skeleton."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import final
+
+import networkx as nx
+from torch import nn
+
+from nas.graph import Edge, canonical
+from nas.space import Arch, Space, Task, choice, is_leaf, space
+from spaces._cell import Cell, MakeCell, MixedEdge, Skeleton, initialise_by_place, stages
+from spaces._ops import NONE, OPERATIONS, Operation
+
+
+@final
+class CellSpace(Space):
+    """All cells on a fixed graph, one operation chosen for each edge.
+
+    The notation is NAS-Bench-201's: for each node but the first a group ``|op~i|op~i|`` of its incoming edges, each
+    with the node it comes from, the groups joined with ``+``. Operations alive together are joined with ``/``.
+
+    Args:
+        nodes: the number of nodes, input and output included.
+        operations: name -> function from a number of channels to a fresh module that keeps shapes. The name ``none``
+            means no edge; what it maps to is not called.
+        skeleton: ``(cell, task) -> network``, where ``cell(channels)`` makes a fresh cell.
+        edges: pairs (i, j), i < j; all of them when not given.
+        thin: a skeleton of width 1 with one cell per stage and no stem, for proxies that look at a thin copy.
+        dialects: other ways to write an architecture, name -> reader: ``name:text`` is read by ``reader(text)``.
+    """
+
+    supernet = True
+
+    def __init__(
+        self,
+        nodes: int,
+        operations: Mapping[str, Operation | None],
+        skeleton: Skeleton,
+        edges: Sequence[Edge] | None = None,
+        thin: Skeleton | None = None,
+        dialects: Mapping[str, Callable[[str], Arch]] | None = None,
+    ) -> None:
+        every = [(i, j) for j in range(1, nodes) for i in range(j)]
+        self.edges = every if edges is None else sorted(map(tuple, edges), key=lambda edge: edge[::-1])
+        wrong = [edge for edge in self.edges if edge not in every]
+        if wrong or len(set(self.edges)) < len(self.edges) or not self.edges:
+            raise ValueError(f"edges are distinct pairs (i, j) with 0 <= i < j < {nodes}, not {wrong or self.edges}")
+        self.nodes = nodes
+        self.operations = dict(operations)
+        self.slots = (tuple(operations),) * len(self.edges)
+        self.skeleton = skeleton
+        self._thin = thin
+        self.dialects = dict(dialects or {})
+        modules = {name: make(1) for name, make in self.operations.items() if name != NONE and make is not None}
+        self._weighted = {
+            option for option, name in enumerate(self.operations) if name in modules and list(modules[name].parameters())
+        }
+        self._representatives: dict[Arch, Arch] = {}
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        return initialise_by_place(self.skeleton(partial(self._cell, arch), task))
+
+    def graph(self, arch: Arch) -> nx.DiGraph:
+        graph = nx.DiGraph()
+        graph.add_nodes_from(range(self.nodes))
+        for edge, options in zip(self.edges, arch, strict=True):
+            names = [self.slots[0][option] for option in options]
+            if names != [NONE]:
+                graph.add_edge(*edge, op="/".join(names))
+        return graph
+
+    def text(self, arch: Arch) -> str:
+        groups: dict[int, str] = {}
+        for (i, j), options in zip(self.edges, arch, strict=True):
+            names = "/".join(self.slots[0][option] for option in options)
+            groups[j] = groups.get(j, "|") + f"{names}~{i}|"
+        return "+".join(groups.values())
+
+    def parse(self, text: str) -> Arch:
+        dialect, _, rest = text.partition(":") if ":" in text else ("index", ":", text)
+        if dialect in self.dialects and (":" in text or text.strip().isdigit()):
+            return self.dialects[dialect](rest)
+        if "|" not in text:
+            named = "".join(f" or {name}:…" for name in self.dialects)
+            raise ValueError(f"{text!r} is not in this space's notation |operation~node|…{named}")
+        found = {}
+        groups = text.strip().split("+")
+        targets = list(dict.fromkeys(j for _, j in self.edges))
+        if len(groups) != len(targets):
+            raise ValueError(f"{text!r} has {len(groups)} groups |…| joined with +, the space has {len(targets)}")
+        for target, group in zip(targets, groups, strict=True):
+            if not re.fullmatch(r"\|([^|~+]+~\d+\|)+", group):
+                raise ValueError(f"{group!r} in {text!r} is not of the form |operation~node|operation~node|")
+            for part in group[1:-1].split("|"):
+                names, _, source = part.partition("~")
+                edge = (int(source), target)
+                if edge not in self.edges or edge in found:
+                    raise ValueError(f"{part!r} in {text!r}: the incoming edges of node {target} are each named once")
+                found[edge] = choice(names.split("/"), self.slots[0])
+        if len(found) < len(self.edges):
+            raise ValueError(f"{text!r} names {len(found)} edges, the space has {len(self.edges)}")
+        return tuple(found[edge] for edge in self.edges)
+
+    def canonical(self, arch: Arch) -> Arch:
+        if arch not in self._representatives:
+            self._representatives[arch] = self._representative(arch) if is_leaf(arch) else arch
+        return self._representatives[arch]
+
+    def _representative(self, arch: Arch) -> Arch:
+        none = self.slots[0].index(NONE) if NONE in self.slots[0] else -1
+        operations = {edge: option for edge, (option,) in zip(self.edges, arch, strict=True) if option != none}
+        kept = self._weighted if none >= 0 else range(len(self.slots[0]))  # what cannot become none stays
+        representative = canonical(operations, self.edges, self.nodes, kept)
+        return tuple((representative.get(edge, none),) for edge in self.edges)
+
+    def thin(self) -> Space | None:
+        if self._thin is None:
+            return None
+        return CellSpace(self.nodes, self.operations, self._thin, self.edges, dialects=self.dialects)
+
+    def _cell(self, arch: Arch, channels: int) -> Cell:
+        edges = {}
+        for edge, options in zip(self.edges, arch, strict=True):
+            makers = {name: self.operations[name] for name in (self.slots[0][o] for o in options) if name != NONE}
+            if makers:
+                edges[edge] = MixedEdge({name: make(channels) for name, make in makers.items() if make}, len(options))
+        return Cell(self.nodes, edges)
+
+
+def staged(widths: Sequence[int], repeats: int) -> tuple[Skeleton, Skeleton]:
+    """NAS-Bench-201's skeleton at these widths, and its thin version."""
+    thin = [max(1, width // widths[0]) for width in widths]
+    return partial(stages, widths=widths, repeats=repeats), partial(stages, widths=thin, repeats=1, stem=False)
+
+
+@space("cells")
+def cells(
+    *,
+    nodes: int = 3,
+    operations: tuple[str, ...] = ("none", "skip_connect", "nor_conv_3x3"),
+    widths: tuple[int, ...] = (16, 32, 64),
+    repeats: int = 3,
+) -> CellSpace:
+    """Cells on the complete graph of ``nodes`` nodes with named ``operations``, stacked as in NAS-Bench-201: a stem,
+    stages of ``repeats`` cells at each of the ``widths``, a head. More freedom: call `CellSpace` in a plug-in."""
+    chosen = {name: OPERATIONS.get(name) for name in operations}
+    choice([name for name in operations if name != NONE], tuple(OPERATIONS))
+    skeleton, thin = staged(widths, repeats)
+    return CellSpace(nodes, chosen, skeleton, thin=thin)

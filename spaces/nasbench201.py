@@ -1,0 +1,63 @@
+"""NAS-Bench-201 (Dong & Yang 2020, arXiv:2001.00326), the topology space of NATS-Bench."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import product
+from random import Random
+
+from nas.space import Arch, space
+from spaces._ops import NONE, OPERATIONS
+from spaces.cells import CellSpace, staged
+
+NAMES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NASLIB_NAMES = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+NASLIB_SLOTS = (0, 1, 3, 2, 4, 5)
+"""NASLib lists edges by where they start (0-1, 0-2, 0-3, 1-2, 1-3, 2-3); here is the slot of each."""
+
+
+@space("nasbench201")
+def nasbench201(*, widths: tuple[int, ...] = (16, 32, 64), repeats: int = 5) -> CellSpace:
+    """Cells of four nodes with one of five operations on each of the six edges: 15,625.
+
+    Besides the string ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`` an architecture may be given as its index in the
+    benchmark (``1462`` or ``index:1462``), or as six numbers with their dialect named: ``nats:3,3,3,3,3,3`` (edges in
+    the order of the string, operations none, skip, 1x1, 3x3, pool) or ``naslib:2,2,2,2,2,2`` (edges by where they
+    start, operations skip, none, 3x3, 1x1, pool).
+    """
+    operations = {name: None if name == NONE else OPERATIONS[name] for name in NAMES}
+    skeleton, thin = staged(widths, repeats)
+    return CellSpace(
+        4, operations, skeleton, thin=thin, dialects={"index": by_index, "nats": from_nats, "naslib": from_naslib}
+    )
+
+
+@lru_cache(maxsize=1)
+def benchmark_order() -> list[Arch]:
+    """All cells in the order of the benchmark's index: the product of the operations, shuffled with seed 88."""
+    archs = [tuple((option,) for option in choice) for choice in product(range(len(NAMES)), repeat=6)]
+    Random(88).shuffle(archs)
+    return archs
+
+
+def by_index(text: str) -> Arch:
+    if not text.strip().isdigit() or int(text) >= len(benchmark_order()):
+        raise ValueError(f"{text!r} is no index of NAS-Bench-201: those are 0 to {len(benchmark_order()) - 1}")
+    return benchmark_order()[int(text)]
+
+
+def from_nats(text: str) -> Arch:
+    return tuple((option,) for option in six_numbers(text))
+
+
+def from_naslib(text: str) -> Arch:
+    slots = dict(zip(NASLIB_SLOTS, six_numbers(text), strict=True))
+    return tuple((NAMES.index(NASLIB_NAMES[slots[slot]]),) for slot in range(6))
+
+
+def six_numbers(text: str) -> list[int]:
+    numbers = [int(number) for number in re.findall(r"\d+", text)]
+    if not re.fullmatch(r"[\s(\[]*(\d\s*,\s*){5}\d[\s)\],]*", text) or max(numbers) >= len(NAMES):
+        raise ValueError(f"{text!r} is not six numbers from 0 to {len(NAMES) - 1} joined with commas")
+    return numbers
