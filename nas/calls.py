@@ -21,7 +21,7 @@ from nas.errors import UsageError, unknown
 from nas.folder import RunFolder, write_line, write_yaml
 from nas.limits import Limited, parse_limit
 from nas.loop import Trial, best, run
-from nas.objective import Objective, reference_sample, resolve
+from nas.objective import Objective, reference_sample
 from nas.probe import Probe
 from nas.proxy import PROXIES
 from nas.registry import checked_options, normal
@@ -95,14 +95,13 @@ def search(
     strategy = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
     trials: list[Trial] = []
     with ExitStack() as stack:
-        append: Callable[[Trial], None] = lambda trial: None
+        append: Callable[[Trial], None] = trials.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
-            append = _resume(stack, folder, scorer, objective, budget)
+            append = _resume(stack, folder, trials, scorer, objective, budget)
         try:
             for trial in run(inside, strategy, objective, budget):
                 append(trial)
-                trials.append(trial)
                 if watch is not None:
                     watch(trial)
         except ValueError as error:  # raised by a searcher over its options, before anything was proposed
@@ -308,9 +307,9 @@ def default_run(command: str, config: Mapping[str, Any]) -> Path:
 
 
 def _resume(
-    stack: ExitStack, folder: RunFolder, scorer: Scorer, objective: Objective, budget: int
+    stack: ExitStack, folder: RunFolder, trials: list[Trial], scorer: Scorer, objective: Objective, budget: int
 ) -> Callable[[Trial], None]:
-    """Gives the scorer what an earlier run in ``folder`` found, and returns what writes a trial down.
+    """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
 
     The trials come again from the start, from the same seed; those that are recorded are compared, not written.
     """
@@ -335,6 +334,7 @@ def _resume(
     file_ = stack.enter_context(folder.appender("trials.jsonl"))
 
     def append(trial: Trial) -> None:
+        trials.append(trial)
         if trial.number >= len(recorded):
             write_line(file_, trial._asdict())
         elif trial.arch != recorded[trial.number]["arch"]:
@@ -349,7 +349,7 @@ def _resume(
 def _append_scores(
     stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]]
 ) -> Callable[[dict[str, object]], None]:
-    """Fills ``rows`` with what an earlier comparison wrote to ``scores.csv``, and returns what adds and writes a row."""
+    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row."""
     for record in csv.DictReader(folder.whole_lines("scores.csv")):
         try:
             numbers = {"seed": int(record["seed"]), "seconds": float(record["seconds"])}

@@ -48,7 +48,7 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
 
 Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
 Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]
-Data = Annotated[str, typer.Option(help="'synthetic', a .npz, a folder of CIFAR batches, or a folder of class folders.")]
+Data = Annotated[str, typer.Option(help="'synthetic', a .npz, a folder of CIFAR batches or of class folders.")]
 BatchSize = Annotated[int, typer.Option(help="Images in the minibatch.")]
 Seed = Annotated[int, typer.Option(help="Of the minibatch, the initialisation and the searcher.")]
 Device = Annotated[str, typer.Option(help="'auto', 'cpu', 'cuda' or 'cuda:1'.")]
@@ -203,7 +203,7 @@ def score(
     names = list(dict.fromkeys(scores["proxy"]))
     table = scores.drop_duplicates(["arch", "proxy"]).pivot(index="arch", columns="proxy", values="value")[names]
     table = table.loc[list(dict.fromkeys(scores["arch"]))].map(lambda value: f"{value:.6g}").reset_index()
-    print_frame(console, table.head(50)[[*names, "arch"]], "")
+    print_frame(console, table.head(50)[[*names, "arch"]])
     if len(table) > 50:
         console.print(f"… and {len(table) - 50} more" + ("" if csv else "; --csv OUT.csv writes all of them"))
     print_failures(console, scores)
@@ -237,8 +237,8 @@ def show(
         | {"task": f"{batch.task.classes} classes, {batch.task.channels} x {batch.task.size} x {batch.task.size}"},
     )
     graph = inside.graph(parsed)
-    for source, target, operation in graph.edges(data="op"):
-        console.print(f"  {source} -> {target}  {operation}", soft_wrap=True)
+    for source, target, edge in graph.edges(data=True):
+        console.print(f"  {source} -> {target}  {edge['op']}", soft_wrap=True)
     if out is not None:
         from nas.graph import draw
 
@@ -342,13 +342,18 @@ def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]
         yield advance
 
 
-def print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
-    table = RichTable(title=title or None, title_justify="left")
-    for column in frame:
-        table.add_column(str(column), justify="left" if column in ("arch", "proxy") else "right", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row))
-    console.print(table)
+def print_frame(console: Console, frame: pd.DataFrame, title: str = "") -> None:
+    """A table as plain text: numbers to the right, text to the left, no line broken, so that it can be copied."""
+    if title:
+        console.print(title, style="bold")
+    columns = []
+    for name in frame:
+        cells = [str(name), *(f"{v:.6g}" if isinstance(v, float) else str(v) for v in frame[name])]
+        width, left = max(map(len, cells)), name in ("arch", "proxy")
+        columns.append([cell.ljust(width) if left else cell.rjust(width) for cell in cells])
+    for line in zip(*columns, strict=True):
+        console.print("  ".join(line).rstrip(), soft_wrap=True, markup=False)
+    console.print()
 
 
 def print_mapping(console: Console, values: dict[str, Any]) -> None:

@@ -29,9 +29,14 @@ def score_rows(scorer: Scorer, archs: Sequence[Arch], objectives: dict[str, Obje
             (outcome,) = objective([arch])
             seconds = sum(scores[proxy.name].seconds for proxy in objective.proxies)
             yield {
-                "arch": scorer.space.text(arch), "proxy": name, "seed": scorer.seed, "value": value_of(objective, outcome),
-                "status": outcome.status, "reason": outcome.reason, "seconds": round(seconds, 6),
-            }  # fmt: skip
+                "arch": scorer.space.text(arch),
+                "proxy": name,
+                "seed": scorer.seed,
+                "value": value_of(objective, outcome),
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "seconds": round(seconds, 6),
+            }
 
 
 def value_of(objective: Objective, outcome: Outcome) -> float | None:
@@ -56,9 +61,10 @@ def correlations(
     A failed score ranks last, as it does in a search; ``n`` counts the architectures with it, ``failed`` the failures.
     """
     archs = list(dict.fromkeys(scores["arch"]))
-    truth = target.loc[archs].to_numpy(dtype=float)
+    truth: Vector = target.loc[archs].to_numpy(np.float64)
     values = scores.assign(value=scores["value"].astype(float).where(scores["status"] == "ok"))
-    params = values[values["proxy"] == "params"].drop_duplicates("arch").set_index("arch")["value"].reindex(archs)
+    sizes = values[values["proxy"] == "params"].drop_duplicates("arch").set_index("arch")["value"]
+    params: Vector = sizes.reindex(archs).to_numpy(np.float64)
     rows = []
     for name in dict.fromkeys(scores["proxy"]):
         rows_of_proxy = values[values["proxy"] == name]
@@ -68,7 +74,7 @@ def correlations(
         columns = {str(number): (by_seed[number], cost[number]) for number in by_seed}
         columns["all"] = (by_seed.mean(axis=1, skipna=False), cost.mean())
         for label, (column, milliseconds) in columns.items():
-            statistics = _statistics(column.to_numpy(dtype=float), truth, params.to_numpy(dtype=float), seed)
+            statistics = _statistics(column.to_numpy(np.float64), truth, params, seed)
             rows.append({"proxy": name, "seed": label} | statistics | {"ms_per_arch": round(float(milliseconds), 3)})
     return pd.DataFrame(rows)
 

@@ -147,9 +147,10 @@ def _open(path: Path, settings: dict[str, int]) -> _Source:
         return _arrays(path, *_read_npz(path))
     if path.is_dir():
         for folder in (path, path / "cifar-10-batches-py", path / "cifar-100-python"):
-            for batches, key in ((sorted(folder.glob("data_batch_*")), b"labels"), ([folder / "train"], b"fine_labels")):
-                if batches and all(batch.is_file() for batch in batches):
-                    return _cifar(folder, batches, key)
+            if batches := sorted(folder.glob("data_batch_*")):
+                return _cifar(folder, batches, b"labels")
+            if (folder / "train").is_file():
+                return _cifar(folder, [folder / "train"], b"fine_labels")
         return _image_folder(path, **settings)
     what = "is neither a .npz file nor a folder" if path.exists() else "does not exist"
     raise UsageError(f"{path} {what}: data are 'synthetic', a .npz file, a folder of CIFAR batches or of class folders")
@@ -183,7 +184,8 @@ def _arrays(path: Path, images: Any, labels: Any) -> _Source:
     mean, std = _moments(np.array(counts))
 
     def read(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        return ((images[chosen] - mean) / std).transpose(0, 3, 1, 2)
+        standard: NDArray[np.float32] = ((images[chosen] - mean) / std).transpose(0, 3, 1, 2)
+        return standard
 
     return _Source(labels.astype(np.int64), int(labels.max()) + 1, read)
 
@@ -199,11 +201,17 @@ def _moments(counts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np
 def _cifar(folder: Path, batches: Sequence[Path], key: bytes) -> _Source:
     loaded = [_unpickle(batch) for batch in batches]
     for path, batch in zip(batches, loaded, strict=True):
-        data = batch.get(b"data") if isinstance(batch, dict) else None
-        if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3072 or len(batch.get(key, ())) != len(data):
+        data, labels = (batch.get(b"data"), batch.get(key, ())) if isinstance(batch, dict) else (None, ())
+        if not isinstance(data, np.ndarray) or data.shape != (len(labels), 3072):
             raise UsageError(f"{path}: is no CIFAR batch: it lacks data [n, 3072] with as many {key.decode()}")
     images = np.concatenate([batch[b"data"] for batch in loaded]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return _arrays(folder, images, np.concatenate([np.asarray(batch[key]) for batch in loaded]))
+
+
+PICKLE_ERRORS = (
+    pickle.UnpicklingError, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError,
+)  # fmt: skip
+"""What the pickle module raises on a file that is no pickle."""
 
 
 class _CifarUnpickler(pickle.Unpickler):
@@ -224,7 +232,7 @@ class _CifarUnpickler(pickle.Unpickler):
 def _unpickle(path: Path) -> Any:
     try:
         return _CifarUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, ImportError) as error:
+    except PICKLE_ERRORS as error:
         raise UsageError(f"{path}: cannot be read as a CIFAR batch: {error}") from None
 
 

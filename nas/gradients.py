@@ -57,7 +57,9 @@ class Block:
         """
         if self.gradients.device.type == "cpu":
             return self.gradients.new_zeros(groups, self.gradients.shape[1]).index_add_(0, group, self.gradients)
-        return F.one_hot(group, groups).T.to(self.gradients.dtype) @ self.gradients  # adds in a fixed order, atomics do not
+        return (
+            F.one_hot(group, groups).T.to(self.gradients.dtype) @ self.gradients
+        )  # adds in a fixed order, atomics do not
 
 
 def product_of_signs(left: Tensor, right: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def visit_blocks(
             logits = net(images)
         total = F.cross_entropy(logits, labels, reduction="sum") if target == "loss" else logits.sum()
         if total.requires_grad:
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
         collector.finish()
         for name, module in net.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.grad is not None:
@@ -156,8 +158,8 @@ def _convolution(
         padding = 0
     padding = [0, 0] if padding == "valid" else _pair(padding)
     collector.used(weight)
-    out = _Convolution.apply(x, weight, bias, collector, (stride, padding, dilation, groups))  # type: ignore[no-untyped-call]
-    return out  # type: ignore[no-any-return]
+    geometry = (stride, padding, dilation, groups)
+    return _Convolution.apply(x, weight, bias, collector, geometry)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _linear(collector: _Collector, x: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
@@ -175,7 +177,7 @@ class _Convolution(torch.autograd.Function):
     """`conv2d` whose backward pass hands the per-sample weight gradient to the collector, and to nobody else."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector, geometry: tuple[Any, ...]
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -183,7 +185,7 @@ class _Convolution(torch.autograd.Function):
         return F.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         if weight.requires_grad:
             ctx.collector.add(weight, convolution_gradients(x, weight, delta, *ctx.geometry))
@@ -200,13 +202,13 @@ class _Linear(torch.autograd.Function):
     """`linear` whose backward pass hands the per-sample weight gradient to the collector, and to nobody else."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.collector = collector
         return F.linear(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         if weight.requires_grad:
             rows = x.reshape(len(x), -1, x.shape[-1])  # [samples, positions, in]
@@ -233,7 +235,7 @@ def convolution_gradients(
         return (delta.flatten(2) @ x.flatten(2).transpose(1, 2)).reshape(samples, *weight.shape)
     if x.device.type != "cpu":
         columns = F.unfold(x, weight.shape[2:], tuple(dilation), tuple(padding), tuple(stride))
-        columns = columns.reshape(samples * groups, -1, columns.shape[-1])  # [samples * groups, in/groups * k, positions]
+        columns = columns.reshape(samples * groups, -1, columns.shape[-1])  # [samples * groups, …, positions]
         rows = delta.reshape(samples * groups, outputs // groups, -1)
         return (rows @ columns.transpose(1, 2)).reshape(samples, *weight.shape)
     _, gradients, _ = torch.ops.aten.convolution_backward(
@@ -242,4 +244,4 @@ def convolution_gradients(
         weight.new_empty(1).expand(samples * outputs, *weight.shape[1:]),  # only its shape is used
         None, stride, padding, dilation, False, [0, 0], groups * samples, [False, True, False],
     )  # fmt: skip
-    return gradients.reshape(samples, *weight.shape)
+    return gradients.reshape(samples, *weight.shape)  # type: ignore[no-any-return]

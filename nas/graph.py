@@ -27,9 +27,9 @@ def alive(edges: Collection[Edge], nodes: int) -> set[int]:
     return forward & backward
 
 
-def pruned(graph: nx.DiGraph) -> nx.DiGraph:
+def pruned(graph: nx.DiGraph[int]) -> nx.DiGraph[int]:
     """The subgraph of the nodes on a path from the lowest node to the highest; without nodes where there is none."""
-    return graph.subgraph(alive(graph.edges, max(graph) + 1)).copy()  # type: ignore[no-any-return]
+    return graph.subgraph(alive(graph.edges, max(graph) + 1)).copy()
 
 
 def canonical(
@@ -91,7 +91,7 @@ def _arrange(
     return _arrange(dead, free[1:], operations, nodes, living)
 
 
-def draw(graph: nx.DiGraph, path: Path, title: str = "") -> None:
+def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:
     """Draws a cell, operations on its edges, to ``path`` (SVG, PNG or PDF by its suffix)."""
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyArrowPatch
@@ -99,18 +99,19 @@ def draw(graph: nx.DiGraph, path: Path, title: str = "") -> None:
     names = sorted({data["op"] for _, _, data in graph.edges(data=True)})
     colours = {name: f"C{index}" for index, name in enumerate(names)}
     last = max(graph)
-    figure = Figure(figsize=(2.2 * last + 1.2, 0.9 * last + 1.6))
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96 - 0.12 * bool(title)))
-    reach = 0.0
+    figure = Figure()
+    axes = figure.add_axes((0, 0, 1, 1), aspect="equal")
+    top = bottom = 0.25
     for i, j, data in graph.edges(data=True):
         span, side = j - i, 1 if i % 2 == 0 else -1
-        height = 0.0 if span == 1 else side * 0.32 * span
-        reach = max(reach, abs(height))
+        height = 0.0 if span == 1 else side * 0.22 * span  # of the middle of the arc
+        top, bottom = max(top, height + 0.15), max(bottom, 0.15 - height)
         colour = colours[data["op"]]
         axes.add_patch(
             FancyArrowPatch(
                 (i, 0), (j, 0), connectionstyle=f"arc3,rad={-2 * height / span:.3f}", arrowstyle="-|>",
-                mutation_scale=14, shrinkA=15, shrinkB=15, linewidth=1.8, color=colour,
+                mutation_scale=14, shrinkA=24 if i == 0 else 13, shrinkB=26 if j == last else 13,
+                linewidth=1.8, color=colour,
             )
         )  # fmt: skip
         axes.text(
@@ -123,9 +124,11 @@ def draw(graph: nx.DiGraph, path: Path, title: str = "") -> None:
             node, 0, text, ha="center", va="center", fontsize=9,
             bbox={"boxstyle": "circle" if len(text) == 1 else "round", "facecolor": "white", "edgecolor": "black"},
         )  # fmt: skip
-    axes.set_xlim(-0.35, last + 0.35)
-    axes.set_ylim(-reach - 0.3, reach + 0.3)
     axes.set_axis_off()
+    axes.set_xlim(-0.3, last + 0.3)
     if title:
-        figure.text(0.5, 0.93, title, ha="center", fontsize=9, family="monospace")
-    figure.savefig(path)
+        top += 0.2
+        axes.text(last / 2, top - 0.1, title, ha="center", va="center", fontsize=8, family="monospace")
+    axes.set_ylim(-bottom, top)
+    figure.set_size_inches(2.4 * (last + 0.6), 2.4 * (bottom + top))
+    figure.savefig(path, dpi=150)

@@ -50,16 +50,28 @@ def untouched(net: nn.Module) -> Iterator[nn.Module]:
 
 
 def batch_normalisation(
-    x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+    x: Tensor,
+    mean: Any,
+    var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Training-mode batch norm over the whole batch, which records nothing in the running statistics."""
     return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
 def sample_normalisation(
-    x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
-    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+    x: Tensor,
+    mean: Any,
+    var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Training-mode batch norm of each sample by itself: a group norm with one group per channel."""
     return F.group_norm(x, x.shape[1], weight, bias, eps)

@@ -86,7 +86,7 @@ class Limited(Space):
             return False
         return self._cost(arch if is_leaf(arch) else self._descend(arch))[0] == 0
 
-    def graph(self, arch: Arch) -> nx.DiGraph:
+    def graph(self, arch: Arch) -> nx.DiGraph[int]:
         return self.space.graph(arch)
 
     def text(self, arch: Arch) -> str:

@@ -147,9 +147,7 @@ class _NotYet(BaseException):
     """Raised through a proxy whose question waits for the pass that will answer it."""
 
 
-def measure(
-    probe: Probe, proxies: dict[str, Callable[[Probe], Any]]
-) -> dict[str, tuple[Any | Exception, float]]:
+def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[str, tuple[Any | Exception, float]]:
     """Each proxy's value, or the exception it raised, and its seconds, with shared passes made once.
 
     A proxy runs until it asks for a pass, waits until all have asked, and is run again with the answer, so it must be
@@ -194,5 +192,6 @@ def _visit_relus(probe: Probe, visit: Callable[[Tensor], None]) -> None:
             visit((x > 0).reshape(len(x), -1))
         return F.relu(x, inplace)
 
-    with torch.no_grad(), untouched(probe.net), Intercept(normalising(batch_normalisation) | dict.fromkeys(RELUS, relu)):
+    handlers = normalising(batch_normalisation) | dict.fromkeys(RELUS, relu)
+    with torch.no_grad(), untouched(probe.net), Intercept(handlers):
         probe.net(probe.images)

@@ -57,15 +57,13 @@ class Space(ABC):
         """Whether ``arch`` belongs to the space; for an open one, whether anything below it does."""
         return True
 
-    def graph(self, arch: Arch) -> nx.DiGraph:
+    def graph(self, arch: Arch) -> nx.DiGraph[int]:
         """The cell of ``arch``, with the operation's name as the attribute ``op`` of its edges or nodes."""
         raise UsageError(f"{type(self).__name__} has no cell graph to show")
 
     def text(self, arch: Arch) -> str:
         """``arch`` in the space's notation; options that are alive together are joined with ``/``."""
-        return ",".join(
-            "/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True)
-        )
+        return ",".join("/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True))
 
     def parse(self, text: str) -> Arch:
         """The inverse of `text`. Raises `ValueError` with what is wrong."""
@@ -96,7 +94,7 @@ class Space(ABC):
             UsageError: neither way found a valid leaf.
         """
         for _ in range(ATTEMPTS):
-            arch = tuple((rng.randrange(len(names)),) for names in self.slots)
+            arch: Arch = tuple((rng.randrange(len(names)),) for names in self.slots)
             if self.valid(arch):
                 return arch
         arch = self.full()

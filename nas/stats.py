@@ -114,7 +114,8 @@ def _kendall_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
             sums[index] += ((weights[:, rows] @ form(dx, dy)) * weights).sum(1)
     concordance, vary_x, vary_y = sums
     with np.errstate(invalid="ignore", divide="ignore"):
-        return concordance / np.sqrt(vary_x * vary_y)
+        resampled: Vector = concordance / np.sqrt(vary_x * vary_y)
+    return resampled
 
 
 def _spearman_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
@@ -123,7 +124,8 @@ def _spearman_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
     a -= np.average(a, axis=1, weights=weights)[:, None]
     b -= np.average(b, axis=1, weights=weights)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (weights * a * b).sum(1) / np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
+        resampled: Vector = (weights * a * b).sum(1) / np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
+    return resampled
 
 
 def _weighted_ranks(values: Vector, weights: Vector) -> Vector:

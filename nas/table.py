@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -78,5 +77,5 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except ImportError:
         raise UsageError(f"{path}: reading Parquet takes pyarrow: pip install 'gradalign-nas[parquet]'") from None
-    except (ValueError, OSError, EOFError, gzip.BadGzipFile, zlib.error) as error:  # pandas' parser errors are ValueErrors
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # the parsers' own errors are among these
         raise UsageError(f"{path}: cannot be read as a table: {str(error).strip().splitlines()[0]}") from None

@@ -48,7 +48,7 @@ def gradalign_i(
         return product_of_signs(block.signs, block.sums(group, len(sizes)).sign().to(torch.int8).T)
 
     blocks = probe.map_blocks(lambda block: (products(block), block.weight.numel()))
-    alignment = sum(product for product, _ in blocks)
+    alignment: Tensor = sum(product for product, _ in blocks)
     if direction != "sign":
         lengths = alignment.diagonal().sqrt()  # ‖g_i‖
         alignment = alignment @ member / sizes  # ⟨g_i, ḡ_c⟩
@@ -60,9 +60,7 @@ def gradalign_i(
 
 
 @proxy("gradalign_ii", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
-def gradalign_ii(
-    probe: Probe, *, per_class: bool = True, direction: Direction = "sign", eps: float = 1e-3
-) -> Tensor:
+def gradalign_ii(probe: Probe, *, per_class: bool = True, direction: Direction = "sign", eps: float = 1e-3) -> Tensor:
     """GradAlign-II: log-determinant of the Gram matrix of the gradients' directions; larger is better.
 
         Σ_c log det(D_c D_cᵀ + ε I),   D_c the directions d(g_i) of the samples of class c, one in a row
@@ -85,7 +83,6 @@ def gradalign_ii(
 
 def _groups(probe: Probe, per_class: bool) -> tuple[Tensor, Tensor]:
     """The group of each sample, [samples], and the sizes of the groups, [groups]."""
-    _, group, sizes = (probe.labels if per_class else torch.zeros_like(probe.labels)).unique(
-        return_inverse=True, return_counts=True
-    )
+    labels = probe.labels if per_class else torch.zeros_like(probe.labels)
+    _, group, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     return group, sizes

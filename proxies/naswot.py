@@ -24,7 +24,8 @@ def naswot(probe: Probe) -> Tensor:
         signs = pattern.to(torch.float32).mul_(2).sub_(1)  # with Z = 2 X − 1, the layer's term is (Z Zᵀ + units) / 2
         return ((signs @ signs.T).double() + signs.shape[1]) / 2
 
-    _, logdet = torch.linalg.slogdet(sum(probe.map_relus(agreement)))
+    kernel: Tensor = sum(probe.map_relus(agreement))
+    logdet: Tensor = torch.linalg.slogdet(kernel).logabsdet
     if not logdet.isfinite():
         raise ProxyFailure("the kernel is singular: some images give the same activation pattern")
     return logdet

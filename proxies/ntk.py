@@ -9,9 +9,7 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy(
-    "ntk", larger_is_better=False, labels=True, initialisations=3, paper="Chen et al. 2021, arXiv:2102.11535"
-)
+@proxy("ntk", larger_is_better=False, labels=True, initialisations=3, paper="Chen et al. 2021, arXiv:2102.11535")
 def ntk(probe: Probe, *, images: int = 32, loss: bool = False) -> Tensor:
     """Condition number of the neural tangent kernel, mean of three initialisations; smaller is better.
 
@@ -31,7 +29,7 @@ def ntk(probe: Probe, *, images: int = 32, loss: bool = False) -> Tensor:
         kernel = sum(probe.map_blocks(lambda block: block.gram))[:images, :images]
     else:
         kernel = logit_kernel(probe, images)
-    eigenvalues = torch.linalg.eigvalsh(kernel)  # ascending
+    eigenvalues: Tensor = torch.linalg.eigvalsh(kernel)  # ascending
     if eigenvalues[0] <= eigenvalues[-1].abs() * len(kernel) * torch.finfo(kernel.dtype).eps:
         raise ProxyFailure("the smallest eigenvalue of the kernel is not positive")
     return eigenvalues[-1] / eigenvalues[0]

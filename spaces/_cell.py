@@ -26,7 +26,7 @@ class MixedEdge(nn.ModuleDict):
         self.options = options
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = sum(operation(x) for operation in self.values())  # type: ignore[assignment]
+        total: Tensor = sum(operation(x) for operation in self.values())
         return total if self.options == 1 else total / self.options
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from nas.graph import Edge, canonical
 from nas.space import Arch, Space, Task, choice, is_leaf, space
-from spaces._cell import Cell, MakeCell, MixedEdge, Skeleton, initialise_by_place, stages
+from spaces._cell import Cell, MixedEdge, Skeleton, initialise_by_place, stages
 from spaces._ops import NONE, OPERATIONS, Operation
 
 
@@ -45,7 +45,7 @@ class CellSpace(Space):
         dialects: Mapping[str, Callable[[str], Arch]] | None = None,
     ) -> None:
         every = [(i, j) for j in range(1, nodes) for i in range(j)]
-        self.edges = every if edges is None else sorted(map(tuple, edges), key=lambda edge: edge[::-1])
+        self.edges = every if edges is None else sorted(((i, j) for i, j in edges), key=lambda edge: edge[::-1])
         wrong = [edge for edge in self.edges if edge not in every]
         if wrong or len(set(self.edges)) < len(self.edges) or not self.edges:
             raise ValueError(f"edges are distinct pairs (i, j) with 0 <= i < j < {nodes}, not {wrong or self.edges}")
@@ -57,15 +57,17 @@ class CellSpace(Space):
         self.dialects = dict(dialects or {})
         modules = {name: make(1) for name, make in self.operations.items() if name != NONE and make is not None}
         self._weighted = {
-            option for option, name in enumerate(self.operations) if name in modules and list(modules[name].parameters())
+            option
+            for option, name in enumerate(self.operations)
+            if name in modules and list(modules[name].parameters())
         }
         self._representatives: dict[Arch, Arch] = {}
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         return initialise_by_place(self.skeleton(partial(self._cell, arch), task))
 
-    def graph(self, arch: Arch) -> nx.DiGraph:
-        graph = nx.DiGraph()
+    def graph(self, arch: Arch) -> nx.DiGraph[int]:
+        graph: nx.DiGraph[int] = nx.DiGraph()
         graph.add_nodes_from(range(self.nodes))
         for edge, options in zip(self.edges, arch, strict=True):
             names = [self.slots[0][option] for option in options]

@@ -36,7 +36,7 @@ def nasbench201(*, widths: tuple[int, ...] = (16, 32, 64), repeats: int = 5) -> 
 @lru_cache(maxsize=1)
 def benchmark_order() -> list[Arch]:
     """All cells in the order of the benchmark's index: the product of the operations, shuffled with seed 88."""
-    archs = [tuple((option,) for option in choice) for choice in product(range(len(NAMES)), repeat=6)]
+    archs: list[Arch] = [tuple((option,) for option in choice) for choice in product(range(len(NAMES)), repeat=6)]
     Random(88).shuffle(archs)
     return archs
 
