@@ -61,10 +61,10 @@ def correlations(
     A failed score ranks last, as it does in a search; ``n`` counts the architectures with it, ``failed`` the failures.
     """
     archs = list(dict.fromkeys(scores["arch"]))
-    truth: Vector = target.loc[archs].to_numpy(np.float64)
+    truth = np.asarray(target.loc[archs], dtype=np.float64)
     values = scores.assign(value=scores["value"].astype(float).where(scores["status"] == "ok"))
     sizes = values[values["proxy"] == "params"].drop_duplicates("arch").set_index("arch")["value"]
-    params: Vector = sizes.reindex(archs).to_numpy(np.float64)
+    params = np.asarray(sizes.reindex(archs), dtype=np.float64)
     rows = []
     for name in dict.fromkeys(scores["proxy"]):
         rows_of_proxy = values[values["proxy"] == name]

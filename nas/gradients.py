@@ -178,7 +178,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector, geometry: tuple[Any, ...]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector, geometry: Geometry
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.collector, ctx.geometry = collector, geometry
@@ -188,7 +188,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         if weight.requires_grad:
-            ctx.collector.add(weight, convolution_gradients(x, weight, delta, *ctx.geometry))
+            ctx.collector.add(weight, convolution_gradients(x, weight, delta, ctx.geometry))
         stride, padding, dilation, groups = ctx.geometry
         if not ctx.needs_input_grad[0]:
             return None, None, None, None, None
@@ -216,9 +216,11 @@ class _Linear(torch.autograd.Function):
         return delta @ weight if ctx.needs_input_grad[0] else None, None, None, None
 
 
-def convolution_gradients(
-    x: Tensor, weight: Tensor, delta: Tensor, stride: list[int], padding: list[int], dilation: list[int], groups: int
-) -> Tensor:
+Geometry = tuple[list[int], list[int], list[int], int]
+"""Stride, padding, dilation and groups of a convolution."""
+
+
+def convolution_gradients(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
     """The weight gradient of a convolution for each sample: [samples, out, in / groups, height, width].
 
     A kernel of one pixel is a batched matrix product. Otherwise, on a CPU, the samples become groups of one grouped
@@ -229,19 +231,35 @@ def convolution_gradients(
         x: the input, [samples, in, height, width].
         delta: the gradient of the output, [samples, out, height', width'].
     """
-    samples, outputs = len(x), weight.shape[0]
-    if weight.shape[2:] == (1, 1) and groups == 1 and padding == [0, 0]:
-        x = x[:, :, :: stride[0], :: stride[1]]
-        return (delta.flatten(2) @ x.flatten(2).transpose(1, 2)).reshape(samples, *weight.shape)
-    if x.device.type != "cpu":
-        columns = F.unfold(x, weight.shape[2:], tuple(dilation), tuple(padding), tuple(stride))
-        columns = columns.reshape(samples * groups, -1, columns.shape[-1])  # [samples * groups, …, positions]
-        rows = delta.reshape(samples * groups, outputs // groups, -1)
-        return (rows @ columns.transpose(1, 2)).reshape(samples, *weight.shape)
+    if weight.shape[2:] == (1, 1) and geometry[1] == [0, 0] and geometry[3] == 1:
+        return by_product(x, weight, delta, geometry)
+    return (by_grouping if x.device.type == "cpu" else by_unfolding)(x, weight, delta, geometry)
+
+
+def by_product(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
+    """The gradients of a 1 x 1 convolution without padding and groups."""
+    height, width = geometry[0]
+    x = x[:, :, ::height, ::width]
+    return (delta.flatten(2) @ x.flatten(2).transpose(1, 2)).reshape(len(x), *weight.shape)
+
+
+def by_grouping(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
+    """The gradients by one grouped convolution in which each sample is a group."""
+    stride, padding, dilation, groups = geometry
+    shape = (len(x), *weight.shape)
     _, gradients, _ = torch.ops.aten.convolution_backward(
         delta.reshape(1, -1, *delta.shape[2:]),
         x.reshape(1, -1, *x.shape[2:]),
-        weight.new_empty(1).expand(samples * outputs, *weight.shape[1:]),  # only its shape is used
-        None, stride, padding, dilation, False, [0, 0], groups * samples, [False, True, False],
+        weight.new_empty(1).expand(shape[0] * shape[1], *shape[2:]),  # only its shape is used
+        None, stride, padding, dilation, False, [0, 0], groups * len(x), [False, True, False],
     )  # fmt: skip
-    return gradients.reshape(samples, *weight.shape)  # type: ignore[no-any-return]
+    return gradients.reshape(shape)  # type: ignore[no-any-return]
+
+
+def by_unfolding(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
+    """The gradients by the product of the output's gradient with the input's patches."""
+    stride, padding, dilation, groups = geometry
+    columns = F.unfold(x, weight.shape[2:], tuple(dilation), tuple(padding), tuple(stride))
+    columns = columns.reshape(len(x) * groups, -1, columns.shape[-1])  # [samples * groups, …, positions]
+    rows = delta.reshape(len(x) * groups, len(weight) // groups, -1)
+    return (rows @ columns.transpose(1, 2)).reshape(len(x), *weight.shape)

@@ -1,0 +1,406 @@
+"""What every proxy, space and searcher must keep: checks that a third party runs over its own plug-ins.
+
+    from nas.testing import PROXY_CHECKS
+
+    @pytest.mark.parametrize("check", PROXY_CHECKS, ids=lambda check: check.__name__)
+    def test_my_proxy(check):
+        check("my_proxy")
+
+A check takes the registered name and raises `AssertionError` with what it found.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import networkx as nx
+import torch
+from torch import nn
+
+from nas import plugins
+from nas.data import Minibatch, minibatch
+from nas.graph import pruned
+from nas.probe import Probe, measure
+from nas.proxy import PROXIES, Proxy
+from nas.registry import options
+from nas.scorer import Score, Scorer, build
+from nas.searcher import SEARCHERS, Search
+from nas.space import SPACES, Arch, Space, Task, is_leaf
+
+BUDGET = 80
+"""Evaluations of a searcher in its checks."""
+
+
+def narrow_space() -> Space:
+    """NAS-Bench-201 at a width and depth at which a network is scored in milliseconds."""
+    plugins.load()
+    return SPACES["nasbench201"](widths=(4, 8), repeats=1)
+
+
+def networks() -> dict[str, str]:
+    """Architectures of `narrow_space` on which every proxy gives a number or says why not."""
+    return {
+        "ordinary": "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|",
+        "all convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+        "all skip": "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|",
+        "disconnected": "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|",
+        "supernet": narrow_space().text(narrow_space().full()),
+    }
+
+
+# Proxies
+
+
+def proxy_gives_a_finite_number_or_a_reason(name: str) -> None:
+    for label, text in networks().items():
+        for proxy, score in _scores(name, text).items():
+            if score.status == "ok":
+                assert score.value is not None, f"{proxy} on the {label} network: ok without a value"
+                assert math.isfinite(score.value), f"{proxy} on the {label} network: {score.value}"
+            else:
+                assert score.reason, f"{proxy} on the {label} network: {score.status} without a reason"
+    ordinary = _scores(name, networks()["ordinary"])
+    assert all(s.status in ("ok", "saturated") for s in ordinary.values()), f"an ordinary network fails: {ordinary}"
+
+
+def proxy_gives_the_same_value_for_the_same_seed(name: str) -> None:
+    for text in networks().values():
+        assert _values(name, text) == _values(name, text), text
+
+
+def proxy_does_not_depend_on_what_was_scored_before(name: str) -> None:
+    alone = {label: _values(name, text) for label, text in networks().items()}
+    scorer = _scorer()
+    together = {label: _values(name, text, scorer) for label, text in reversed(networks().items())}
+    assert alone == together
+
+
+def proxy_does_not_depend_on_who_else_is_asked(name: str) -> None:
+    others = [PROXIES[other] for other in PROXIES if not PROXIES[other].parts and PROXIES[other].initialisations == 1]
+    space, text = narrow_space(), networks()["ordinary"]
+    alone = _values(name, text)
+    everyone = list({proxy.name: proxy for proxy in [*others, *_parts(name)]}.values())
+    among = Scorer(space, _minibatch(), device="cpu")([space.parse(text)], everyone)[0]
+    assert alone == {proxy: among[proxy].value for proxy in alone}
+
+
+def proxy_changes_nothing(name: str) -> None:
+    """Not the network, its buffers, modes and flags, not the minibatch, not torch's generator."""
+    space, data = narrow_space(), _minibatch()
+    for text in networks().values():
+        net = build(space, space.parse(text), data.task)
+        before, images, labels = _state(net), data.images.clone(), data.labels.clone()
+        torch.manual_seed(0)
+        generator = torch.get_rng_state()
+        measure(Probe(net, data.images, data.labels), {proxy.name: proxy for proxy in _parts(name)})
+        assert torch.equal(generator, torch.get_rng_state()), f"{name} moves torch's generator"
+        assert torch.equal(images, data.images), f"{name} changes the images"
+        assert torch.equal(labels, data.labels), f"{name} changes the labels"
+        after = _state(net)
+        changed = [key for key in before if not _same(before[key], after[key])]
+        assert not changed, f"{name} changes {changed}"
+
+
+def proxy_uses_labels_only_if_declared(name: str) -> None:
+    data = _minibatch()
+    order = torch.randperm(len(data.labels), generator=torch.Generator().manual_seed(1))
+    permuted = Minibatch(data.images, data.labels[order], data.classes)
+    for proxy in _parts(name):
+        if not proxy.labels:
+            text = networks()["ordinary"]
+            values = [_values(proxy.name, text, Scorer(narrow_space(), d, device="cpu")) for d in (data, permuted)]
+            assert values[0] == values[1], f"{proxy.name} depends on the labels and does not declare it"
+
+
+PROXY_CHECKS: Sequence[Callable[[str], None]] = (
+    proxy_gives_a_finite_number_or_a_reason,
+    proxy_gives_the_same_value_for_the_same_seed,
+    proxy_does_not_depend_on_what_was_scored_before,
+    proxy_does_not_depend_on_who_else_is_asked,
+    proxy_changes_nothing,
+    proxy_uses_labels_only_if_declared,
+)
+
+
+def _minibatch() -> Minibatch:
+    return minibatch("synthetic:classes=3,size=8", 12, seed=0)
+
+
+def _scorer() -> Scorer:
+    return Scorer(narrow_space(), _minibatch(), device="cpu")
+
+
+def _parts(name: str) -> list[Proxy]:
+    """A combination's checks are those of its proxies."""
+    return [PROXIES[part] for part in PROXIES[name].parts] or [PROXIES[name]]
+
+
+def _scores(name: str, text: str, scorer: Scorer | None = None) -> dict[str, Score]:
+    scorer = scorer or _scorer()
+    return scorer([scorer.space.parse(text)], _parts(name))[0]
+
+
+def _values(name: str, text: str, scorer: Scorer | None = None) -> dict[str, float | None]:
+    return {proxy: score.value for proxy, score in _scores(name, text, scorer).items()}
+
+
+def _state(net: nn.Module) -> dict[str, Any]:
+    return (
+        {f"tensor {name}": tensor.clone() for name, tensor in net.state_dict().items()}
+        | {f"requires_grad of {name}": parameter.requires_grad for name, parameter in net.named_parameters()}
+        | {f"gradient of {name}": deepcopy(parameter.grad) for name, parameter in net.named_parameters()}
+        | {f"mode of {name}": module.training for name, module in net.named_modules()}
+        | {f"hooks of {name}": len(module._forward_hooks) for name, module in net.named_modules()}
+    )
+
+
+def _same(before: Any, after: Any) -> bool:
+    return torch.equal(before, after) if isinstance(before, torch.Tensor) else before == after
+
+
+# Spaces
+
+
+def space_notation_round_trips(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for arch in [space.sample(rng) for _ in range(50)] + ([space.full()] if space.supernet else []):
+        assert space.parse(space.text(arch)) == arch, space.text(arch)
+
+
+def space_refuses_what_it_cannot_read(name: str, **given: Any) -> None:
+    space = _space(name, given)
+    text = space.text(space.sample(Random(0)))
+    for broken in ("", "?", text[:-2], text + text, text.replace(text[len(text) // 2], "§")):
+        try:
+            space.parse(broken)
+        except ValueError:
+            continue
+        raise AssertionError(f"{broken!r} is read as an architecture")
+
+
+def space_mutation_changes_one_slot(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for arch in [space.sample(rng) for _ in range(20)]:
+        mutant = space.mutate(arch, rng)
+        assert is_leaf(mutant)
+        assert space.valid(mutant)
+        assert sum(a != b for a, b in zip(arch, mutant, strict=True)) == 1
+        assert mutant in space.neighbours(arch)
+        assert arch in space.neighbours(mutant), "being a neighbour is mutual"
+
+
+def space_crossover_takes_slots_from_its_parents(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for _ in range(20):
+        first, second = space.sample(rng), space.sample(rng)
+        child = space.crossover(first, second, rng)
+        assert space.valid(child)
+        assert all(slot in pair for slot, pair in zip(child, zip(first, second, strict=True), strict=True))
+
+
+def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    arch = space.full()
+    while not is_leaf(arch):
+        slot, option, below = rng.choice(space.cuts(arch))
+        assert option in arch[slot]
+        assert set(below[slot]) == set(arch[slot]) - {option}
+        assert all(a == b for i, (a, b) in enumerate(zip(arch, below, strict=True)) if i != slot)
+        arch = below
+    assert space.valid(arch)
+
+
+def space_counts_what_it_enumerates(name: str, **given: Any) -> None:
+    space = _space(name, given)
+    if len(space) <= 100_000:
+        archs = list(space)
+        assert len(archs) == len(set(archs)) == len(space)
+    else:
+        archs = list(islice(space, 1000))
+        assert len(set(archs)) == 1000
+    assert all(is_leaf(arch) for arch in archs)
+
+
+def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
+    """Shapes fit the task, and of some architecture the gradients reach the first layer."""
+    space, rng, reached = _space(name, given), Random(0), False
+    for task in (Task(5, 3, 16), Task(3, 1, 8)):
+        images = torch.randn(2, task.channels, task.size, task.size)
+        archs = [space.sample(rng) for _ in range(10)] + ([space.full()] if space.supernet else [])
+        for arch in archs:
+            net = build(space, arch, task)
+            logits = net(images)
+            assert logits.shape == (2, task.classes), f"{space.text(arch)} gives {list(logits.shape)}"
+            logits.square().sum().backward()
+            gradient = next(net.parameters()).grad
+            reached |= gradient is not None and bool(gradient.abs().sum() > 0)
+    assert reached, "no gradient reaches the first layer of any of the networks"
+
+
+def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
+    """It is its own canonical form, has as many parameters, and where there are cells their living parts are isomorphic."""
+    space, rng, task = _space(name, given), Random(0), Task(3, 1, 8)
+    for arch in [space.sample(rng) for _ in range(20)]:
+        canonical = space.canonical(arch)
+        assert space.canonical(canonical) == canonical
+        sizes = [Probe(build(space, a, task), torch.empty(0), torch.empty(0)).params for a in (arch, canonical)]
+        assert sizes[0] == sizes[1], space.text(arch)
+        if type(space).graph is not Space.graph:
+            assert same_graph(pruned(space.graph(arch)), pruned(space.graph(canonical))), space.text(arch)
+
+
+SPACE_CHECKS: Sequence[Callable[..., None]] = (
+    space_notation_round_trips,
+    space_refuses_what_it_cannot_read,
+    space_mutation_changes_one_slot,
+    space_crossover_takes_slots_from_its_parents,
+    space_lattice_leads_from_the_supernet_to_a_leaf,
+    space_counts_what_it_enumerates,
+    space_builds_networks_for_the_task,
+    space_canonical_form_stands_for_the_same_network,
+)
+
+
+def _space(name: str, given: dict[str, Any]) -> Space:
+    plugins.load()
+    return SPACES[name](**given)
+
+
+# Searchers
+
+
+class ToySpace(Space):
+    """Eight slots of four options; nothing is ever built."""
+
+    slots = (("a", "b", "c", "d"),) * 8
+    supernet = True
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        raise AssertionError("a searcher never builds a network")
+
+
+def additive(arch: Arch) -> float:
+    """A toy objective: each slot has its best option; an open slot counts the mean of its options."""
+    return sum(sum(-abs(o - slot % 4) for o in options) / len(options) for slot, options in enumerate(arch))
+
+
+def history(
+    name: str,
+    seed: int = 0,
+    objective: Callable[[Arch], float] = additive,
+    known: Sequence[float] = (),
+    budget: int = BUDGET,
+) -> list[tuple[Arch, float]]:
+    """What a searcher proposes on the toy space and is told; the first scores come from ``known``."""
+    search: Search = SEARCHERS[name].start(ToySpace(), Random(seed), small_options(name))
+    trials: list[tuple[Arch, float]] = []
+    proposals = next(search, [])
+    while proposals and len(trials) < budget:
+        start = len(trials)
+        for arch in proposals[: budget - start]:
+            trials.append((arch, known[len(trials)] if len(trials) < len(known) else objective(arch)))
+        if len(trials) == budget:
+            break
+        try:
+            proposals = search.send([score for _, score in trials[start:]])
+        except StopIteration:
+            break
+    return trials
+
+
+def small_options(name: str) -> dict[str, Any]:
+    """Whole-number options at most 10, so that a population leaves room in the budget."""
+    return {
+        option: min(value, 10) for option, value in options(SEARCHERS[name].function).items() if type(value) is int
+    }
+
+
+def searcher_keeps_the_budget(name: str) -> None:
+    for budget in (1, 7, BUDGET):
+        assert 1 <= len(history(name, budget=budget)) <= budget
+
+
+def searcher_proposes_what_belongs_to_the_space(name: str) -> None:
+    for arch, _ in history(name):
+        assert len(arch) == len(ToySpace.slots)
+        assert all(options and set(options) <= set(range(4)) for options in arch)
+        assert SEARCHERS[name].supernet or is_leaf(arch), "only a strategy that declares it may propose open slots"
+
+
+def searcher_depends_on_its_seed_alone(name: str) -> None:
+    assert history(name) == history(name)
+    if not SEARCHERS[name].supernet:
+        assert history(name, seed=0) != history(name, seed=1), "the seed changes nothing"
+
+
+def searcher_repeats_itself_in_another_process(name: str) -> None:
+    code = (
+        "import json, sys; from nas import plugins, testing; plugins.load(json.loads(sys.argv[2]));"
+        "print(json.dumps(testing.history(sys.argv[1])))"
+    )
+    file = sys.modules[SEARCHERS[name].function.__module__].__file__
+    extra = [file] if SEARCHERS[name].function.__module__.startswith("nas_plugin_") else []
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, name, json.dumps(extra)],
+            capture_output=True, text=True, check=False, cwd=Path(plugins.__file__).parent.parent,
+            env={"PYTHONHASHSEED": hash_seed, "PATH": ""},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == json.loads(json.dumps(history(name)))
+
+
+def searcher_continues_identically_from_any_truncation(name: str) -> None:
+    whole = history(name)
+    scores = [score for _, score in whole]
+    for cut in range(len(whole) + 1):
+        asked: list[Arch] = []
+        again = history(name, objective=lambda arch, asked=asked: (asked.append(arch), additive(arch))[1], known=scores[:cut])  # type: ignore[misc]
+        assert again == whole
+        assert len(asked) == len(whole) - cut, "a known score was asked for again"
+
+
+def searcher_survives_ties_and_failures(name: str) -> None:
+    full = len(history(name))
+    outcomes: dict[str, Callable[[Arch], float]] = {
+        "all equal": lambda arch: 0.0,
+        "all failed": lambda arch: -math.inf,
+        "every other failed": lambda arch: additive(arch) if sum(map(sum, arch)) % 2 else -math.inf,
+    }
+    for label, objective in outcomes.items():
+        assert len(history(name, objective=objective)) == full, f"{label}: it stopped early"
+
+
+def searcher_beats_random_sampling(name: str) -> None:
+    """On an additive objective, over 20 seeds, the mean of the best is not below that of random sampling."""
+
+    def mean_of_best(searcher: str) -> float:
+        best = [max(s for a, s in history(searcher, seed) if is_leaf(a)) for seed in range(20)]
+        return sum(best) / len(best)
+
+    assert mean_of_best(name) >= mean_of_best("random_search")
+
+
+SEARCHER_CHECKS: Sequence[Callable[[str], None]] = (
+    searcher_keeps_the_budget,
+    searcher_proposes_what_belongs_to_the_space,
+    searcher_depends_on_its_seed_alone,
+    searcher_repeats_itself_in_another_process,
+    searcher_continues_identically_from_any_truncation,
+    searcher_survives_ties_and_failures,
+    searcher_beats_random_sampling,
+)
+
+
+def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
+    """Whether two cells are isomorphic with their operations; slow and independent of the canonical form."""
+    return nx.is_isomorphic(first, second, edge_match=lambda a, b: a == b)

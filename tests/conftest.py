@@ -1,0 +1,29 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+from nas import plugins  # noqa: E402
+
+plugins.load()
+
+
+@pytest.fixture(scope="session")
+def nas_data() -> Path:
+    """The folder of trained accuracies and probe images."""
+    if "NAS_DATA" not in os.environ:
+        pytest.skip("NAS_DATA is not set: it names the folder with nasbench201.csv.gz and the probe images")
+    return Path(os.environ["NAS_DATA"])
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """A small .npz of labelled images: three classes of thirty, 8 x 8 pixels."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    np.savez(path, images=rng.integers(0, 256, (90, 8, 8, 3), dtype=np.uint8), labels=np.arange(90) % 3)
+    return path

@@ -1,0 +1,133 @@
+"""Per-sample gradients against one image at a time."""
+
+import pytest
+import torch
+from cases import NETWORKS, make, one_image_at_a_time
+from torch import nn
+
+from nas import gradients
+from nas.gradients import Block, product_of_signs, visit_blocks
+from nas.scorer import build
+from nas.space import SPACES, Task
+
+
+def blocks_of(net, images, labels, target="loss"):
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    found = {}
+    visit_blocks(net, images, labels, lambda block: found.__setitem__(names[block.weight], block.gradients), target)
+    return found
+
+
+def relative_error(found, expected):
+    """Over all weights together; what the output does not depend on has gradient zero and needs no block."""
+    assert found.keys() <= expected.keys()
+    difference = sum(
+        (found[name] - rows).square().sum() if name in found else rows.square().sum() for name, rows in expected.items()
+    )
+    return float((difference / sum(rows.square().sum() for rows in expected.values())).sqrt())
+
+
+@pytest.mark.parametrize("target", ["loss", "logits"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equal_one_image_at_a_time(name, target):
+    net, images, labels = make(name)
+    expected = one_image_at_a_time(net, images, labels, target)
+    assert relative_error(blocks_of(net, images, labels, target), expected) < 1e-9
+
+
+@pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+def test_equal_one_image_at_a_time_on_nasbench201(dtype, bound):
+    space = SPACES["nasbench201"](widths=(8, 16), repeats=1)
+    for text in ("nats:3,3,3,3,3,3", "nats:3,1,4,2,0,3", "naslib:0,4,3,1,2,2"):
+        net = build(space, space.parse(text), Task(10)).to(dtype)
+        images, labels = torch.randn(6, 3, 32, 32, dtype=dtype), torch.arange(6)
+        expected = one_image_at_a_time(net, images, labels)
+        assert relative_error(blocks_of(net, images, labels), expected) < bound
+
+
+@pytest.mark.parametrize("way", [gradients.by_grouping, gradients.by_unfolding])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("tokens", "fully connected")])
+def test_every_way_of_a_convolution_is_the_same(name, way, monkeypatch):
+    monkeypatch.setattr(gradients, "convolution_gradients", way)
+    net, images, labels = make(name)
+    expected = one_image_at_a_time(net, images, labels)
+    assert relative_error(blocks_of(net, images, labels), expected) < 1e-9
+
+
+def test_a_weight_used_twice_is_one_block():
+    net, images, labels = make("residual")
+    assert sorted(blocks_of(net, images, labels)) == ["head.weight", "shared.weight", "stem.weight"]
+
+
+def test_block_statistics():
+    torch.manual_seed(0)
+    rows = torch.randn(7, 50) * (torch.rand(7, 50) > 0.2)
+    block = Block(nn.Parameter(torch.empty(50)), rows)
+    signs = torch.tensor([[(value > 0) - (value < 0) for value in row] for row in rows.tolist()], dtype=torch.float64)
+    assert torch.equal(block.signs.double(), signs)
+    assert torch.equal(block.sign_gram, signs @ signs.T)
+    torch.testing.assert_close(block.gram, rows.double() @ rows.double().T)
+    group = torch.tensor([0, 1, 0, 2, 1, 0, 2])
+    expected = torch.stack([rows[group == c].sum(0) for c in range(3)])
+    torch.testing.assert_close(block.sums(group, 3), expected)
+
+
+def test_products_of_signs_are_exact_without_integer_instructions(monkeypatch):
+    left, right = torch.randint(-1, 2, (64, 5000), dtype=torch.int8), torch.randint(-1, 2, (5000, 10), dtype=torch.int8)
+    fast = product_of_signs(left, right)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    assert torch.equal(fast, product_of_signs(left, right))
+    assert torch.equal(fast, left.double() @ right.double())
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x):
+        return self._conv_forward(x, self.weight - self.weight.mean(), self.bias)
+
+
+class Bilinear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(192, 3)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1)) + x.flatten(1) @ self.linear.weight.T
+
+
+class Mixing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(192, 3)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1).mean(0, keepdim=True)).expand(len(x), -1)
+
+
+@pytest.mark.parametrize(
+    "net, reason",
+    [
+        (nn.Sequential(Standardised(3, 4, 3), nn.Flatten(), nn.Linear(144, 3)), "computed from other tensors"),
+        (Bilinear(), "used by other functions"),
+        (Mixing(), "mixes samples"),
+    ],
+)
+def test_what_cannot_be_exact_is_refused(net, reason):
+    with pytest.raises(RuntimeError, match=reason):
+        visit_blocks(net, torch.randn(4, 3, 8, 8), torch.arange(4) % 3, lambda block: None)
+
+
+def test_batch_norm_over_one_value_is_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="single value per channel"):
+        visit_blocks(net, torch.randn(4, 3, 8, 8), torch.arange(4) % 3, lambda block: None)
+
+
+@pytest.mark.gpu
+def test_gpu_equals_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    for name in NETWORKS:
+        net, images, labels = make(name)
+        expected = one_image_at_a_time(net, images, labels)
+        found = blocks_of(net.cuda(), images.cuda(), labels.cuda())
+        assert relative_error({n: g.cpu() for n, g in found.items()}, expected) < 1e-9
