@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,7 +103,7 @@ def minibatch(source: str = "synthetic", batch_size: int = 64, seed: int = 0) ->
     if name == "synthetic":
         found = _synthetic(rng, batch_size, **settings)
     else:
-        found = _open(Path(name).expanduser(), settings)
+        found = _open(Path(os.path.expandvars(name)).expanduser(), settings)
     present = np.unique(found.labels)
     if len(present) < 2:
         raise UsageError(f"{name}: has images of {len(present)} class, at least 2 are needed")
@@ -158,14 +160,14 @@ def _open(path: Path, settings: dict[str, int]) -> _Source:
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
             missing = {"images", "labels"} - set(file.files)
             if missing:
                 raise UsageError(f"{path}: has no array {' or '.join(sorted(missing))}, only {', '.join(file.files)}")
             return file["images"], file["labels"]
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError) as error:
-        if isinstance(error, UsageError):
-            raise
+    except UsageError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
         raise UsageError(f"{path}: cannot be read as .npz: {error}") from None
 
 

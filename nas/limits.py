@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import prod
+from random import Random
 from typing import NamedTuple, final
 
 import networkx as nx
@@ -17,6 +20,8 @@ from nas.proxy import PROXIES, Proxy
 from nas.scorer import build
 from nas.space import Arch, Space, Task, is_leaf
 
+EXHAUSTIVE = 256
+RESTARTS = 10
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
@@ -55,9 +60,10 @@ def parse_limit(text: str) -> Limit:
 class Limited(Space):
     """``space`` with only those architectures valid that keep all ``limits``.
 
-    An open architecture is valid when a leaf below it keeps them. To find one, the slots are descended one at a time,
-    each to the option that lowers the excess most (among equals, the one with the fewest parameters): exact where a
-    cost is a sum over the slots, as parameters and multiply-accumulates are, and a search otherwise.
+    An open architecture is valid when a leaf below it keeps them. Up to 256 leaves are all looked at. Among more, the
+    slots are changed one at a time, each to the option that lowers the excess most (among equals, the one with the
+    fewest parameters), from the first options, the last ones and ten random leaves: exact for an upper bound on a cost
+    that is a sum over the slots, as parameters and multiply-accumulates are, and a search otherwise.
 
     Raises:
         UsageError: nothing in the space keeps the limits; the message names what came nearest.
@@ -70,7 +76,7 @@ class Limited(Space):
         self.limits = tuple(limits)
         self.task = task
         self._costs: dict[Arch, tuple[float, float]] = {}
-        nearest = self._descend(self.full())
+        nearest = self._nearest(self.full())
         if self._cost(nearest)[0] > 0:
             values = ", ".join(f"{limit.proxy.name} {self._values(nearest)[limit.proxy.name]:g}" for limit in limits)
             raise UsageError(
@@ -84,7 +90,7 @@ class Limited(Space):
     def valid(self, arch: Arch) -> bool:
         if not self.space.valid(arch):
             return False
-        return self._cost(arch if is_leaf(arch) else self._descend(arch))[0] == 0
+        return self._cost(arch if is_leaf(arch) else self._nearest(arch))[0] == 0
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         return self.space.graph(arch)
@@ -118,9 +124,23 @@ class Limited(Space):
             self._costs[arch] = excess, values["params"]
         return self._costs[arch]
 
-    def _descend(self, arch: Arch) -> Arch:
-        """A leaf below ``arch`` with as little excess as one-slot steps can reach."""
-        best = tuple(options[:1] for options in arch)
+    def _nearest(self, arch: Arch) -> Arch:
+        """The leaf with the least excess that can be found below ``arch``; the first that has none."""
+        if prod(map(len, arch)) <= EXHAUSTIVE:
+            found: Iterator[Arch] = (tuple((option,) for option in leaf) for leaf in product(*arch))
+        else:
+            rng = Random(0)
+            starts = [tuple((options[end],) for options in arch) for end in (0, -1)]
+            starts += [tuple((rng.choice(options),) for options in arch) for _ in range(RESTARTS)]
+            found = (self._descend(arch, start) for start in starts)
+        nearest = next(found)
+        for leaf in found:
+            if self._cost(nearest)[0] == 0:
+                break
+            nearest = min(nearest, leaf, key=self._cost)
+        return nearest
+
+    def _descend(self, arch: Arch, best: Arch) -> Arch:
         while self._cost(best)[0] > 0:
             before = best
             for slot, options in enumerate(arch):

@@ -74,11 +74,13 @@ class Probe:
         return answers
 
     def map_relus(self, function: Callable[[Tensor], Any]) -> list[Any]:
-        """``function`` of the activation pattern, [samples, units] bool (input > 0), of each ReLU on a path from the
-        input to the output, in the order of the forward pass. Batch norm is in training mode over the whole batch."""
+        """``function`` of the activation pattern, [samples, units] bool (input > 0), of each ReLU that runs.
+
+        They come in the order of the forward pass. Batch norm is in training mode over the whole batch.
+        """
         answers = self._ask(_Pass("relus", _visit_relus), function)
         if not answers:
-            raise ValueError("no ReLU lies between input and output")
+            raise ValueError("the network has no ReLU")
         return answers
 
     def forward(self, samples: int | None = None) -> Tensor:
@@ -185,11 +187,8 @@ def _visit_blocks(probe: Probe, visit: Callable[[Block], None], target: Target) 
 
 
 def _visit_relus(probe: Probe, visit: Callable[[Tensor], None]) -> None:
-    reached = iter(probe.trace.relus)
-
     def relu(x: Tensor, inplace: bool = False) -> Tensor:
-        if next(reached):
-            visit((x > 0).reshape(len(x), -1))
+        visit((x > 0).reshape(len(x), -1))
         return F.relu(x, inplace)
 
     handlers = normalising(batch_normalisation) | dict.fromkeys(RELUS, relu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ class Table:
     """
 
     def __init__(self, path: str | Path, space: Space) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expandvars(path)).expanduser()
         self.space = space
         self.frame = _read(self.path)
         if "arch" not in self.frame:

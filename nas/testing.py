@@ -50,8 +50,8 @@ def networks() -> dict[str, str]:
     """Architectures of `narrow_space` on which every proxy gives a number or says why not."""
     return {
         "ordinary": "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|",
-        "all convolutions": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
-        "all skip": "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|",
+        "all convolutions": narrow_space().text(((3,),) * 6),
+        "all skip": narrow_space().text(((1,),) * 6),
         "disconnected": "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|",
         "supernet": narrow_space().text(narrow_space().full()),
     }
@@ -247,7 +247,7 @@ def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
 
 
 def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
-    """It is its own canonical form, has as many parameters, and where there are cells their living parts are isomorphic."""
+    """It is its own canonical form, has as many parameters, and the living parts of the cells are isomorphic."""
     space, rng, task = _space(name, given), Random(0), Task(3, 1, 8)
     for arch in [space.sample(rng) for _ in range(20)]:
         canonical = space.canonical(arch)
@@ -319,9 +319,7 @@ def history(
 
 def small_options(name: str) -> dict[str, Any]:
     """Whole-number options at most 10, so that a population leaves room in the budget."""
-    return {
-        option: min(value, 10) for option, value in options(SEARCHERS[name].function).items() if type(value) is int
-    }
+    return {option: min(value, 10) for option, value in options(SEARCHERS[name].function).items() if type(value) is int}
 
 
 def searcher_keeps_the_budget(name: str) -> None:
@@ -364,8 +362,12 @@ def searcher_continues_identically_from_any_truncation(name: str) -> None:
     scores = [score for _, score in whole]
     for cut in range(len(whole) + 1):
         asked: list[Arch] = []
-        again = history(name, objective=lambda arch, asked=asked: (asked.append(arch), additive(arch))[1], known=scores[:cut])  # type: ignore[misc]
-        assert again == whole
+
+        def ask(arch: Arch, asked: list[Arch] = asked) -> float:
+            asked.append(arch)
+            return additive(arch)
+
+        assert history(name, objective=ask, known=scores[:cut]) == whole
         assert len(asked) == len(whole) - cut, "a known score was asked for again"
 
 

@@ -16,8 +16,11 @@ def naswot(probe: Probe) -> Tensor:
         log |det K|,   K = Σ over ReLU layers of X Xᵀ + (1 − X)(1 − X)ᵀ
 
     X [samples, units] is the binary pattern (input > 0) of one layer, so K_ij counts the units on which images i and j
-    agree. Batch norm is in training mode over the batch; ReLUs that the output does not depend on are left out. Not
-    divided by the number of units. Fails where K is singular: two images switch every unit alike.
+    agree. Batch norm is in training mode over the batch. Not divided by the number of units. Fails where K is singular:
+    two images switch every unit alike.
+
+    Every ReLU that runs counts, in dead branches too: the published code leaves out those that a backward pass does not
+    reach, but on NAS-Bench-201, where it multiplies by zero for ``none``, it reaches them all.
     """
 
     def agreement(pattern: Tensor) -> Tensor:

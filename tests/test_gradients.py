@@ -35,7 +35,7 @@ def test_equal_one_image_at_a_time(name, target):
     assert relative_error(blocks_of(net, images, labels, target), expected) < 1e-9
 
 
-@pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 def test_equal_one_image_at_a_time_on_nasbench201(dtype, bound):
     space = SPACES["nasbench201"](widths=(8, 16), repeats=1)
     for text in ("nats:3,3,3,3,3,3", "nats:3,1,4,2,0,3", "naslib:0,4,3,1,2,2"):
@@ -104,7 +104,7 @@ class Mixing(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "net, reason",
+    ("net", "reason"),
     [
         (nn.Sequential(Standardised(3, 4, 3), nn.Flatten(), nn.Linear(144, 3)), "computed from other tensors"),
         (Bilinear(), "used by other functions"),
