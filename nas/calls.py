@@ -92,22 +92,17 @@ def search(
     known = Table(table, inside) if table is not None else None
     scorer = Scorer(inside.space if isinstance(inside, Limited) else inside, minibatch_, seed=seed, device=device)
     objective = Objective(scorer, proxy, settings, record.ranks)
-    strategy = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
+    started = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
     trials: list[Trial] = []
     with ExitStack() as stack:
         append: Callable[[Trial], None] = trials.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
             append = _resume(stack, folder, trials, scorer, objective, budget)
-        try:
-            for trial in run(inside, strategy, objective, budget):
-                append(trial)
-                if watch is not None:
-                    watch(trial)
-        except ValueError as error:  # raised by a searcher over its options, before anything was proposed
-            if trials:
-                raise
-            raise UsageError(f"{record.name}: {error}") from None
+        for trial in run(inside, started, objective, budget):
+            append(trial)
+            if watch is not None:
+                watch(trial)
         winner = best(trials)
         if winner is None:
             raise UsageError(_why_nothing(trials, budget))

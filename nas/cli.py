@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from nas.loop import Trial
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     help="Neural architecture search without training.", pretty_exceptions_enable=False, add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,15 +35,15 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         return None
     from nas.folder import read_yaml
 
-    known = [parameter.name for parameter in context.command.params if parameter.name not in ("config", "quiet")]
+    names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
     values = {}
     for key, value in read_yaml(file).items():
         name = str(key).replace("-", "_")
-        if name not in known:
-            raise unknown(f"option in {file}", key, [str(option) for option in known])
+        if name not in names or name == "config":
+            raise unknown(f"option in {file}", key, names)
         if name == "set" and isinstance(value, dict):
             value = [f"{plugin}.{option}={json.dumps(v)}" for plugin, of in value.items() for option, v in of.items()]
-        values[name] = value
+        values[names[name]] = value
     context.default_map = values
     return file
 
@@ -378,9 +380,10 @@ def main() -> None:
         code = _refuse(str(error))
     except typer.TyperException as error:
         code = _refuse(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         typer.echo("nas: interrupted; the same command continues where it stopped", err=True)
-        code = 130
     sys.exit(code or 0)
 
 

@@ -32,8 +32,11 @@ class RunFolder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
+            others = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
         except OSError as error:
             raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
+        if others and "config.yaml" not in others:
+            raise UsageError(f"{path} is no run folder: it has no config.yaml, but {others[0]}")
         self._lock = _lock(path)
         try:
             self._settle(dict(config), set(free))
@@ -77,11 +80,7 @@ class RunFolder:
 
     def _settle(self, config: dict[str, Any], free: set[str]) -> None:
         path = self.path / "config.yaml"
-        if not path.exists():
-            others = [entry.name for entry in self.path.iterdir() if entry.name != LOCK]
-            if others:
-                raise UsageError(f"{self.path} is no run folder: it has no config.yaml, but {sorted(others)[0]}")
-        else:
+        if path.exists():
             recorded = read_yaml(path)
             for key in [*config, *recorded]:
                 if key not in free and config.get(key) != recorded.get(key):

@@ -36,14 +36,15 @@ class Trial(NamedTuple):
     seconds: float
 
 
-def run(space: Space, search: Search, objective: Objective, budget: int) -> Iterator[Trial]:
+def run(space: Space, started: tuple[Search, list[Arch]], objective: Objective, budget: int) -> Iterator[Trial]:
     """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
 
+    ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals.
     An architecture that breaks the space's limits, or is no part of it, is refused with `ValueError`: that is an error
     of the searcher.
     """
     number = 0
-    proposals: list[Arch] = next(search, [])
+    search, proposals = started
     while proposals:
         proposals = proposals[: budget - number]
         for arch in proposals:

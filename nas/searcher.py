@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Any, Literal, TypeVar
 
+from nas.errors import UsageError
 from nas.registry import Registry, checked_options, origin
 from nas.space import Arch, Space
 
@@ -34,9 +34,19 @@ class Searcher:
     supernet: bool = False
     ranks: Literal["reference", "batch"] = "reference"
 
-    def start(self, space: Space, rng: Random, options: dict[str, Any]) -> Search:
-        """The generator on ``space``; options are checked against the signature (`UsageError`)."""
-        return partial(self.function, **checked_options(self.name, self.function, options))(space, rng)
+    def start(self, space: Space, rng: Random, options: dict[str, Any]) -> tuple[Search, list[Arch]]:
+        """The generator on ``space`` and its first proposals.
+
+        Raises:
+            UsageError: an option that the strategy does not have, or refuses.
+        """
+        search = self.function(space, rng, **checked_options(self.name, self.function, options))
+        try:
+            return search, next(search, [])
+        except UsageError:
+            raise
+        except ValueError as error:
+            raise UsageError(f"{self.name}: {error}") from None
 
 
 SEARCHERS: Registry[Searcher] = Registry("searcher")

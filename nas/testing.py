@@ -33,7 +33,7 @@ from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.registry import options
 from nas.scorer import Score, Scorer, build
-from nas.searcher import SEARCHERS, Search
+from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space, Task, is_leaf
 
 BUDGET = 80
@@ -301,9 +301,8 @@ def history(
     budget: int = BUDGET,
 ) -> list[tuple[Arch, float]]:
     """What a searcher proposes on the toy space and is told; the first scores come from ``known``."""
-    search: Search = SEARCHERS[name].start(ToySpace(), Random(seed), small_options(name))
+    search, proposals = SEARCHERS[name].start(ToySpace(), Random(seed), small_options(name))
     trials: list[tuple[Arch, float]] = []
-    proposals = next(search, [])
     while proposals and len(trials) < budget:
         start = len(trials)
         for arch in proposals[: budget - start]:

@@ -1,0 +1,232 @@
+"""The command line as a contract: what it prints, writes and refuses."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from nas import cli
+
+SMALL = [
+    "--data", "synthetic:classes=3,size=8", "--batch-size", "12", "--set", "nasbench201.widths=4,8",
+    "--set", "nasbench201.repeats=1",
+]  # fmt: skip
+CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+
+
+@pytest.fixture
+def nas(monkeypatch, capsys, tmp_path):
+    """Runs ``nas ARGUMENTS`` in an empty folder; gives (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return call
+
+
+def files_below(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_search_writes_its_folder_and_continues_it(nas, tmp_path):
+    arguments = ["search", "--budget", "8", "--set", "evolution.population=4", *SMALL]
+    code, out, err = nas(*arguments)
+    assert (code, err) == (0, "")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "trials.jsonl", "best.yaml"}
+    assert len((folder / "trials.jsonl").read_text().splitlines()) == 8
+    assert yaml.safe_load((folder / "best.yaml").read_text())["arch"] in out
+    before = (folder / "trials.jsonl").read_text()
+    assert nas(*arguments)[0] == 0
+    assert (folder / "trials.jsonl").read_text() == before
+    assert nas(*arguments[:2], "12", *arguments[3:])[0] == 0  # a larger budget goes on in the same folder
+    assert (folder / "trials.jsonl").read_text().startswith(before)
+    assert nas("search", "--config", folder / "config.yaml", "--budget", "12")[0] == 0
+
+
+def test_search_shows_the_table_and_keeps_the_limit(nas, tmp_path):
+    pd.DataFrame({"arch": [CELL], "accuracy": [91.5]}).to_csv(tmp_path / "t.csv.gz", index=False)
+    code, out, _ = nas(
+        "search", "--budget", "6", "--searcher", "Random-Search", "--table", "t.csv.gz", "--constraint", "params<=1200",
+        "--run", "here", *SMALL,
+    )  # fmt: skip
+    assert code == 0
+    assert yaml.safe_load((tmp_path / "here" / "best.yaml").read_text())["params"] <= 1200
+    assert "6 evaluations" in out
+
+
+def test_compare_prints_and_writes(nas, tmp_path):
+    archs = ["nats:3,1,2,4,0,3", "nats:1,1,1,1,1,1", "nats:3,3,3,3,3,3", "nats:2,0,0,3,1,0"]
+    pd.DataFrame({"arch": archs, "accuracy": [90.0, 80, 94, 85]}).to_csv(tmp_path / "t.csv", index=False)
+    code, out, _ = nas(
+        "compare", "--space", "nasbench201", "--table", "t.csv", "--target", "accuracy", "--run", "c", *SMALL
+    )
+    assert code == 0
+    for name in ("gradalign_i", "gradalign_ii", "params", "flops", "depth", "Kendall", "Spearman"):
+        assert name in out
+    assert {"scores.csv", "correlations.csv", "config.yaml"} <= {path.name for path in (tmp_path / "c").iterdir()}
+
+
+def test_score_prints_and_writes(nas, tmp_path):
+    pd.DataFrame({"arch": ["17", "nats:3,3,3,3,3,3"]}).to_csv(tmp_path / "in.csv", index=False)
+    code, out, _ = nas("score", CELL, "--archs", "in.csv", "--proxies", "GradSign,params", "--csv", "out.csv", *SMALL)
+    assert code == 0
+    assert CELL in out
+    rows = pd.read_csv(tmp_path / "out.csv")
+    assert list(rows) == ["arch", "proxy", "seed", "value", "status", "reason", "seconds"]
+    assert rows["proxy"].tolist() == ["gradsign", "params"] * 3
+
+
+def test_show_counts_and_draws(nas, tmp_path):
+    code, out, _ = nas("show", "1462", "--out", "cell.svg")
+    assert code == 0
+    assert "1,531,546" in out
+    assert "220,119,680" in out
+    assert out.count("nor_conv_3x3") == 12
+    assert (tmp_path / "cell.svg").read_bytes().startswith(b"<?xml")
+    code, out, _ = nas("show", "nats:3,0,0,0,1,0")
+    assert "same as" in out
+
+
+def test_list_is_complete_and_json(nas):
+    code, out, _ = nas("list", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {"cells", "nasbench201"} <= {entry["name"] for entry in found["spaces"]}
+    assert {"evolution", "local_search", "pruning", "random_search"} <= {entry["name"] for entry in found["searchers"]}
+    ntk = next(entry for entry in found["proxies"] if entry["name"] == "ntk")
+    assert ntk["larger_is_better"] is False
+    assert ntk["options"] == {"images": 32, "loss": False}
+    assert "gradalign_i" in nas("list", "proxies")[1]
+
+
+def test_help_is_quick():
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "nas.cli", "--help"], capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - start
+    assert "compare" in done.stdout
+    assert seconds < 2  # 0.25 s on an idle machine; the next line says what makes it so
+    code = "import sys, nas.cli; print({'torch', 'pandas', 'numpy', 'scipy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def one_class(folder):
+    (folder / "photos" / "cats").mkdir(parents=True)
+    for number in range(30):
+        Image.new("RGB", (9, 9)).save(folder / "photos" / "cats" / f"{number}.png")
+
+
+def prepare(folder):
+    """Every broken file that a user may come with."""
+    one_class(folder)
+    (folder / "corrupt.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    (folder / "cut.yaml").write_text("space: nasbench201\nset: {evolution: {popul")
+    (folder / "list.yaml").write_text("- a\n- b\n")
+    (folder / "typo.yaml").write_text("spcae: nasbench201\n")
+    (folder / "bad.csv").write_text("arch,accuracy\nconv-conv-conv,1\n0,2\n")
+    (folder / "good.csv").write_text("arch,accuracy,note\n0,1,x\n1,2,y\n2,3,z\n")
+    (folder / "noarch.csv").write_text("cell,accuracy\n0,1\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "binary.parquet").write_bytes(b"not parquet")
+    (folder / "broken.py").write_text("import nas\n1 / 0\n")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.tex").write_text("x")
+    np.savez(folder / "flat.npz", images=np.zeros((8, 4, 4), np.uint8), labels=np.arange(8))
+
+
+COMPARE = ["compare", "--space", "nasbench201", "--target", "accuracy"]
+WRONG = {
+    "unknown command": (["serach"], "serach"),
+    "unknown option": (["search", "--bugdet", "3"], "--bugdet"),
+    "not a number": (["search", "--budget", "many"], "--budget"),
+    "unknown space": (["search", "--space", "nasbench210"], "did you mean 'nasbench201'"),
+    "unknown proxy": (["search", "--proxy", "gradalign"], "did you mean 'gradalign_i"),
+    "unknown proxy in a combination": (["search", "--proxy", "naswot+dpeth"], "did you mean 'depth'"),
+    "unknown searcher": (["search", "--searcher", "evolutoin"], "did you mean 'evolution'"),
+    "unknown device": (["search", "--device", "tpu9"], "device 'tpu9' cannot be used here"),
+    "budget 0": (["search", "--budget", "0"], "give at least 1"),
+    "negative budget": (["search", "--budget", "-3"], "give at least 1"),
+    "batch size": (["search", "--batch-size", "2"], "at least 4"),
+    "set without a value": (["search", "--set", "evolution.population"], "PLUGIN.OPTION=VALUE"),
+    "set of an unknown plug-in": (["search", "--set", "evoluton.population=3"], "did you mean 'evolution'"),
+    "set of an unknown option": (["search", "--set", "evolution.populaton=3"], "did you mean 'population'"),
+    "set of another type": (["search", "--set", "evolution.population=many"], "takes a whole number, not 'many'"),
+    "set of a refused value": (["search", "--set", "evolution.population=0"], "at least 1, not 0"),
+    "set of a refused space": (["show", "0", "--space", "cells", "--set", "cells.operations=convv"], "known are"),
+    "constraint": (["search", "--constraint", "params"], "params<=0.6e6"),
+    "impossible constraint": (["search", "--constraint", "params<=100"], "no architecture of the space satisfies"),
+    "no data": (["search", "--data", "nowhere.npz"], "does not exist"),
+    "corrupt npz": (["search", "--data", "corrupt.npz"], "cannot be read as .npz"),
+    "npz of another shape": (["search", "--data", "flat.npz"], "must be uint8 [n, height, width, channels]"),
+    "one class": (["search", "--data", "photos"], "1 class, at least 2"),
+    "truncated YAML": (["search", "--config", "cut.yaml"], "not whole YAML"),
+    "YAML list": (["search", "--config", "list.yaml"], "not list"),
+    "YAML typo": (["search", "--config", "typo.yaml"], "did you mean 'space'"),
+    "no YAML": (["search", "--config", "none.yaml"], "cannot be read"),
+    "no plug-in": (["search", "--plugin", "none.py"], "does not exist"),
+    "broken plug-in": (["search", "--plugin", "broken.py"], "ZeroDivisionError"),
+    "a folder of something else": (["search", "--run", "mine"], "no run folder"),
+    "missing options": (["compare"], "--space"),
+    "no table": ([*COMPARE, "--table", "none.csv"], "does not exist"),
+    "missing column": ([*COMPARE[:-1], "acuracy", "--table", "good.csv"], "did you mean 'accuracy'"),
+    "text column": ([*COMPARE[:-1], "note", "--table", "good.csv"], "not numbers"),
+    "table that does not parse": ([*COMPARE, "--table", "bad.csv"], "row 2"),
+    "table without arch": ([*COMPARE, "--table", "noarch.csv"], "no column 'arch'"),
+    "empty table": ([*COMPARE, "--table", "empty.csv"], "cannot be read as a table"),
+    "broken parquet": ([*COMPARE, "--table", "binary.parquet"], "cannot be read as a table"),
+    "too many architectures": ([*COMPARE, "--table", "good.csv", "--archs", "4"], "the table has 3"),
+    "architectures that are no number": ([*COMPARE, "--table", "good.csv", "--archs", "few"], "a number or 'all'"),
+    "no seeds": ([*COMPARE, "--table", "good.csv", "--seeds", "0"], "at least 1"),
+    "no proxy": ([*COMPARE, "--table", "good.csv", "--proxies", ""], "no proxy was named"),
+    "nothing to score": (["score"], "no architecture was given"),
+    "no architecture": (["score", "conv"], "not in this space's notation"),
+    "ambiguous tuple": (["score", "(1, 2, 3, 4, 0, 1)"], "nats:"),
+    "no folder for the scores": (["score", "0", "--csv", "there/out.csv"], "no folder"),
+    "picture of another kind": (["show", "0", "--out", "cell.xyz"], ".svg, .png or .pdf"),
+    "unknown kind": (["list", "searcher"], "did you mean 'searchers'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use_is_one_sentence_and_changes_nothing(nas, tmp_path, case):
+    arguments, reason = WRONG[case]
+    prepare(tmp_path)
+    before = files_below(tmp_path)
+    code, out, err = nas(*arguments)
+    assert code == 2
+    assert err.startswith("nas: ")
+    assert err.count("\n") == 1, "one line"
+    assert reason in err
+    assert "Traceback" not in out + err
+    assert files_below(tmp_path) == before
+
+
+def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
+    from nas.scorer import Scorer
+
+    original, visits = Scorer._visit, []
+
+    def visit(self, *arguments):
+        visits.append(1)
+        if len(visits) == 4:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Scorer, "_visit", visit)
+    arguments = ["search", "--budget", "6", "--searcher", "random_search", "--run", "r", *SMALL]
+    code, _, err = nas(*arguments)
+    assert (code, err) == (130, "nas: interrupted; the same command continues where it stopped\n")
+    assert len((tmp_path / "r" / "trials.jsonl").read_text().splitlines()) == 3
+    assert nas(*arguments)[0] == 0
+    assert len((tmp_path / "r" / "trials.jsonl").read_text().splitlines()) == 6
