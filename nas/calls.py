@@ -30,6 +30,9 @@ from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space
 from nas.table import Table
 
+Watch = Callable[[int, int, str], None]
+"""Told of progress: how many are done, of how many, and a remark."""
+
 Settings = Mapping[str, Mapping[str, Any]]
 """Options by plug-in name: ``{"evolution": {"population": 100}}``."""
 
@@ -51,7 +54,7 @@ def search(
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
-    watch: Callable[[Trial], None] | None = None,
+    watch: Watch | None = None,
 ) -> pd.DataFrame:
     """Searches ``space`` for the architecture that ``proxy`` likes best.
 
@@ -66,7 +69,7 @@ def search(
         plugin: Python files with further plug-ins.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go; a run that was interrupted there is
             continued, without computing a score again.
-        watch: told of every trial.
+        watch: told of every evaluation.
 
     Returns:
         A row for each trial (see `nas.loop.Trial`), and a column for each proxy's own number.
@@ -94,16 +97,17 @@ def search(
     objective = Objective(scorer, proxy, settings, record.ranks)
     started = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
     trials: list[Trial] = []
+    winner: Trial | None = None
     with ExitStack() as stack:
         append: Callable[[Trial], None] = trials.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
-            append = _resume(stack, folder, trials, scorer, objective, budget)
+            append = _resume(stack, folder, trials, objective, budget, watch)
         for trial in run(inside, started, objective, budget):
             append(trial)
+            winner = best([trial] if winner is None else [winner, trial])
             if watch is not None:
-                watch(trial)
-        winner = best(trials)
+                watch(trial.number + 1, budget, f"best {winner.score:.6g}" if winner else "")
         if winner is None:
             raise UsageError(_why_nothing(trials, budget))
         if run_folder is not None:
@@ -133,7 +137,7 @@ def compare(
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Comparison:
     """Correlates proxies with a column of a table of trained networks.
 
@@ -191,7 +195,7 @@ def compare(
                     append(row)
                 finished += 1
                 if watch is not None:
-                    watch(finished, len(chosen) * seeds)
+                    watch(finished, len(chosen) * seeds, "")
         scores = pd.DataFrame(rows, columns=list(SCORES))
         directions = {name: all_larger(objective) for name, objective in repeats[0][1].items()}
         found = correlations(scores, truth, directions, seed)
@@ -211,7 +215,7 @@ def score(
     device: str = "auto",
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> pd.DataFrame:
     """Scores architectures, given in any notation of the space; the columns of ``scores.csv``.
 
@@ -236,7 +240,7 @@ def score(
     for number, arch in enumerate(parsed, start=1):
         rows.extend(score_rows(scorer, [arch], objectives))
         if watch is not None:
-            watch(number, len(parsed))
+            watch(number, len(parsed), "")
     return pd.DataFrame(rows, columns=list(SCORES))
 
 
@@ -302,13 +306,13 @@ def default_run(command: str, config: Mapping[str, Any]) -> Path:
 
 
 def _resume(
-    stack: ExitStack, folder: RunFolder, trials: list[Trial], scorer: Scorer, objective: Objective, budget: int
+    stack: ExitStack, folder: RunFolder, trials: list[Trial], objective: Objective, budget: int, watch: Watch | None
 ) -> Callable[[Trial], None]:
     """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
 
     The trials come again from the start, from the same seed; those that are recorded are compared, not written.
     """
-    recorded = folder.records("trials.jsonl")
+    scorer, recorded = objective.scorer, folder.records("trials.jsonl")
     if len(recorded) > budget:
         raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
     for trial in recorded:
@@ -318,7 +322,10 @@ def _resume(
             _remember(scorer, row["arch"], row["values"], row["status"], row["reason"])
         known = set(scorer.known)
         file = stack.enter_context(folder.appender("reference.jsonl"))
-        for arch in reference_sample(scorer):
+        sample = reference_sample(scorer)
+        for number, arch in enumerate(sample, start=1):
+            if watch is not None:
+                watch(number, len(sample), "the reference sample that combined proxies are ranked in")
             scores = scorer([arch], objective.proxies)[0]
             fresh = any((scorer.space.canonical(arch), name) not in known for name in scores)
             if fresh:

@@ -19,8 +19,6 @@ from nas.errors import UsageError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.loop import Trial
-
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -92,15 +90,7 @@ def search(
         "device": device, "constraint": constraint or [], "set": settings, "plugin": plugin or [],
     }  # fmt: skip
     folder = run or calls.default_run("search", given)
-    with progress("searching", quiet) as advance:
-        best = float("-inf")
-
-        def watch(trial: Trial) -> None:
-            nonlocal best
-            if trial.leaf and trial.score is not None:
-                best = max(best, trial.score)
-            advance(trial.number + 1, budget, f"best {best:.6g}")
-
+    with progress("searching", quiet) as watch:
         trials = calls.search(
             space, proxy, searcher, budget, data=data, batch_size=batch_size, seed=seed, device=device,
             constraints=constraint or (), table=table, settings=settings, plugin=plugin or (), run_folder=folder,
@@ -110,9 +100,10 @@ def search(
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
     print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
     print_mapping(console, read_yaml(folder / "best.yaml"))
+    isomorphic = int((trials["cached"] & ~trials["arch"].duplicated()).sum())
     console.print(
-        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known from the same or an isomorphic "
-        f"architecture, {int((trials['status'] != 'ok').sum())} failed; {time.perf_counter() - start:.0f} s; "
+        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({isomorphic} from an isomorphic "
+        f"architecture), {int((trials['status'] != 'ok').sum())} failed; {time.perf_counter() - start:.0f} s; "
         f"results in {folder}",
         soft_wrap=True,
     )
@@ -146,10 +137,10 @@ def compare(
         "data": data, "batch_size": batch_size, "seed": seed, "device": device, "set": settings, "plugin": plugin or [],
     }  # fmt: skip
     folder = run or calls.default_run("compare", given)
-    with progress("scoring", quiet) as advance:
+    with progress("scoring", quiet) as watch:
         result = calls.compare(
             space, table, target, proxies, archs, seeds, data=data, batch_size=batch_size, seed=seed, device=device,
-            settings=settings, plugin=plugin or (), run_folder=folder, watch=lambda done, of: advance(done, of, ""),
+            settings=settings, plugin=plugin or (), run_folder=folder, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     overall = result.correlations[result.correlations["seed"] == "all"].sort_values("kendall", ascending=False)
@@ -194,10 +185,10 @@ def score(
         raise UsageError("no architecture was given: name some, or a file with --archs FILE.csv")
     if csv is not None and not csv.absolute().parent.is_dir():
         raise UsageError(f"{csv} cannot be written: there is no folder {csv.parent}")
-    with progress("scoring", quiet) as advance:
+    with progress("scoring", quiet) as watch:
         scores = calls.score(
             space, texts, proxies, data=data, batch_size=batch_size, seed=seed, device=device, settings=settings,
-            plugin=plugin or (), watch=lambda done, of: advance(done, of, ""),
+            plugin=plugin or (), watch=watch,
         )  # fmt: skip
     if csv is not None:
         scores.to_csv(csv, index=False)
