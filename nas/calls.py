@@ -206,7 +206,7 @@ def compare(
 
 def score(
     space: str,
-    archs: Sequence[str],
+    archs: Sequence[str] | str,
     proxies: Sequence[str] | str = DEFAULT_PROXIES,
     *,
     data: str = "synthetic",
@@ -231,7 +231,7 @@ def score(
     settings = checked_settings(settings or {})
     inside = make_space(space, settings)
     names = proxy_names(proxies)
-    parsed = [parse(inside, text) for text in archs]
+    parsed = [parse(inside, text) for text in ([archs] if isinstance(archs, str) else archs)]
     if not parsed:
         raise UsageError("no architecture was given to score")
     scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)

@@ -230,11 +230,13 @@ def show(
         | {"task": f"{batch.task.classes} classes, {batch.task.channels} x {batch.task.size} x {batch.task.size}"},
     )
     graph = inside.graph(parsed)
-    for source, target, edge in graph.edges(data=True):
+    for source, target, edge in graph.edges(data=True) if graph is not None else ():
         console.print(f"  {source} -> {target}  {edge['op']}", soft_wrap=True)
     if out is not None:
         from nas.graph import draw
 
+        if graph is None:
+            raise UsageError(f"the space {space} has no cells to draw")
         if out.suffix not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
             raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
         draw(graph, out, inside.text(parsed))

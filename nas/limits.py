@@ -92,7 +92,7 @@ class Limited(Space):
             return False
         return self._cost(arch if is_leaf(arch) else self._nearest(arch))[0] == 0
 
-    def graph(self, arch: Arch) -> nx.DiGraph[int]:
+    def graph(self, arch: Arch) -> nx.DiGraph[int] | None:
         return self.space.graph(arch)
 
     def text(self, arch: Arch) -> str:

@@ -57,9 +57,10 @@ class Space(ABC):
         """Whether ``arch`` belongs to the space; for an open one, whether anything below it does."""
         return True
 
-    def graph(self, arch: Arch) -> nx.DiGraph[int]:
-        """The cell of ``arch``, with the operation's name as the attribute ``op`` of its edges or nodes."""
-        raise UsageError(f"{type(self).__name__} has no cell graph to show")
+    def graph(self, arch: Arch) -> nx.DiGraph[int] | None:
+        """The cell of ``arch``, with the operation's name as the attribute ``op`` of its edges, or None where the space
+        has no cells."""
+        return None
 
     def text(self, arch: Arch) -> str:
         """``arch`` in the space's notation; options that are alive together are joined with ``/``."""

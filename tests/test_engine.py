@@ -329,6 +329,21 @@ def test_pruning_takes_the_rounds_of_the_paper():
     assert [trial.leaf for trial in trials] == [False] * 54 + [True]
 
 
+def test_te_nas_prunes_by_ranks_within_the_round():
+    """The cut that each slot keeps is the one with the largest sum of its two ranks among all cuts of the round."""
+    settings = SEARCH["settings"] | {"ntk": {"images": 6}}
+    trials = nas.search(**SEARCH | {"proxy": "te_nas", "searcher": "pruning", "budget": 60, "settings": settings})
+    assert len(trials) == 55
+    toy, rounds = narrow_space(), trials.iloc[:24]
+    ranks = rounds["linear_regions"].rank() + (-rounds["ntk"]).rank()
+    assert rounds["status"].eq("ok").all()
+    assert rounds["score"].tolist() == pytest.approx((ranks / 24).tolist())
+    kept = toy.parse(trials["arch"].iloc[24])  # a cut of what the first round left
+    for slot in range(6):
+        of_slot = [(ranks.iloc[4 * slot + option], option + 1) for option in range(4)]
+        assert max(of_slot, key=lambda pair: pair[0])[1] not in kept[slot]
+
+
 def test_a_failure_ranks_last_and_is_never_best():
     toy = narrow_space()
     flaky = Proxy("flaky", lambda probe: 1.0 if probe.params % 3 else 1 / 0)
@@ -557,5 +572,6 @@ def test_a_space_of_fifteen_lines_is_searched_by_every_searcher():
         )  # fmt: skip
         assert len(trials) == 12
         assert trials.sort_values("score")["arch"].iloc[-1] in {"wide,three", "wide,two"}
+    assert SPACES["three_ways"]().graph(((0,), (0,))) is None
     with pytest.raises(UsageError, match="pruning walks down from a supernet, which the space three_ways cannot build"):
         nas.search("three_ways", "gradsign", "pruning", 12)
