@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,20 +18,18 @@ from nas import plugins
 from nas.comparison import ALWAYS, SCORES, correlations, score_rows
 from nas.data import Minibatch, minibatch
 from nas.errors import UsageError, unknown
-from nas.folder import RunFolder, write_line, write_yaml
+from nas.folder import RunFolder, write_yaml
 from nas.limits import Limited, parse_limit
 from nas.loop import Trial, best, run
-from nas.objective import Objective, reference_sample
+from nas.objective import Objective
 from nas.probe import Probe
 from nas.proxy import PROXIES
 from nas.registry import checked_options, normal
-from nas.scorer import Score, Scorer, build
+from nas.resume import Watch, resume_comparison, resume_search
+from nas.scorer import Scorer, build
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space
 from nas.table import Table
-
-Watch = Callable[[int, int, str], None]
-"""Told of progress: how many are done, of how many, and a remark."""
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Options by plug-in name: ``{"evolution": {"population": 100}}``."""
@@ -77,32 +75,40 @@ def search(
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
+    constraints, plugin = _several(constraints), _several(plugin)
     plugins.load(plugin)
-    if budget < 1:
-        raise UsageError(f"a budget of {budget} evaluations is too small: give at least 1")
-    config = plain_config(
-        space=space, proxy=proxy, searcher=searcher, budget=budget, data=data, batch_size=batch_size, seed=seed,
-        device=device, constraint=constraints, set=settings or {}, plugin=plugin,
-    )  # fmt: skip
-    settings = checked_settings(settings or {})
+    _check_number("budget", budget, 1)
+    _check_number("seed", seed, 0)
+    given = dict(settings or {})
+    settings = checked_settings(given)
     record = SEARCHERS[searcher]
     inside = make_space(space, settings)
     if record.supernet and not inside.supernet:
         raise UsageError(f"{record.name} walks down from a supernet, which the space {space} cannot build")
     minibatch_ = minibatch(data, batch_size, seed)
+    known = Table(table, inside) if table is not None else None
+    scorer = Scorer(inside, minibatch_, seed=seed, device=device)
+    objective = Objective(scorer, proxy, settings, record.ranks)
+    try_out(scorer)
     if constraints:
         inside = Limited(inside, [parse_limit(text) for text in constraints], minibatch_.task)
-    known = Table(table, inside) if table is not None else None
-    scorer = Scorer(inside.space if isinstance(inside, Limited) else inside, minibatch_, seed=seed, device=device)
-    objective = Objective(scorer, proxy, settings, record.ranks)
     started = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
+    if record.ranks == "batch" and len(started[1]) > budget:
+        raise UsageError(
+            f"the first round of {record.name} takes {len(started[1])} evaluations, more than the budget of {budget}: "
+            "give a larger --budget"
+        )
+    config = plain_config(
+        space=space, proxy=proxy, searcher=searcher, budget=budget, data=data, batch_size=batch_size, seed=seed,
+        device=device, constraint=constraints, set=given, plugin=plugin, minibatch=minibatch_.fingerprint,
+    )  # fmt: skip
     trials: list[Trial] = []
     winner: Trial | None = None
     with ExitStack() as stack:
         append: Callable[[Trial], None] = trials.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
-            append = _resume(stack, folder, trials, objective, budget, watch)
+            append = resume_search(stack, folder, trials, objective, budget, watch)
         for trial in run(inside, started, objective, budget):
             append(trial)
             winner = best([trial] if winner is None else [winner, trial])
@@ -158,33 +164,40 @@ def compare(
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
+    plugin = _several(plugin)
     plugins.load(plugin)
-    names = proxy_names(proxies)
-    if seeds < 1:
-        raise UsageError(f"{seeds} seeds are too few: give at least 1")
-    config = plain_config(
-        space=space, table=table, target=target, proxies=names, archs=archs, seeds=seeds, data=data,
-        batch_size=batch_size, seed=seed, device=device, set=settings or {}, plugin=plugin,
-    )  # fmt: skip
-    settings = checked_settings(settings or {})
+    asked = proxy_names(proxies)
+    _check_number("seeds", seeds, 1)
+    _check_number("seed", seed, 0)
+    given = dict(settings or {})
+    settings = checked_settings(given)
     inside = make_space(space, settings)
     known = Table(table, inside)
     column = known.target(target)
     usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
     chosen = [known.archs[row] for row in _draw(usable, archs, seed)]
+    if len(set(chosen)) < len(chosen):
+        twice = next(inside.text(arch) for arch in chosen if chosen.count(arch) > 1)
+        raise UsageError(f"{table}: {twice} has several rows: keep one of them")
     truth = pd.Series(column.to_numpy(), index=list(map(inside.text, known.archs)))
     truth = truth[~truth.index.duplicated()]
-    names = list(dict.fromkeys([*names, *ALWAYS]))
+    names = list(dict.fromkeys([*asked, *ALWAYS]))
     repeats = []
     for number in range(seed, seed + seeds):
         scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device)
         repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
+    try_out(repeats[0][0])
+    config = plain_config(
+        space=space, table=table, target=target, proxies=asked, archs=archs, seeds=seeds, data=data,
+        batch_size=batch_size, seed=seed, device=device, set=given, plugin=plugin,
+        minibatch=" ".join(scorer.data.fingerprint for scorer, _ in repeats),
+    )  # fmt: skip
     rows: list[dict[str, object]] = []
     with ExitStack() as stack:
         append: Callable[[dict[str, object]], None] = rows.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config))
-            append = _append_scores(stack, folder, rows)
+            append = resume_comparison(stack, folder, rows)
         done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
         finished = 0
         for scorer, objectives in repeats:
@@ -227,15 +240,17 @@ def score(
     Raises:
         UsageError: something given cannot be used.
     """
-    plugins.load(plugin)
+    plugins.load(_several(plugin))
+    _check_number("seed", seed, 0)
     settings = checked_settings(settings or {})
     inside = make_space(space, settings)
     names = proxy_names(proxies)
-    parsed = [parse(inside, text) for text in ([archs] if isinstance(archs, str) else archs)]
+    parsed = [parse(inside, str(text)) for text in _several(archs)]
     if not parsed:
         raise UsageError("no architecture was given to score")
     scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)
     objectives = {name: Objective(scorer, name, settings) for name in names}
+    try_out(scorer)
     rows: list[dict[str, object]] = []
     for number, arch in enumerate(parsed, start=1):
         rows.extend(score_rows(scorer, [arch], objectives))
@@ -268,7 +283,7 @@ def parse(space: Space, text: str) -> Arch:
 
 def proxy_names(given: Sequence[str] | str) -> list[str]:
     """Names of proxies and combinations as registered, each once; ``all`` is every one."""
-    names = given.split(",") if isinstance(given, str) else list(given)
+    names = given.split(",") if isinstance(given, str) else [str(name) for name in given or ()]
     if names == ["all"]:
         return list(PROXIES)
     if not any(name.strip() for name in names):
@@ -280,6 +295,19 @@ def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
     """Parameters, multiply-accumulates for one image, and depth."""
     probe = Probe(build(space, arch, data.task), data.images[:1], data.labels[:1])
     return {"params": probe.params, "flops": probe.trace.flops, "depth": probe.trace.depth}
+
+
+def try_out(scorer: Scorer) -> None:
+    """`UsageError` where a network of the space does not run on images of the data's shape."""
+    space, data = scorer.space, scorer.data
+    try:
+        costs(space, space.sample(Random(0)), data)
+    except UsageError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        images = f"images of {data.task.channels} x {data.task.size} x {data.task.size}"
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"a network of the space does not run on {images}: {reason}") from None
 
 
 def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | None) -> dict[str, Any]:
@@ -305,83 +333,19 @@ def default_run(command: str, config: Mapping[str, Any]) -> Path:
     return Path("runs") / f"{command}-{label.replace('+', '_')}-{digest}"
 
 
-def _resume(
-    stack: ExitStack, folder: RunFolder, trials: list[Trial], objective: Objective, budget: int, watch: Watch | None
-) -> Callable[[Trial], None]:
-    """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
-
-    The trials come again from the start, from the same seed; those that are recorded are compared, not written.
-    """
-    scorer, recorded = objective.scorer, folder.records("trials.jsonl")
-    if len(recorded) > budget:
-        raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
-    for trial in recorded:
-        _remember(scorer, trial["arch"], trial["values"], trial["status"], trial["reason"])
-    if len(objective.proxies) > 1 and objective.ranks == "reference":
-        for row in folder.records("reference.jsonl"):
-            _remember(scorer, row["arch"], row["values"], row["status"], row["reason"])
-        known = set(scorer.known)
-        file = stack.enter_context(folder.appender("reference.jsonl"))
-        sample = reference_sample(scorer)
-        for number, arch in enumerate(sample, start=1):
-            if watch is not None:
-                watch(number, len(sample), "the reference sample that combined proxies are ranked in")
-            scores = scorer([arch], objective.proxies)[0]
-            fresh = any((scorer.space.canonical(arch), name) not in known for name in scores)
-            if fresh:
-                known |= {(scorer.space.canonical(arch), name) for name in scores}
-                failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
-                write_line(file, {"arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
-                                  "status": failed.status, "reason": failed.reason})  # fmt: skip
-    file_ = stack.enter_context(folder.appender("trials.jsonl"))
-
-    def append(trial: Trial) -> None:
-        trials.append(trial)
-        if trial.number >= len(recorded):
-            write_line(file_, trial._asdict())
-        elif trial.arch != recorded[trial.number]["arch"]:
-            raise UsageError(
-                f"{folder.path} cannot be continued: its trial {trial.number} is {recorded[trial.number]['arch']}, but "
-                f"the same settings now propose {trial.arch}; a plug-in has changed since"
-            )
-
-    return append
+def _check_number(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
+        raise UsageError(f"{name} is a whole number: give at least {least} and less than 2^32, not {value!r}")
 
 
-def _append_scores(
-    stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]]
-) -> Callable[[dict[str, object]], None]:
-    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row."""
-    for record in csv.DictReader(folder.whole_lines("scores.csv")):
-        try:
-            numbers = {"seed": int(record["seed"]), "seconds": float(record["seconds"])}
-            rows.append(record | numbers | {"value": float(record["value"]) if record["value"] else None})
-        except (KeyError, TypeError, ValueError):
-            raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {len(rows) + 2}") from None
-    file = stack.enter_context(folder.appender("scores.csv"))
-    writer = csv.DictWriter(file, SCORES, lineterminator="\n")
-    if not rows:
-        file.truncate(0)
-        writer.writeheader()
-
-    def append(row: dict[str, object]) -> None:
-        rows.append(row)
-        writer.writerow(row)
-        file.flush()
-
-    return append
-
-
-def _remember(scorer: Scorer, text: str, values: dict[str, float | None], status: str, reason: str) -> None:
-    arch = scorer.space.canonical(scorer.space.parse(text))
-    for name, value in values.items():
-        found = Score(value) if value is not None else Score(None, status, reason.removeprefix(f"{name}: "))
-        scorer.known.setdefault((arch, name), found)
+def _several(given: Any) -> Any:
+    """One text or path as a list of one."""
+    return [given] if isinstance(given, str | Path) else given
 
 
 def _why_nothing(trials: Sequence[Trial], budget: int) -> str:
     if not any(trial.leaf for trial in trials):
-        return f"the budget of {budget} evaluations ended before a single network was reached: give a larger --budget"
+        return f"the budget of {budget} evaluations ends before a single network is reached: give a larger --budget"
     reasons = [trial.reason for trial in trials if trial.leaf]
     common = max(set(reasons), key=reasons.count)
     return f"none of the {len(reasons)} networks could be scored; mostly: {common}"
@@ -389,7 +353,7 @@ def _why_nothing(trials: Sequence[Trial], budget: int) -> str:
 
 def _draw(rows: Sequence[int], count: int | str, seed: int) -> list[int]:
     if isinstance(count, str):
-        if normal(count) != "all" and not count.strip().isdigit():
+        if normal(count) != "all" and not re.fullmatch(r"\s*[0-9]{1,9}\s*", count):
             raise UsageError(f"--archs takes a number or 'all', not {count!r}")
         count = len(rows) if normal(count) == "all" else int(count)
     if not 2 <= count <= len(rows):
@@ -401,7 +365,9 @@ def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     """Settings by registered name; `UsageError` for a plug-in, or an option, that does not exist."""
     checked = {}
     for name, given in settings.items():
-        owner = normal(name)
+        owner = normal(str(name))
+        if not isinstance(given, Mapping):
+            raise UsageError(f"the options of {name} are 'name: value' pairs, not {given!r}")
         if owner in SEARCHERS:
             function: Callable[..., Any] = SEARCHERS[owner].function
         elif owner in SPACES:

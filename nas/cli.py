@@ -37,14 +37,39 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     values = {}
     for key, value in read_yaml(file).items():
         name = str(key).replace("-", "_")
+        if name == "minibatch":  # a run folder's config.yaml records it, to compare with
+            continue
         if name not in names or name == "config":
             raise unknown(f"option in {file}", key, names)
         if name == "set" and isinstance(value, dict):
-            value = [f"{plugin}.{option}={json.dumps(v)}" for plugin, of in value.items() for option, v in of.items()]
-        values[names[name]] = value
+            value = _set_texts(file, value)
+        if name in SEVERAL and isinstance(value, str):
+            value = [value]
+        if name == "set":
+            context.meta[SET] = value
+        else:
+            values[names[name]] = value
     context.default_map = values
     return file
 
+
+def _set_texts(file: Path, settings: dict[str, Any]) -> list[str]:
+    """Options by plug-in as the texts that ``--set`` takes."""
+    texts = []
+    for plugin, options in settings.items():
+        if not isinstance(options, dict):
+            raise UsageError(f"{file}: the options of {plugin} under 'set' are 'name: value' pairs, not {options!r}")
+        texts += [f"{plugin}.{option}={json.dumps(value, default=str)}" for option, value in options.items()]
+    return texts
+
+
+def merge_set(context: typer.Context, given: list[str] | None) -> list[str]:
+    """What ``--set`` says on the command line comes after, and so wins over, what the file of ``--config`` says."""
+    return [*context.meta.get(SET, []), *(given or [])]
+
+
+SET = "nas.set"
+SEVERAL = ("constraint", "plugin", "set")
 
 Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
 Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]
@@ -56,7 +81,10 @@ Run = Annotated[Path | None, typer.Option(help="Run folder; a run that was inter
 Config = Annotated[
     Path | None, typer.Option(help="YAML file with options of this command.", callback=read_config, is_eager=True)
 ]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Option of a plug-in: PLUGIN.OPTION=VALUE; repeatable.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Option of a plug-in: PLUGIN.OPTION=VALUE; repeatable.", callback=merge_set),
+]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with plug-ins, which is run; repeatable.")]
 Constraint = Annotated[list[str] | None, typer.Option(help="Limit like 'params<=0.6e6'; repeatable.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
@@ -183,15 +211,13 @@ def score(
         texts += Table(archs, calls.make_space(space, settings)).frame["arch"].astype(str).tolist()
     if not texts:
         raise UsageError("no architecture was given: name some, or a file with --archs FILE.csv")
-    if csv is not None and not csv.absolute().parent.is_dir():
-        raise UsageError(f"{csv} cannot be written: there is no folder {csv.parent}")
+    if csv is not None and (csv.is_dir() or not csv.absolute().parent.is_dir()):
+        raise UsageError(f"{csv} cannot be written: {'it is a folder' if csv.is_dir() else f'no folder {csv.parent}'}")
     with progress("scoring", quiet) as watch:
         scores = calls.score(
             space, texts, proxies, data=data, batch_size=batch_size, seed=seed, device=device, settings=settings,
             plugin=plugin or (), watch=watch,
         )  # fmt: skip
-    if csv is not None:
-        scores.to_csv(csv, index=False)
     console = Console(highlight=False)
     names = list(dict.fromkeys(scores["proxy"]))
     table = scores.drop_duplicates(["arch", "proxy"]).pivot(index="arch", columns="proxy", values="value")[names]
@@ -200,6 +226,8 @@ def score(
     if len(table) > 50:
         console.print(f"… and {len(table) - 50} more" + ("" if csv else "; --csv OUT.csv writes all of them"))
     print_failures(console, scores)
+    if csv is not None:
+        scores.to_csv(csv, index=False)
 
 
 @app.command()
@@ -237,7 +265,7 @@ def show(
 
         if graph is None:
             raise UsageError(f"the space {space} has no cells to draw")
-        if out.suffix not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
+        if out.suffix.lower() not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
             raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
         draw(graph, out, inside.text(parsed))
         console.print(f"drawn to {out}", soft_wrap=True)
@@ -373,6 +401,10 @@ def main() -> None:
         code = _refuse(str(error))
     except typer.TyperException as error:
         code = _refuse(error.format_message())
+    except OSError as error:
+        code = _refuse(f"{error.filename or 'output'}: {error.strerror}")
+    except MemoryError as error:
+        code = _refuse(f"not enough memory: {error}")
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:

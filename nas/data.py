@@ -29,6 +29,8 @@ from nas.space import Task
 
 PER_CLASS = 4
 """The fewest images of a class in a minibatch that uses the class."""
+LARGEST = 100_000
+"""More images, classes or pixels a side than this are a mistake."""
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -96,12 +98,14 @@ def minibatch(source: str = "synthetic", batch_size: int = 64, seed: int = 0) ->
     Raises:
         UsageError: the source cannot be read, or has too few images or classes.
     """
-    if batch_size < PER_CLASS:
-        raise UsageError(f"a minibatch of {batch_size} images is too small: it takes at least {PER_CLASS} of a class")
+    if not PER_CLASS <= batch_size <= LARGEST:
+        raise UsageError(f"a minibatch of {batch_size} images cannot be drawn: it takes {PER_CLASS} to {LARGEST}")
     rng = np.random.default_rng(seed)
     name, settings = _settings(source)
     if name == "synthetic":
         found = _synthetic(rng, batch_size, **settings)
+    elif not name:
+        raise UsageError("no data source was named: give 'synthetic', a .npz file or a folder")
     else:
         found = _open(Path(os.path.expandvars(name)).expanduser(), settings)
     present = np.unique(found.labels)
@@ -133,8 +137,8 @@ def _settings(source: str) -> tuple[str, dict[str, int]]:
     for key, value in settings.items():
         if key not in allowed:
             raise unknown(f"setting of {name}", key, allowed)
-        if not value.isdigit() or int(value) < allowed[key]:
-            raise UsageError(f"{name}: {key} takes a whole number from {allowed[key]} on, not {value!r}")
+        if not re.fullmatch("[0-9]{1,6}", value) or not allowed[key] <= int(value) <= LARGEST:
+            raise UsageError(f"{name}: {key} takes a whole number from {allowed[key]} to {LARGEST}, not {value!r}")
     return name, {key: int(value) for key, value in settings.items()}
 
 

@@ -69,9 +69,12 @@ class RunFolder:
         records = []
         for number, line in enumerate(self.whole_lines(name), start=1):
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError as error:
                 raise UsageError(f"{self.path / name}: line {number} is damaged: {error}") from None
+            if not isinstance(record, dict):
+                raise UsageError(f"{self.path / name}: line {number} is damaged: it holds {line!r}")
+            records.append(record)
         return records
 
     def appender(self, name: str) -> IO[str]:

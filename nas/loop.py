@@ -17,7 +17,7 @@ class Trial(NamedTuple):
     Attributes:
         number: from 0 on, in the order of the proposals.
         arch: in the space's notation.
-        score: larger is better; None for a failure.
+        score: larger is better; None for a failure. Ranks within a batch compare only with the same batch.
         values: each proxy's own number; None where it failed.
         status: ``ok``, or what became of the first proxy that was not.
         leaf: a single network, not an open architecture.
@@ -40,12 +40,15 @@ def run(space: Space, started: tuple[Search, list[Arch]], objective: Objective, 
     """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
 
     ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals.
+    A batch whose members are ranked against each other is asked whole or not at all, so a budget may end one early.
     An architecture that breaks the space's limits, or is no part of it, is refused with `ValueError`: that is an error
     of the searcher.
     """
     number = 0
     search, proposals = started
     while proposals:
+        if objective.ranks == "batch" and len(proposals) > budget - number:
+            return
         proposals = proposals[: budget - number]
         for arch in proposals:
             if not space.valid(arch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from math import exp, inf, log
+from math import inf, log
 from random import Random
 from typing import Any, Literal, NamedTuple
 
@@ -130,8 +130,8 @@ def resolve(expression: str, settings: Mapping[str, dict[str, Any]]) -> tuple[li
 def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float:
     """Where ``value`` lies in the sorted ``reference`` below which ``failed`` further members lie, in (0, 1).
 
-    Linear between the members, ties at their middle; beyond the ends it goes on as an exponential towards 0 or 1, so
-    that it grows strictly everywhere and still tells apart what is better than the whole sample.
+    Linear between the members, ties at their middle; beyond the ends it goes on as a hyperbola towards 0 or 1, so that
+    it still tells apart what is better than the whole sample.
     """
     if value == -inf:
         return 0.5 / (failed + len(reference) + 1)
@@ -142,11 +142,12 @@ def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float
     members = list(levels)
     if not members:
         return 0.5
-    scale = members[-1] - members[0] or max(abs(members[0]), 1.0)
-    if value <= members[0]:
-        return levels[members[0]] * exp((value - members[0]) / scale)
-    if value >= members[-1]:
-        return 1 - (1 - levels[members[-1]]) * exp((members[-1] - value) / scale)
+    lowest, highest = members[0], members[-1]
+    scale = highest - lowest or max(abs(lowest), 1.0)
+    if value <= lowest:
+        return levels[lowest] / (1 + (lowest - value) / scale)
+    if value >= highest:
+        return 1 - (1 - levels[highest]) / (1 + (value - highest) / scale)
     above = bisect_left(members, value)
     low, high = members[above - 1], members[above]
     return levels[low] + (levels[high] - levels[low]) * (value - low) / (high - low)

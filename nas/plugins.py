@@ -33,7 +33,10 @@ def load(files: Iterable[str | Path] = ()) -> None:
             if not module.name.startswith("_"):
                 importlib.import_module(f"{folder}.{module.name}")
     for entry in entry_points(group=GROUP):
-        entry.load()
+        try:
+            entry.load()
+        except (Exception, SystemExit) as error:  # a stranger's code: say whose it is, in one line
+            raise UsageError(f"the plug-in {entry.name} ({entry.value}) cannot be imported: {_short(error)}") from error
     for file in files:
         _import_file(Path(file).expanduser())
 
@@ -53,7 +56,7 @@ def _check_ours(folder: str) -> None:
 
 def _import_file(path: Path) -> None:
     if not path.is_file():
-        raise UsageError(f"plug-in file {path} does not exist")
+        raise UsageError(f"plug-in file {path} {'is not a file' if path.exists() else 'does not exist'}")
     name = f"nas_plugin_{path.stem}"
     known = sys.modules.get(name)
     if known is not None and known.__file__ == str(path.resolve()):
@@ -65,6 +68,10 @@ def _import_file(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises is the user's to read, in one line
+    except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's to read, in one line
         del sys.modules[name]
-        raise UsageError(f"plug-in file {path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise UsageError(f"plug-in file {path} cannot be imported: {_short(error)}") from error
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ infinity: it ranks last, as it does in a search.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +52,13 @@ def spearman_interval(scores: Vector, targets: Vector, rng: np.random.Generator)
 
 
 def precision(scores: Vector, targets: Vector, share: float = 0.05) -> float:
-    """Of the best ``share`` of architectures by score (at least one), how many are among as many best by target."""
+    """Of the best ``share`` of architectures by score (at least one), how many are among as many best by target.
+
+    Equal scores share their places, here and below: what is returned is the mean over all ways to break ties.
+    """
     count = max(1, round(share * len(scores)))
-    return len({*_best(scores)[:count]} & {*_best(targets)[:count]}) / count
+    chosen = np.arange(len(scores)) < count
+    return float(_by_place(chosen, scores) @ _by_place(chosen, targets) / count)
 
 
 def ndcg(scores: Vector, targets: Vector) -> float:
@@ -64,13 +69,13 @@ def ndcg(scores: Vector, targets: Vector) -> float:
     """
     gains = targets - targets.min()
     discounts = 1 / np.log2(np.arange(len(targets)) + 2)
-    ideal = gains[_best(targets)] @ discounts
-    return float(gains[_best(scores)] @ discounts / ideal) if ideal > 0 else np.nan
+    ideal = gains @ _by_place(discounts, targets)
+    return float(gains @ _by_place(discounts, scores) / ideal) if ideal > 0 else np.nan
 
 
 def best_at_1(scores: Vector, targets: Vector) -> float:
-    """The target of the architecture with the largest score, the first of equals."""
-    return float(targets[_best(scores)[0]])
+    """The target of the architecture with the largest score."""
+    return float(targets @ _by_place(np.arange(len(scores)) == 0, scores))
 
 
 def regret(scores: Vector, targets: Vector) -> float:
@@ -78,8 +83,12 @@ def regret(scores: Vector, targets: Vector) -> float:
     return float(targets.max() - best_at_1(scores, targets))
 
 
-def _best(values: Vector) -> NDArray[np.intp]:
-    return np.argsort(-values, kind="stable")
+def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
+    """To each architecture the weight of its place, the first being that of the largest value; ties share."""
+    _, group, sizes = np.unique(-values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(sizes)
+    totals = np.add.reduceat(weights.astype(np.float64), ends - sizes)
+    return np.asarray((totals / sizes)[group], dtype=np.float64)
 
 
 def _ranks(values: Vector) -> Vector:
@@ -96,7 +105,8 @@ def _weights(count: int, rng: np.random.Generator) -> Vector:
 
 
 def _percentiles(values: Vector) -> tuple[float, float]:
-    if np.isnan(values).all():
+    """The middle 95 %; nan where over 5 % of the resamples have no coefficient, being too few or too equal."""
+    if np.isnan(values).mean() > 0.05:
         return np.nan, np.nan
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from nas.errors import UsageError, unknown
-from nas.space import Arch, Space
+from nas.space import Arch, Space, is_leaf
 
 
 class Table:
@@ -66,12 +66,14 @@ def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:
             archs.append(space.parse(str(text)))
         except ValueError as error:
             raise UsageError(f"{where}: row {row}: {error}") from None
+        if not is_leaf(archs[-1]):
+            raise UsageError(f"{where}: row {row}: {text!r} is not a single network but leaves operations open")
     return archs
 
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise UsageError(f"table {path} does not exist")
+        raise UsageError(f"table {path} {'is not a file' if path.exists() else 'does not exist'}")
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)

@@ -248,15 +248,36 @@ def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
 
 def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
     """It is its own canonical form, has as many parameters, and the living parts of the cells are isomorphic."""
-    space, rng, task = _space(name, given), Random(0), Task(3, 1, 8)
-    for arch in [space.sample(rng) for _ in range(20)]:
+    space = _space(name, given)
+    for arch in [space.sample(Random(seed)) for seed in range(20)]:
         canonical = space.canonical(arch)
         assert space.canonical(canonical) == canonical
-        sizes = [Probe(build(space, a, task), torch.empty(0), torch.empty(0)).params for a in (arch, canonical)]
-        assert sizes[0] == sizes[1], space.text(arch)
+        assert _params(space, arch) == _params(space, canonical), space.text(arch)
         cells = [space.graph(a) for a in (arch, canonical)]
         living = [pruned(cell) for cell in cells if cell is not None]
         assert not living or same_graph(*living), space.text(arch)
+
+
+def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) -> None:
+    """Cells that are isomorphic where they are alive, and have as many parameters, share it: whatever names their nodes
+    have, and whatever lies dead in them without parameters."""
+    space, rng, alike = _space(name, given), Random(0), 0
+    if space.graph(space.sample(rng)) is None:
+        return
+    known: dict[int, list[Arch]] = {}
+    for arch in dict.fromkeys(space.sample(rng) for _ in range(150)):
+        others = known.setdefault(_params(space, arch), [])
+        for other in others:
+            first, second = space.graph(arch), space.graph(other)
+            same = first is not None and second is not None and same_graph(pruned(first), pruned(second))
+            assert same == (space.canonical(arch) == space.canonical(other)), (space.text(arch), space.text(other))
+            alike += same
+        others.append(arch)
+    assert alike, "no two of 150 random cells are isomorphic: nothing was checked"
+
+
+def _params(space: Space, arch: Arch) -> int:
+    return Probe(build(space, arch, Task(3, 1, 8)), torch.empty(0), torch.empty(0)).params
 
 
 SPACE_CHECKS: Sequence[Callable[..., None]] = (
@@ -268,6 +289,7 @@ SPACE_CHECKS: Sequence[Callable[..., None]] = (
     space_counts_what_it_enumerates,
     space_builds_networks_for_the_task,
     space_canonical_form_stands_for_the_same_network,
+    space_canonical_form_is_one_for_isomorphic_cells,
 )
 
 

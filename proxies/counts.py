@@ -14,7 +14,10 @@ def params(probe: Probe) -> float:
 
 @proxy("flops", static=True)
 def flops(probe: Probe) -> float:
-    """Multiply-accumulates of the convolutions and linear layers for one input."""
+    """Multiply-accumulates of the convolutions and linear layers for one input.
+
+    Batch norm, ReLU and pooling do not count, as they do in some published tables.
+    """
     return float(probe.trace.flops)
 
 

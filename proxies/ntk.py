@@ -18,9 +18,10 @@ def ntk(probe: Probe, *, images: int = 32, loss: bool = False) -> Tensor:
     θ are the parameters whose name ends in "weight", batch norm's included. As in the published code batch norm is in
     training mode over the batch, so that every J_i passes through all images, and the initialisation is PyTorch's
     default (the code means Kaiming's normal one and never applies it). That takes one backward pass for each image.
+    TE-NAS looks at its own narrow supernet (3 channels, one cell per stage); here it is the space's network.
 
     Args:
-        images: the kernel's size N; the minibatch's first ones are taken (32 in the paper).
+        images: the kernel's size N; the minibatch's first ones are taken (32 in the paper, 72 in its launcher).
         loss: take the loss gradients g_i with batch norm on each sample instead; this alone uses the labels.
 
     Fails where λ_min is not positive beyond rounding, and the condition number is not defined.

@@ -6,7 +6,7 @@ from collections import deque
 from random import Random
 
 from nas.searcher import Search, searcher
-from nas.space import Space
+from nas.space import Arch, Space
 
 
 @searcher("evolution", paper="Real et al. 2019, arXiv:1802.01548")
@@ -19,8 +19,11 @@ def evolution(space: Space, rng: Random, *, population: int = 50, tournament: in
     """
     if population < 1 or tournament < 1:
         raise ValueError(f"population and tournament are at least 1, not {population} and {tournament}")
-    archs = [space.sample(rng) for _ in range(population)]
-    living = deque(zip(archs, (yield archs), strict=True))  # the oldest first
+    living: deque[tuple[Arch, float]] = deque()  # the oldest first
+    while len(living) < population:
+        arch = space.sample(rng)
+        (score,) = yield [arch]
+        living.append((arch, score))
     while True:
         rivals = rng.sample(range(len(living)), min(tournament, len(living)))
         parent, _ = max((living[rival] for rival in rivals), key=lambda member: member[1])

@@ -15,6 +15,10 @@ def pruning(space: Space, rng: Random) -> Search:
     ``none`` is dropped first. Each round scores what would remain of the supernet after the removal of each remaining
     operation, all from the same supernet, and removes in every slot the operation that is missed least. The last
     proposal is the network that is left. On a space of six slots with five operations that takes 55 evaluations.
+
+    With ``te_nas`` as the proxy this is TE-NAS but for the numbers it ranks: the published code ranks the relative
+    change against the supernet, averaged over three initialisations and rounded to three digits; here the means over
+    the initialisations are ranked themselves.
     """
     arch = tuple(
         tuple(option for option in options if names[option] != "none") or options

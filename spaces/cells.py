@@ -84,7 +84,7 @@ class CellSpace(Space):
 
     def parse(self, text: str) -> Arch:
         dialect, _, rest = text.partition(":") if ":" in text else ("index", ":", text)
-        if dialect in self.dialects and (":" in text or text.strip().isdigit()):
+        if dialect in self.dialects and (":" in text or re.fullmatch(r"\s*[0-9]+\s*", text)):
             return self.dialects[dialect](rest)
         if "|" not in text:
             named = "".join(f" or {name}:…" for name in self.dialects)
@@ -134,7 +134,9 @@ class CellSpace(Space):
 
 
 def staged(widths: Sequence[int], repeats: int) -> tuple[Skeleton, Skeleton]:
-    """NAS-Bench-201's skeleton at these widths, and its thin version."""
+    """NAS-Bench-201's skeleton at these widths, and its thin version. Raises `ValueError` for numbers below 1."""
+    if not widths or min(widths) < 1 or repeats < 1:
+        raise ValueError(f"widths and repeats are at least 1, not {','.join(map(str, widths))} and {repeats}")
     thin = [max(1, width // widths[0]) for width in widths]
     return partial(stages, widths=widths, repeats=repeats), partial(stages, widths=thin, repeats=1, stem=False)
 
@@ -149,6 +151,8 @@ def cells(
 ) -> CellSpace:
     """Cells on the complete graph of ``nodes`` nodes with named ``operations``, stacked as in NAS-Bench-201: a stem,
     stages of ``repeats`` cells at each of the ``widths``, a head. More freedom: call `CellSpace` in a plug-in."""
+    if len(set(operations)) < len(operations):
+        raise ValueError(f"operations are distinct, not {','.join(operations)}")
     chosen = {name: OPERATIONS.get(name) for name in operations}
     choice([name for name in operations if name != NONE], tuple(OPERATIONS))
     skeleton, thin = staged(widths, repeats)

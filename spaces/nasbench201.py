@@ -42,7 +42,7 @@ def benchmark_order() -> list[Arch]:
 
 
 def by_index(text: str) -> Arch:
-    if not text.strip().isdigit() or int(text) >= len(benchmark_order()):
+    if not re.fullmatch(r"\s*[0-9]+\s*", text) or int(text) >= len(benchmark_order()):
         raise ValueError(f"{text!r} is no index of NAS-Bench-201: those are 0 to {len(benchmark_order()) - 1}")
     return benchmark_order()[int(text)]
 
@@ -57,7 +57,7 @@ def from_naslib(text: str) -> Arch:
 
 
 def six_numbers(text: str) -> list[int]:
-    numbers = [int(number) for number in re.findall(r"\d+", text)]
-    if not re.fullmatch(r"[\s(\[]*(\d\s*,\s*){5}\d[\s)\],]*", text) or max(numbers) >= len(NAMES):
+    numbers = [int(number) for number in re.findall(r"[0-9]+", text)]
+    if not re.fullmatch(r"[\s(\[]*([0-9]\s*,\s*){5}[0-9][\s)\],]*", text) or max(numbers) >= len(NAMES):
         raise ValueError(f"{text!r} is not six numbers from 0 to {len(NAMES) - 1} joined with commas")
     return numbers

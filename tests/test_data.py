@@ -133,7 +133,7 @@ def test_broken_sources(tmp_path, make, reason):
     ("source", "reason"),
     [
         ("synthetic:clases=10", "did you mean 'classes'"),
-        ("synthetic:classes=1", "from 2 on"),
+        ("synthetic:classes=1", "from 2 to"),
         ("nowhere", "does not exist"),
     ],
 )

@@ -210,6 +210,8 @@ def test_quantile_is_strictly_increasing_and_right_at_the_members():
     assert quantile(2.0, reference) == pytest.approx(0.4)
     assert quantile(10.0, reference) == pytest.approx(0.9)
     assert quantile(-math.inf, reference) < quantile(1.0, reference, failed=2)
+    assert 0 < quantile(-1e12, reference) < quantile(-1e11, reference)
+    assert quantile(1e11, reference) < quantile(1e12, reference) < 1
 
 
 def test_a_combination_is_monotone_in_each_part_and_does_not_depend_on_the_batch():
@@ -433,6 +435,30 @@ def test_killed_at_random_moments_it_ends_with_the_identical_history(undisturbed
     assert recorded(tmp_path) == recorded(undisturbed)
 
 
+def test_other_images_under_the_same_name_are_refused(tmp_path, images):
+    settings = SEARCH | {"data": str(images), "budget": 3}
+    nas.search(**settings, run_folder=tmp_path / "run")
+    rng = np.random.default_rng(1)
+    np.savez(images, images=rng.integers(0, 256, (90, 8, 8, 3), dtype=np.uint8), labels=np.arange(90) % 3)
+    with pytest.raises(UsageError, match="holds a run with minibatch"):
+        nas.search(**settings | {"budget": 6}, run_folder=tmp_path / "run")
+
+
+def test_a_round_of_pruning_is_ranked_whole_or_not_at_all(tmp_path):
+    settings = SEARCH | {"proxy": "gradsign+depth", "searcher": "pruning"}
+    nas.search(**settings | {"budget": 60}, run_folder=tmp_path / "a")
+    with pytest.raises(UsageError, match="ends before a single network is reached"):
+        nas.search(**settings | {"budget": 30}, run_folder=tmp_path / "b")
+    assert len(recorded(tmp_path / "b")) == 24
+    nas.search(**settings | {"budget": 60}, run_folder=tmp_path / "b")
+    assert recorded(tmp_path / "b") == recorded(tmp_path / "a")
+
+
+def test_a_continued_run_returns_what_was_recorded(undisturbed, tmp_path):
+    whole = nas.search(**SEARCH, run_folder=tmp_path)
+    pd.testing.assert_frame_equal(nas.search(**SEARCH, run_folder=tmp_path), whole)
+
+
 def test_another_runs_folder_is_refused_and_kept(undisturbed):
     before = {path.name: path.read_bytes() for path in undisturbed.iterdir()}
     with pytest.raises(UsageError, match="holds a run with seed 0, not 1"):
@@ -455,9 +481,11 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
 
 def test_a_damaged_record_is_refused(undisturbed, tmp_path):
     (tmp_path / "config.yaml").write_text((undisturbed / "config.yaml").read_text())
-    (tmp_path / "trials.jsonl").write_text("{broken}\n")
-    with pytest.raises(UsageError, match=r"trials\.jsonl: line 1 is damaged"):
-        nas.search(**SEARCH, run_folder=tmp_path)
+    good = (undisturbed / "trials.jsonl").read_text().splitlines()[0]
+    for line in ("{broken}", "[1]", '{"a": 1}', good.replace("|", "?"), good.replace('"gradsign": ', '"gradsign": "x')):
+        (tmp_path / "trials.jsonl").write_text(line + "\n")
+        with pytest.raises(UsageError, match=r"trials\.jsonl: line 1 is "):
+            nas.search(**SEARCH, run_folder=tmp_path)
 
 
 def test_nothing_scored_is_an_error_that_says_why():
@@ -543,6 +571,22 @@ def test_tables(table):
         first.target("acuracy")
     with pytest.raises(UsageError, match="not numbers"):
         first.target("note")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"budget": "3"},
+        {"budget": 3.5},
+        {"seed": None},
+        {"settings": {"evolution": 5}},
+        {"constraints": "params"},
+        {"plugin": "x.py"},
+    ],
+)
+def test_python_users_get_the_same_sentences(wrong):
+    with pytest.raises(UsageError, match=r"whole number|pairs, not 5|constraint 'params'|x\.py does not exist"):
+        nas.search(**SEARCH | wrong)
 
 
 def test_score_accepts_every_notation():

@@ -21,6 +21,7 @@ LAYERS = [  # each module of the engine imports only from layers above its own
     {"scorer", "stats"},
     {"objective", "limits"},
     {"loop", "comparison", "plugins"},
+    {"resume"},
     {"calls"},
     {"cli", "testing", "__init__"},
 ]

@@ -76,6 +76,22 @@ def test_constant_columns_have_no_correlation():
     assert all(map(math.isnan, stats.kendall_interval(np.ones(5), np.arange(5.0), np.random.default_rng(0))))
 
 
+def test_ties_share_their_places():
+    """Whatever order the table has, and nothing is won by saying nothing."""
+    targets, scores = np.array([90.0, 91, 92, 93, 94]), np.array([2.0, 2, 1, 1, 2])
+    for order in (np.arange(5), np.arange(5)[::-1], np.array([2, 0, 4, 1, 3])):
+        s, t = scores[order], targets[order]
+        assert stats.best_at_1(s, t) == pytest.approx((90 + 91 + 94) / 3)
+        assert stats.regret(s, t) == pytest.approx(94 - (90 + 91 + 94) / 3)
+        assert stats.precision(s, t, share=0.4) == pytest.approx(1 / 3)  # of two places, two thirds for the best one
+        assert stats.ndcg(s, t) == pytest.approx(stats.ndcg(scores, targets))
+        assert stats.best_at_1(np.ones(5), t) == pytest.approx(92)
+
+
+def test_too_few_architectures_have_no_interval():
+    assert all(map(math.isnan, stats.kendall_interval(np.arange(3.0), np.arange(3.0), np.random.default_rng(0))))
+
+
 def test_selection_by_hand():
     targets = np.array([90.0, 91, 92, 93, 94])
     scores = np.array([1.0, 5, 2, 4, 3])

@@ -1,0 +1,113 @@
+"""Going on where an interrupted search or comparison stopped.
+
+A search comes again from its seed: what is recorded is compared and what it found out is not computed again. A
+comparison keeps its rows and fills in the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from nas.comparison import SCORES
+from nas.errors import UsageError
+from nas.folder import RunFolder, write_line
+from nas.loop import Trial
+from nas.objective import Objective, reference_sample
+from nas.scorer import Score, Scorer
+
+Watch = Callable[[int, int, str], None]
+"""Told of progress: how many are done, of how many, and a remark."""
+
+
+def resume_search(
+    stack: ExitStack, folder: RunFolder, trials: list[Trial], objective: Objective, budget: int, watch: Watch | None
+) -> Callable[[Trial], None]:
+    """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
+
+    The trials come again from the start, from the same seed; those that are recorded are compared, not written.
+    """
+    scorer = objective.scorer
+    recorded = [_recorded(scorer, record, line) for line, record in _numbered(folder, "trials.jsonl")]
+    if len(recorded) > budget:
+        raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
+    if len(objective.proxies) > 1 and objective.ranks == "reference":
+        for line, row in _numbered(folder, "reference.jsonl"):
+            _recorded(scorer, REFERENCE_TRIAL | row, line)
+        known = set(scorer.known)
+        file = stack.enter_context(folder.appender("reference.jsonl"))
+        sample = reference_sample(scorer)
+        for number, arch in enumerate(sample, start=1):
+            if watch is not None:
+                watch(number, len(sample), "the reference sample that combined proxies are ranked in")
+            scores = scorer([arch], objective.proxies)[0]
+            fresh = any((scorer.space.canonical(arch), name) not in known for name in scores)
+            if fresh:
+                known |= {(scorer.space.canonical(arch), name) for name in scores}
+                failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
+                write_line(file, {"arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
+                                  "status": failed.status, "reason": failed.reason})  # fmt: skip
+    file_ = stack.enter_context(folder.appender("trials.jsonl"))
+
+    def append(trial: Trial) -> None:
+        if trial.number >= len(recorded):
+            write_line(file_, trial._asdict())
+            trials.append(trial)
+            return
+        before = recorded[trial.number]
+        if (trial.arch, trial.score) != (before.arch, before.score):
+            raise UsageError(
+                f"{folder.path} cannot be continued: its trial {trial.number} is {before.arch} with score "
+                f"{before.score}, but now comes {trial.arch} with {trial.score}; a plug-in or a library has changed"
+            )
+        trials.append(before)
+
+    return append
+
+
+def resume_comparison(
+    stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]]
+) -> Callable[[dict[str, object]], None]:
+    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row."""
+    for record in csv.DictReader(folder.whole_lines("scores.csv")):
+        try:
+            numbers = {"seed": int(record["seed"]), "seconds": float(record["seconds"])}
+            rows.append(record | numbers | {"value": float(record["value"]) if record["value"] else None})
+        except (KeyError, TypeError, ValueError):
+            raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {len(rows) + 2}") from None
+    file = stack.enter_context(folder.appender("scores.csv"))
+    writer = csv.DictWriter(file, SCORES, lineterminator="\n")
+    if not rows:
+        file.truncate(0)
+        writer.writeheader()
+
+    def append(row: dict[str, object]) -> None:
+        rows.append(row)
+        writer.writerow(row)
+        file.flush()
+
+    return append
+
+
+REFERENCE_TRIAL = {"number": 0, "score": 0.0, "leaf": True, "cached": False, "seconds": 0.0}
+
+
+def _numbered(folder: RunFolder, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The records of a file, each with where it stands."""
+    return [(f"{folder.path / name}: line {n}", record) for n, record in enumerate(folder.records(name), start=1)]
+
+
+def _recorded(scorer: Scorer, record: Any, where: str) -> Trial:
+    """A trial as it was written down; the scorer gets to know its scores."""
+    try:
+        trial = Trial(**record)
+        arch = scorer.space.canonical(scorer.space.parse(trial.arch))
+        for name, value in trial.values.items():
+            reason = str(trial.reason).removeprefix(f"{name}: ")
+            found = Score(None, trial.status, reason) if value is None else Score(float(value))
+            scorer.known.setdefault((arch, name), found)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{where} is no trial of this space: {error}") from None
+    return trial
