@@ -6,7 +6,7 @@ node. Here the operations sit on the edges.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -15,16 +15,19 @@ import networkx as nx
 Edge = tuple[int, int]
 
 
+def reached(edges: Collection[Edge]) -> set[int]:
+    """The nodes to which a path leads from node 0, itself included."""
+    found = {0}
+    for i, j in sorted(edges):
+        if i in found:
+            found.add(j)
+    return found
+
+
 def alive(edges: Collection[Edge], nodes: int) -> set[int]:
     """The nodes that lie on a path from node 0 to node ``nodes - 1``; empty where there is no path."""
-    forward, backward = {0}, {nodes - 1}
-    for i, j in sorted(edges):
-        if i in forward:
-            forward.add(j)
-    for i, j in sorted(edges, key=lambda edge: edge[1], reverse=True):
-        if j in backward:
-            backward.add(i)
-    return forward & backward
+    backward = reached([(nodes - 1 - j, nodes - 1 - i) for i, j in edges])
+    return reached(edges) & {nodes - 1 - node for node in backward}
 
 
 def pruned(graph: nx.DiGraph[int]) -> nx.DiGraph[int]:
@@ -38,8 +41,10 @@ def canonical(
     """One representative of all cells that are the same network with the same parameters.
 
     Two cells are the same when what is alive in them is isomorphic as a graph with labelled edges, and what is dead
-    holds the same multiset of operations with weights (a dead convolution still counts as parameters). Exact: all
-    embeddings of the living part are compared, so the cost grows with the factorial of the living interior nodes.
+    holds the same multiset of operations with weights: a dead convolution still counts as parameters. One that is fed
+    (it leads nowhere) and one that is starved (it comes from nowhere) count apart, because the published proxies that
+    look at activations see the first and not the second. Exact: all embeddings of the living part are compared, so the
+    cost grows with the factorial of the living interior nodes.
 
     Args:
         operations: the operation of each edge that has one.
@@ -53,7 +58,6 @@ def canonical(
     """
     living = alive(operations, nodes)
     body = {edge: op for edge, op in operations.items() if living.issuperset(edge)}
-    dead = sorted(op for edge, op in operations.items() if edge not in body and op in weighted)
     interior = sorted(living - {0, nodes - 1})
     embeddings = []
     for places in permutations(range(1, nodes - 1), len(interior)):
@@ -62,33 +66,38 @@ def canonical(
         if embedding.keys() <= set(edges):
             embeddings.append(embedding)
     embeddings.sort(key=lambda embedding: [embedding.get(edge, -1) for edge in edges])
-    for embedding in embeddings:
-        inside = alive(embedding, nodes)
-        free = [edge for edge in edges if edge not in embedding and not {0, nodes - 1, *inside}.issuperset(edge)]
-        arrangement = _arrange(dead, free, embedding, nodes, inside)
-        if arrangement is not None:
-            return arrangement
+    for kept in (weighted, set(operations.values())):  # what feeds a dead weight may have none itself, and be needed
+        dead = _dead(operations, body, kept)
+        for embedding in embeddings:
+            inside = {0, nodes - 1, *alive(embedding, nodes)}
+            free = [edge for edge in edges if edge not in embedding and not inside.issuperset(edge)]
+            for arrangement in _arrangements([op for op, _ in dead], free, embedding, nodes):
+                if _dead(arrangement, embedding, kept) == dead:
+                    return arrangement
     raise AssertionError("a cell is an embedding of itself")
 
 
-def _arrange(
-    dead: list[int], free: list[Edge], operations: dict[Edge, int], nodes: int, living: set[int]
-) -> dict[Edge, int] | None:
-    """``operations`` with the ``dead`` ones added on ``free`` edges such that they stay dead; None where they do not
-    fit."""
+def _dead(operations: Mapping[Edge, int], body: Mapping[Edge, int], kept: Collection[int]) -> list[tuple[int, bool]]:
+    """The multiset of the dead operations among those that are kept, each with whether it is fed."""
+    fed = reached(operations.keys())
+    return sorted((op, edge[0] in fed) for edge, op in operations.items() if edge not in body and op in kept)
+
+
+def _arrangements(
+    dead: list[int], free: list[Edge], operations: dict[Edge, int], nodes: int
+) -> Iterator[dict[Edge, int]]:
+    """``operations`` with the ``dead`` ones added on ``free`` edges in every way in which they stay dead."""
     if not dead:
-        return operations
-    if len(free) < len(dead):
-        return None
+        yield operations
+    if not dead or len(free) < len(dead):
+        return
     for op in sorted(set(dead)):
         extended = operations | {free[0]: op}
-        if alive(extended, nodes) == living:
+        if alive(extended, nodes) == alive(operations, nodes):
             rest = dead.copy()
             rest.remove(op)
-            found = _arrange(rest, free[1:], extended, nodes, living)
-            if found is not None:
-                return found
-    return _arrange(dead, free[1:], operations, nodes, living)
+            yield from _arrangements(rest, free[1:], extended, nodes)
+    yield from _arrangements(dead, free[1:], operations, nodes)
 
 
 def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:

@@ -35,7 +35,8 @@ class Proxy:
     Attributes:
         larger_is_better: the direction; values are stored as the proxy gives them, never negated.
         labels: the value depends on the labels of the minibatch.
-        static: the value depends on the architecture alone (no weights, no images), so it is measured without them.
+        static: the value depends on the architecture alone, not on weights or images; only such a value can be limited
+            (see `nas.limits`).
         network: the network it looks at, built at full size or as the space's ``thin`` copy (width 1, one cell per
             stage, no stem), which is probed with 3,000 crops of 3 x 3 pixels and one channel.
         initialisations: the value is the mean over this many initialisations.
