@@ -425,5 +425,10 @@ SEARCHER_CHECKS: Sequence[Callable[[str], None]] = (
 
 
 def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
-    """Whether two cells are isomorphic with their operations; slow and independent of the canonical form."""
-    return nx.is_isomorphic(first, second, edge_match=lambda a, b: a == b)
+    """Whether two cells are isomorphic with their operations, input to input and output to output; slow and independent
+    of the canonical form."""
+    cells = [cell.copy() for cell in (first, second)]
+    for cell in cells:
+        for node in cell:
+            cell.nodes[node]["role"] = {0: "input", max(cell): "output"}.get(node, "interior")
+    return nx.is_isomorphic(*cells, node_match=lambda a, b: a == b, edge_match=lambda a, b: a == b)
