@@ -272,7 +272,8 @@ def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) ->
                 assert space.canonical(arch) == space.canonical(other), (space.text(arch), space.text(other))
                 alike += 1
         known.append((arch, cell))
-    assert alike, "no two of 150 random cells are isomorphic: nothing was checked"
+    if max(known[0][1]) > 2:  # with one interior node there is nothing to rename
+        assert alike, "no two of 150 random cells are isomorphic: nothing was checked"
 
 
 def _params(space: Space, arch: Arch) -> int:
@@ -427,8 +428,8 @@ SEARCHER_CHECKS: Sequence[Callable[[str], None]] = (
 def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
     """Whether two cells are isomorphic with their operations, input to input and output to output; slow and independent
     of the canonical form."""
-    cells = [cell.copy() for cell in (first, second)]
-    for cell in cells:
+    first, second = first.copy(), second.copy()
+    for cell in (first, second):
         for node in cell:
             cell.nodes[node]["role"] = {0: "input", max(cell): "output"}.get(node, "interior")
-    return nx.is_isomorphic(*cells, node_match=lambda a, b: a == b, edge_match=lambda a, b: a == b)
+    return nx.is_isomorphic(first, second, node_match=lambda a, b: a == b, edge_match=lambda a, b: a == b)
