@@ -34,8 +34,10 @@ def main() -> None:
         assert start(whole).wait() == 0
         seconds, moments = time.perf_counter() - begin, []
         for _ in range(10):
-            process = start(killed)
-            time.sleep(4 + rng.random() * seconds / 10)  # importing torch alone takes a few seconds
+            process, before = start(killed), len(trials(killed))
+            while process.poll() is None and len(trials(killed)) == before:
+                time.sleep(0.01)
+            time.sleep(rng.random() * seconds / 20)
             process.send_signal(signal.SIGKILL)
             process.wait()
             moments.append(len(trials(killed)))
