@@ -109,6 +109,7 @@ def search(
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
             append = resume_search(stack, folder, trials, objective, budget, watch)
+            write_yaml(folder.path / "config.yaml", config)  # the budget may have grown
         for trial in run(inside, started, objective, budget):
             append(trial)
             winner = best([trial] if winner is None else [winner, trial])

@@ -17,7 +17,7 @@ from nas.errors import UsageError
 class RunFolder:
     """A folder that one run at a time writes to, and that a later run with the same settings continues.
 
-    Opening it writes ``config.yaml``, or compares with the one that is there. Use it as a context manager.
+    Opening it writes ``config.yaml``, or only compares with the one that is there. Use it as a context manager.
 
     Args:
         path: created where it does not exist.
@@ -32,7 +32,7 @@ class RunFolder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            others = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
+            others = sorted(entry.name for entry in path.iterdir() if entry.name not in OURS)
         except OSError as error:
             raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
         if others and "config.yaml" not in others:
@@ -91,10 +91,13 @@ class RunFolder:
                         f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "
                         "another folder with --run"
                     )
-        write_yaml(path, config)
+        else:
+            write_yaml(path, config)
 
 
 LOCK = ".lock"
+OURS = (LOCK, "config.yaml.new")
+"""What a run that was killed before its first settings were written leaves behind."""
 
 
 def _lock(path: Path) -> IO[str]:

@@ -404,8 +404,10 @@ def test_a_larger_budget_continues_a_run(undisturbed, tmp_path):
     nas.search(**SEARCH | {"budget": 15}, run_folder=tmp_path)
     nas.search(**SEARCH, run_folder=tmp_path)
     assert recorded(tmp_path) == recorded(undisturbed)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match="holds 40 trials already"):
         nas.search(**SEARCH | {"budget": 15}, run_folder=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_combination_continues_without_scoring_its_reference_again(tmp_path, monkeypatch):
