@@ -17,7 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 CONVOLUTION = F.conv2d
 LINEAR = F.linear
-RELUS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu)
+ATTENTIONS = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
 
 
 class Intercept(TorchFunctionMode):
@@ -77,6 +79,20 @@ def sample_normalisation(
     if x[0, 0].numel() == 1:
         raise ValueError("batch norm of one sample by itself has a single value per channel and is not defined there")
     return F.group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def running_normalisation(
+    x: Tensor,
+    mean: Any,
+    var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Evaluation-mode batch norm, by the running statistics where it has them."""
+    return F.batch_norm(x, mean, var, weight, bias, training=mean is None, eps=eps)
 
 
 def no_normalisation(x: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -10,14 +10,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from nas import passes
 from nas.allocator import keep_freed_memory
 from nas.gradients import Block, Target, product_of_signs, visit_blocks
-from nas.intercept import RELUS, Intercept, batch_normalisation, normalising, untouched
+from nas.intercept import Intercept, batch_normalisation, normalising, untouched
+from nas.passes import Flow, Layer, Visits
 from nas.trace import Trace, trace
 
-__all__ = ["Block", "Probe", "Target", "measure", "product_of_signs"]
+__all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "product_of_signs"]
+
+Weighted = list[tuple[Tensor, Tensor]]
+"""Each convolution and linear weight with a tensor that belongs to it."""
 
 
 keep_freed_memory()
@@ -44,7 +48,7 @@ class Probe:
         self.seed = seed
         self._asker: str | None = None  # the proxy that runs now; None: answer at once
         self._asked = 0
-        self._wanted: dict[_Question, tuple[_Pass, Callable[[Any], Any]]] = {}
+        self._wanted: dict[_Question, tuple[_Pass, str, Callable[[Any], Any]]] = {}
         self._answers: dict[_Question, list[Any] | Exception] = {}
         self._seconds: dict[_Question, float] = {}
 
@@ -62,26 +66,109 @@ class Probe:
         """What one input costs; see `nas.trace.Trace`."""
         return trace(self.net, self.images[:1])
 
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """The weights of all Conv2d and Linear modules and the projections of attention modules, each once."""
+        return passes.convolution_and_linear_weights(self.net)
+
     def map_blocks(self, function: Callable[[Block], Any], target: Target = "loss") -> list[Any]:
         """``function`` of the exact per-sample gradients of each Conv2d and Linear weight that the output depends on.
 
         Batch norm normalises each sample by itself. Blocks come in the order of the backward pass, and only one exists
         at a time; what ``function`` returns is kept. See `nas.gradients.visit_blocks`.
         """
-        answers = self._ask(_Pass(f"blocks of the {target}", partial(_visit_blocks, target=target)), function)
+        answers = self._ask(_Pass(f"blocks of the {target}", partial(_visit_blocks, target=target)), "blocks", function)
         if not answers:
             raise ValueError("no convolution or linear layer lies between input and output")
         return answers
 
-    def map_relus(self, function: Callable[[Tensor], Any]) -> list[Any]:
+    def map_relus(self, function: Callable[[Tensor], Any], samples: int | None = None) -> list[Any]:
         """``function`` of the activation pattern, [samples, units] bool (input > 0), of each ReLU that runs.
 
-        They come in the order of the forward pass. Batch norm is in training mode over the whole batch.
+        They come in the order of the forward pass. Batch norm is in training mode over the ``samples`` first images
+        (default: all).
         """
-        answers = self._ask(_Pass("relus", _visit_relus), function)
+        answers = self._ask(self._batch(samples), "relus", function)
         if not answers:
             raise ValueError("the network has no ReLU")
         return answers
+
+    def map_layers(self, function: Callable[[Layer], Any]) -> list[Any]:
+        """``function`` of each use of a convolution or linear weight that the loss depends on: output and gradient.
+
+        They come in the order of the backward pass. The loss is the mean over the batch, batch norm in training mode.
+        """
+        answers = self._ask(self._batch(), "layers", function)
+        if not answers:
+            raise ValueError("no convolution or linear layer lies between input and output")
+        return answers
+
+    def features(self, function: Callable[[list[Tensor]], Any]) -> Any:
+        """``function`` of the features: what the first block takes and what each block gives, with their graph.
+
+        Blocks are the network's outermost modules with parts of their own (see `nas.passes.blocks`); features are
+        [samples, channels, height, width] or [samples, tokens, channels]. Batch norm is in training mode. Random
+        numbers that ``function`` needs come from a generator of its own.
+        """
+        return self._ask(self._batch(), "features", function)[0]
+
+    def loss_gradients(self) -> Weighted:
+        """∂L/∂w of each of the `weights`: L is the mean over the batch, batch norm in training mode."""
+        return self._ask(self._batch(), "gradients", _itself)[0]  # type: ignore[no-any-return]
+
+    def half_gradients(self) -> Weighted:
+        """∂L/∂w of each of the `weights` for either half of the batch alone: [2, *w]."""
+        return self._ask(_Pass("halves", passes.visit_halves), "gradients", _itself)[0]  # type: ignore[no-any-return]
+
+    def hessian_gradients(self) -> Weighted:
+        """H ∂L/∂w of each of the `weights`, with H the Hessian of the batch's loss for all of them."""
+        return self._ask(self._batch(), "curvature", _itself)[0]  # type: ignore[no-any-return]
+
+    def input_gradients(self) -> Tensor:
+        """∂(Σ logits of all images)/∂x, [samples, inputs]; batch norm in training mode, so images act on each other."""
+        return self._ask(self._batch(), "input", _itself)[0]  # type: ignore[no-any-return]
+
+    def flow(self) -> list[Flow]:
+        """Each of the `weights` in the linearised network: absolute parameters, no batch norm, an input of ones."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            passes.visit_flow(net, images, visits)
+
+        return self._ask(_Pass("flow", run), "flow", _itself)
+
+    def scalar_jacobian(self, samples: int | None = None) -> tuple[Tensor, Tensor]:
+        """Logits [samples, classes] and their Jacobian [samples, classes, weights] with respect to the first entry of
+        each of the `weights`, for the first ``samples`` images; batch norm in evaluation mode."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            passes.visit_scalars(net, images[:samples], visits)
+
+        return self._ask(_Pass(f"scalars of {samples}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
+
+    def map_convolutions(self, function: Callable[[Tensor], Any], samples: int | None = None) -> list[Any]:
+        """``function`` of the output of each convolution, [samples, channels, height, width], for the first ``samples``
+        images alone; batch norm in training mode over them."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            passes.visit_outputs(net, images[:samples], visits)
+
+        answers = self._ask(_Pass(f"outputs of {samples}", run), "convolutions", function)
+        if not answers:
+            raise ValueError("the network has no convolution")
+        return answers
+
+    def last_features(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The last feature map for other images, and of each batch norm the variance of each channel.
+
+        The feature map [samples, channels, height, width] is what the network's head averages over; batch norm is in
+        training mode.
+        """
+        maps: list[Tensor] = []
+        variances: list[Tensor] = []
+        passes.visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
+        if not maps:
+            raise ValueError("the network has no feature map of more than one pixel")
+        return maps[0], variances
 
     def forward(self, samples: int | None = None) -> Tensor:
         """The logits [samples, classes] of the first ``samples`` images (default: all) with their graph, for
@@ -89,11 +176,17 @@ class Probe:
         with untouched(self.net), Intercept(normalising(batch_normalisation)):
             return self.net(self.images[:samples])  # type: ignore[no-any-return]
 
-    def _ask(self, through: _Pass, function: Callable[[Any], Any]) -> list[Any]:
+    def _batch(self, samples: int | None = None) -> _Pass:
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            passes.visit_batch(net, images[:samples], labels[:samples], visits)
+
+        return _Pass(f"batch of {samples if samples and samples < self.samples else 'all'}", run)
+
+    def _ask(self, through: _Pass, event: str, function: Callable[[Any], Any]) -> list[Any]:
         question = (self._asker, self._asked)
         self._asked += 1
         if question not in self._answers:
-            self._wanted[question] = (through, function)
+            self._wanted[question] = (through, event, function)
             if self._asker is not None:
                 raise _NotYet
             self._answer_all()
@@ -105,26 +198,27 @@ class Probe:
     def _answer_all(self) -> None:
         """Answers all open questions, those that need the same pass in one."""
         wanted, self._wanted = self._wanted, {}
-        for through in dict.fromkeys(through for through, _ in wanted.values()):
-            self._answer(through, {question: function for question, (t, function) in wanted.items() if t == through})
+        for through in dict.fromkeys(through for through, _, _ in wanted.values()):
+            self._answer(through, {q: (event, function) for q, (t, event, function) in wanted.items() if t == through})
 
-    def _answer(self, through: _Pass, questions: dict[_Question, Callable[[Any], Any]]) -> None:
+    def _answer(self, through: _Pass, questions: dict[_Question, tuple[str, Callable[[Any], Any]]]) -> None:
         answers: dict[_Question, list[Any] | Exception] = {question: [] for question in questions}
         own = dict.fromkeys(questions, 0.0)
 
-        def visit(part: Any) -> None:
-            for question, function in questions.items():
+        def visit(part: Any, event: str) -> None:
+            for question, (wanted, function) in questions.items():
                 answer, start = answers[question], time.perf_counter()
-                if isinstance(answer, list):
+                if wanted == event and isinstance(answer, list):
                     try:
                         answer.append(function(part))
                     except Exception as error:  # it belongs to the proxy that asked, and is raised there
                         answers[question] = error
                 own[question] += time.perf_counter() - start
 
+        visits = {event: partial(visit, event=event) for event, _ in questions.values()}
         start = time.perf_counter()
         try:
-            through.run(self, visit)
+            through.run(self.net, self.images, self.labels, visits)
         except Exception as error:  # the pass itself failed: so did everything that needed it
             answers = dict.fromkeys(questions, error)
         shared = (time.perf_counter() - start - sum(own.values())) / len(questions)
@@ -139,10 +233,10 @@ _Question = tuple[str | None, int]
 
 @dataclass(frozen=True)
 class _Pass:
-    """A pass over the network that hands its parts to a visitor; one of the same ``kind`` is the same pass."""
+    """A pass over the network that hands what it meets to visitors; one of the same ``kind`` is the same pass."""
 
     kind: str
-    run: Callable[[Probe, Callable[[Any], None]], None] = field(compare=False)
+    run: Callable[[nn.Module, Tensor, Tensor, Visits], None] = field(compare=False)
 
 
 class _NotYet(BaseException):
@@ -182,15 +276,9 @@ def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[st
     return results
 
 
-def _visit_blocks(probe: Probe, visit: Callable[[Block], None], target: Target) -> None:
-    visit_blocks(probe.net, probe.images, probe.labels, visit, target)
+def _visit_blocks(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits, target: Target) -> None:
+    visit_blocks(net, images, labels, visits["blocks"], target)
 
 
-def _visit_relus(probe: Probe, visit: Callable[[Tensor], None]) -> None:
-    def relu(x: Tensor, inplace: bool = False) -> Tensor:
-        visit((x > 0).reshape(len(x), -1))
-        return F.relu(x, inplace)
-
-    handlers = normalising(batch_normalisation) | dict.fromkeys(RELUS, relu)
-    with torch.no_grad(), untouched(probe.net), Intercept(handlers):
-        probe.net(probe.images)
+def _itself(part: Any) -> Any:
+    return part

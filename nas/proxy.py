@@ -16,6 +16,10 @@ ProxyFn = Callable[..., "Tensor | float"]
 """``(probe, *, options) -> number``."""
 
 
+Network = Literal["full", "thin"]
+Initialisation = Literal["default", "kaiming", "gaussian"]
+
+
 class ProxyFailure(Exception):
     """Raised by a proxy that has no meaningful number for a network; the message is the reason that is recorded."""
 
@@ -39,9 +43,11 @@ class Proxy:
             (see `nas.limits`).
         network: the network it looks at, built at full size or as the space's ``thin`` copy (width 1, one cell per
             stage, no stem), which is probed with 3,000 crops of 3 x 3 pixels and one channel.
+        initialisation: how its weights are drawn: as the network itself does, or see `nas.initialisation`.
         initialisations: the value is the mean over this many initialisations.
         parts: for a combination, the names of its proxies.
         log: for a combination, whether quantiles are summed as logarithms.
+        transformers: it looks at attention, and fails on networks without.
         options: the options set, when they are not the defaults.
     """
 
@@ -50,11 +56,13 @@ class Proxy:
     larger_is_better: bool = True
     labels: bool = False
     static: bool = False
-    network: Literal["full", "thin"] = "full"
+    network: Network = "full"
+    initialisation: Initialisation = "default"
     initialisations: int = 1
     parts: tuple[str, ...] = ()
     log: bool = True
     paper: str = ""
+    transformers: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, probe: Probe) -> Tensor | float:
@@ -82,14 +90,19 @@ def proxy(
     larger_is_better: bool = True,
     labels: bool = False,
     static: bool = False,
-    network: Literal["full", "thin"] = "full",
+    network: Network = "full",
+    initialisation: Initialisation = "default",
     initialisations: int = 1,
     paper: str = "",
+    transformers: bool = False,
 ) -> Callable[[Function], Function]:
     """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean."""
 
     def register(function: Function) -> Function:
-        record = Proxy(name, function, larger_is_better, labels, static, network, initialisations, paper=paper)
+        record = Proxy(
+            name, function, larger_is_better, labels, static, network, initialisation, initialisations,
+            paper=paper, transformers=transformers,
+        )  # fmt: skip
         PROXIES.add(name, record, origin(function))
         return function
 

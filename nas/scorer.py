@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from nas.data import Minibatch
 from nas.errors import UsageError
+from nas.initialisation import initialise
 from nas.probe import Probe, measure
-from nas.proxy import Proxy, ProxyFailure
+from nas.proxy import Initialisation, Network, Proxy, ProxyFailure
 from nas.space import Arch, Space, Task
 
 THIN_INPUTS, THIN_SIZE = 3000, 3
@@ -57,34 +58,37 @@ class Scorer:
 
     def _score(self, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
         missing = [proxy for proxy in proxies if (arch, proxy.name) not in self.known]
-        for network in dict.fromkeys(proxy.network for proxy in missing):
-            asked = [proxy for proxy in missing if proxy.network == network]
+        for look in dict.fromkeys((proxy.network, proxy.initialisation) for proxy in missing):
+            asked = [proxy for proxy in missing if (proxy.network, proxy.initialisation) == look]
             rounds: dict[str, list[Score]] = {proxy.name: [] for proxy in asked}
             for initialisation in range(max(proxy.initialisations for proxy in asked)):
                 now = [proxy for proxy in asked if initialisation < proxy.initialisations]
-                for name, score in self._visit(arch, network, initialisation, now).items():
+                for name, score in self._visit(arch, *look, initialisation, now).items():
                     rounds[name].append(score)
             self.known |= {(arch, name): _mean(scores) for name, scores in rounds.items()}
         return {proxy.name: self.known[arch, proxy.name] for proxy in proxies}
 
     def _visit(
-        self, arch: Arch, network: Literal["full", "thin"], initialisation: int, proxies: Sequence[Proxy]
+        self, arch: Arch, network: Network, how: Initialisation, number: int, proxies: Sequence[Proxy]
     ) -> dict[str, Score]:
-        """Builds one network and lets all ``proxies`` look at it."""
+        """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it."""
         start = time.perf_counter()
         space = self.space if network == "full" else self.space.thin()
         if space is None:
             reason = f"the space {type(self.space).__name__} has no thin copy"
             return {proxy.name: Score(None, "failed", reason) for proxy in proxies}
         inputs = self._minibatch(network)
-        seed = _seed(self.seed, initialisation)
-        net = build(space, arch, inputs.task, seed).to(self.device)
+        seed = _seed(self.seed, number)
+        net = build(space, arch, inputs.task, seed)
+        if how != "default":
+            initialise(net, how, seed)
+        net.to(self.device)
         share = (time.perf_counter() - start) / len(proxies)
         probe = Probe(net, inputs.images, inputs.labels, seed)
         results = measure(probe, {proxy.name: proxy for proxy in proxies})
         return {name: _score_of(value)._replace(seconds=seconds + share) for name, (value, seconds) in results.items()}
 
-    def _minibatch(self, network: Literal["full", "thin"]) -> Minibatch:
+    def _minibatch(self, network: Network) -> Minibatch:
         if network not in self._inputs:
             data = self.data if network == "full" else self.data.crops(THIN_INPUTS, THIN_SIZE)
             self._inputs[network] = Minibatch(data.images.to(self.device), data.labels.to(self.device), data.classes)

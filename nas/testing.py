@@ -24,7 +24,7 @@ from typing import Any
 
 import networkx as nx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nas import plugins
 from nas.data import Minibatch, minibatch
@@ -57,6 +57,24 @@ def networks() -> dict[str, str]:
     }
 
 
+class Transformers(Space):
+    """Small vision transformers of one or two blocks."""
+
+    slots = (("1", "2"),)
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        blocks = nn.TransformerEncoder(nn.TransformerEncoderLayer(12, 2, 24, batch_first=True), 1 + arch[0][0])
+        patches = nn.Conv2d(task.channels, 12, task.size // 4, stride=task.size // 4)
+        return nn.Sequential(
+            patches, nn.Flatten(2), _Transpose(), blocks, nn.Flatten(), nn.Linear(12 * 16, task.classes)
+        )
+
+
+class _Transpose(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
 # Proxies
 
 
@@ -68,7 +86,10 @@ def proxy_gives_a_finite_number_or_a_reason(name: str) -> None:
                 assert math.isfinite(score.value), f"{proxy} on the {label} network: {score.value}"
             else:
                 assert score.reason, f"{proxy} on the {label} network: {score.status} without a reason"
-    ordinary = _scores(name, networks()["ordinary"])
+    if PROXIES[name].transformers:
+        ordinary = Scorer(Transformers(), _minibatch(), device="cpu")([((1,),)], [PROXIES[name]])[0]
+    else:
+        ordinary = _scores(name, networks()["ordinary"])
     assert all(s.status in ("ok", "saturated") for s in ordinary.values()), f"an ordinary network fails: {ordinary}"
 
 

@@ -15,7 +15,7 @@ PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph"}
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator"},
     {"registry", "intercept", "graph", "folder"},
-    {"gradients", "trace", "space"},
+    {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
     {"scorer", "stats"},

@@ -1,0 +1,30 @@
+"""Other initialisations than a network's own, for proxies that declare one."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import torch
+from torch import nn
+
+
+def initialise(net: nn.Module, how: str, seed: int) -> None:
+    """Draws the weights of all convolutions and linear layers again; biases become zero, norm layers the identity.
+
+    A layer's stream depends on ``seed`` and the layer's name alone. Torch's generator is left as it was.
+
+    Args:
+        how: ``gaussian``, N(0, 1), as for Zen-Score; ``kaiming``, N(0, 2 / inputs) (He et al. 2015).
+    """
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            stream = torch.Generator().manual_seed(seed ^ crc32(name.encode()))
+            scale = 1.0 if how == "gaussian" else (2 / module.weight[0].numel()) ** 0.5
+            with torch.no_grad():
+                module.weight.copy_(torch.randn(module.weight.shape, generator=stream) * scale)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            for parameter, value in ((module.weight, 1.0), (module.bias, 0.0)):
+                if parameter is not None:
+                    nn.init.constant_(parameter, value)

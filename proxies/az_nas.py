@@ -1,0 +1,93 @@
+"""AZ-NAS (Lee & Ham 2024, arXiv:2403.19232): four views of a network, ranked together.
+
+The features are what the network's blocks give (on NAS-Bench-201: the stem, the cells and the reductions). Batch norm
+is in training mode over the batch; weights are Kaiming's normal ones. Labels do not count.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nas.probe import Probe
+from nas.proxy import ProxyFailure, combination, proxy
+
+PAPER = "Lee & Ham 2024, arXiv:2403.19232"
+
+
+@proxy("az_expressivity", initialisation="kaiming", paper=PAPER)
+def az_expressivity(probe: Probe) -> Tensor:
+    """How evenly the features fill their channels, summed over blocks; larger is better.
+
+    Σ −Σ_j p_j log p_j, with p the eigenvalues of a feature's channel covariance divided by their sum.
+    """
+    return entropies(probe).sum()
+
+
+@proxy("az_progressivity", initialisation="kaiming", paper=PAPER)
+def az_progressivity(probe: Probe) -> Tensor:
+    """Smallest increase of `az_expressivity`'s terms from block to block; larger is better."""
+    return entropies(probe).diff().min()
+
+
+@proxy("az_trainability", initialisation="kaiming", paper=PAPER)
+def az_trainability(probe: Probe) -> Tensor:
+    """How near each block comes to keeping gradients' lengths, mean over blocks; larger is better.
+
+        mean of −s − 1 / (s + 1e-6) + 2,   s the largest singular value of mean over pixels of u (Jᵀ u)ᵀ
+
+    J is the Jacobian of a block's output with respect to its input and u a Rademacher vector, one for each block. Where
+    the block's output is smaller, the pixels that become one are stacked as channels. As in the published code, a block
+    that passes gradients on unchanged counts as the worst: here the proxy fails.
+    """
+
+    def trainability(features: list[Tensor]) -> Tensor:
+        generator = torch.Generator().manual_seed(probe.seed)
+        scores = []
+        for source, target in reversed(list(pairwise(features))):
+            u = torch.randint(0, 2, target.shape, generator=generator).to(target) * 2 - 1
+            (v,) = torch.autograd.grad(target, source, u, retain_graph=True, allow_unused=True, materialize_grads=True)
+            if v.shape == u.shape and torch.equal(u, v):
+                raise ProxyFailure("a block passes its input on unchanged")
+            if v.ndim == 4 and v.shape[2:] != u.shape[2:]:
+                v = F.pixel_unshuffle(v, v.shape[2] // u.shape[2])
+            matrix = channels_last(v).T @ channels_last(u) / len(channels_last(u))
+            s = torch.linalg.matrix_norm(matrix.double(), 2)
+            scores.append(-s - 1 / (s + 1e-6) + 2)
+        return torch.stack(scores).mean()
+
+    return probe.features(lambda features: trainability(several(features)))  # type: ignore[no-any-return]
+
+
+az_nas = combination(
+    "az_nas", ("az_expressivity", "az_progressivity", "az_trainability", "flops"), log=True, paper=PAPER
+)
+
+
+def entropies(probe: Probe) -> Tensor:
+    """The entropy of the normalised eigenvalues of each feature's channel covariance, [features] float64."""
+
+    def entropy(feature: Tensor) -> Tensor:
+        rows = channels_last(feature.detach())
+        rows = rows - rows.mean(0)
+        eigenvalues = torch.linalg.eigvalsh((rows.T @ rows).double() / len(rows)).clamp_min(0)
+        if not eigenvalues.sum() > 0:
+            raise ProxyFailure("the features of a block are constant")
+        p: Tensor = eigenvalues / eigenvalues.sum()
+        return -torch.sum(p * torch.where(p > 0, p, 1.0).log())
+
+    return probe.features(lambda features: torch.stack([entropy(f) for f in several(features)]))  # type: ignore[no-any-return]
+
+
+def several(features: list[Tensor]) -> list[Tensor]:
+    if len(features) < 2:
+        raise ProxyFailure("the network has no blocks: no module with parts of its own gives features")
+    return features
+
+
+def channels_last(feature: Tensor) -> Tensor:
+    """[samples, channels, height, width] or [samples, tokens, channels] -> [samples * pixels, channels]."""
+    return feature.movedim(1, -1).flatten(0, -2) if feature.ndim == 4 else feature.flatten(0, -2)

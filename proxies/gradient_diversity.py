@@ -1,0 +1,51 @@
+"""Other ways to say how much per-sample gradients differ; what GradAlign-II has to be compared with.
+
+G [samples, weights] are the per-sample loss gradients of the convolutions and linear layers, with batch norm on each
+sample by itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.proxy import proxy
+
+
+@proxy("knas", labels=True, paper="Xu et al. 2021, arXiv:2111.13293")
+def knas(probe: Probe) -> Tensor:
+    """Mean of the Gram matrix of the per-sample gradients; larger is better.
+
+        (1/N²) Σ_ij ⟨g_i, g_j⟩
+
+    That is the squared norm of the mean gradient. (With batch norm on each sample; KNAS feeds single images.)
+    """
+    return gram(probe).mean()
+
+
+@proxy("grad_variance", labels=True, paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)")
+def grad_variance(probe: Probe) -> Tensor:
+    """Variance of the per-sample gradients, summed over weights; larger is better.
+
+        (1/N) Σ_i ‖g_i − ḡ‖²,   ḡ the mean gradient
+
+    The direction is ours: more diverse gradients score higher.
+    """
+    matrix = gram(probe)
+    return matrix.diagonal().mean() - matrix.mean()
+
+
+@proxy("grad_spectral_norm", labels=True, paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)")
+def grad_spectral_norm(probe: Probe) -> Tensor:
+    """Largest eigenvalue of the Gram matrix of the per-sample gradients; larger is better.
+
+    λ_max(G Gᵀ). The direction is ours: as with the other two, longer gradients score higher.
+    """
+    eigenvalues: Tensor = torch.linalg.eigvalsh(gram(probe))
+    return eigenvalues[-1]
+
+
+def gram(probe: Probe) -> Tensor:
+    """G Gᵀ, [samples, samples] float64."""
+    return sum(probe.map_blocks(lambda block: block.gram))  # type: ignore[no-any-return]

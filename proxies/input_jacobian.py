@@ -1,0 +1,50 @@
+"""How differently a network's output answers to changes of different images.
+
+Both look at J_i = ∂(Σ logits)/∂x_i, the gradient with respect to the pixels of image i. Batch norm is in training mode
+over the batch, the initialisation PyTorch's default.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.proxy import ProxyFailure, proxy
+
+TINY = 1e-5
+
+
+@proxy("jacov", paper="Mellor et al. 2020, arXiv:2006.04647v1")
+def jacov(probe: Probe) -> Tensor:
+    """How far the images' Jacobians are from being correlated; larger is better.
+
+        −Σ (log(v + k) + 1 / (v + k)),   v the eigenvalues of the correlation matrix of the J_i, k = 1e-5
+
+    Its maximum, minus the number of images, is reached where none are correlated.
+    """
+    eigenvalues: Tensor = torch.linalg.eigvalsh(correlations(probe.input_gradients())) + TINY
+    return -(eigenvalues.log() + 1 / eigenvalues).sum()
+
+
+@proxy("epe_nas", labels=True, paper="Lopes et al. 2021, arXiv:2102.08099")
+def epe_nas(probe: Probe) -> Tensor:
+    """How little the Jacobians of one class are correlated, over classes; larger is better.
+
+        Σ_c |Σ_ij log(|corr_c|_ij + k)|,   corr_c the correlation matrix of the J_i of class c, k = 1e-5
+
+    The published code compares the classes' sums with each other where there are more than 100; this does not.
+    """
+    jacobian = probe.input_gradients()
+    groups = [jacobian[probe.labels == label] for label in probe.labels.unique()]  # type: ignore[no-untyped-call]
+    return torch.stack([(correlations(group).abs() + TINY).log().sum().abs() for group in groups]).sum()
+
+
+def correlations(rows: Tensor) -> Tensor:
+    """Pearson's correlation of each row with each, float64."""
+    centred: Tensor = rows.double() - rows.double().mean(1, keepdim=True)
+    norms = centred.norm(dim=1)
+    if not (norms > 0).all():
+        raise ProxyFailure("the output does not depend on some image, or on all its pixels alike")
+    centred = centred / norms[:, None]
+    return centred @ centred.T

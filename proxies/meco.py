@@ -1,0 +1,31 @@
+"""MeCo (Jiang et al. 2023, NeurIPS)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.proxy import proxy
+
+
+@proxy("meco", paper="Jiang et al. 2023, NeurIPS 36")
+def meco(probe: Probe) -> Tensor:
+    """Smallest eigenvalue of the channels' correlation matrix, summed over layers; larger is better.
+
+        Σ_layers λ_min(corr(f)),   f [channels, pixels] the feature map of one image
+
+    Layers are the convolutions; the one image is the minibatch's first, batch norm is in training mode on it alone. A
+    channel that is constant counts as correlated with none, and itself, by zero. A layer with at least as many channels
+    as pixels adds zero. The published code adds the outputs of all modules, containers included, for an image of noise.
+    """
+    return torch.stack(probe.map_convolutions(smallest_eigenvalue, samples=1)).sum()
+
+
+def smallest_eigenvalue(output: Tensor) -> Tensor:
+    channels = output[0].double().flatten(1)  # [channels, pixels]
+    centred = channels - channels.mean(1, keepdim=True)
+    norms = centred.norm(dim=1, keepdim=True)
+    centred = torch.where(norms > 0, centred / norms, 0.0)
+    eigenvalues: Tensor = torch.linalg.eigvalsh(centred @ centred.T)
+    return eigenvalues[0]

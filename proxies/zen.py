@@ -1,0 +1,30 @@
+"""Zen-Score (Lin et al. 2021, arXiv:2102.01063)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas.probe import Probe
+from nas.proxy import proxy
+
+
+@proxy("zen", initialisation="gaussian", initialisations=4, paper="Lin et al. 2021, arXiv:2102.01063")
+def zen(probe: Probe, *, images: int = 16, step: float = 0.01) -> Tensor:
+    """How sensitive the last feature map is to its input, with what batch norm scaled away; larger is better.
+
+        log mean |F(x) − F(x + 0.01 ε)| + Σ over batch norms of log sqrt(mean variance)
+
+    F is the feature map before pooling, x and ε are Gaussian noise, weights are drawn from N(0, 1); the mean over
+    initialisations. Batch norm is in training mode, its variance that of the batch x, averaged over channels. Images
+    and labels do not count.
+
+    Args:
+        images: how many images of noise.
+        step: the distance between the two inputs.
+    """
+    x, noise = torch.randn(2, images, *probe.images.shape[1:], dtype=probe.images.dtype).to(probe.images.device)
+    features, variances = probe.last_features(x)
+    moved, _ = probe.last_features(x + step * noise)
+    change = (features - moved).double().abs().mean().log()
+    return change + sum(variance.double().mean().sqrt().log() for variance in variances)
