@@ -3,7 +3,7 @@
     import nas
     trials = nas.search("nasbench201", "gradalign_i", "evolution", budget=200)
 
-`search`, `compare` and `score` are the three calls; they are imported when first used, so that ``import nas`` is quick.
+`search`, `compare`, `score` and `bench` are imported when first used, so that ``import nas`` is quick.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.calls import Comparison, compare, score, search
+    from nas.calls import Comparison, bench, compare, score, search
     from nas.errors import UsageError
 
-__all__ = ["Comparison", "UsageError", "compare", "score", "search"]
+__all__ = ["Comparison", "UsageError", "bench", "compare", "score", "search"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Keeping the memory that one network's activations took for the next one's."""
+"""Keeping the memory that one network's activations took for the next one's, and giving it back."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest value that glibc takes
+
+
+def return_freed_memory() -> None:
+    """Gives the freed memory that glibc holds on to back to the system; nothing where there is no `malloc_trim`."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

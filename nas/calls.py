@@ -1,4 +1,4 @@
-"""The three calls of the toolkit: search, compare, score. The command line and Python users make the same ones."""
+"""The calls of the toolkit: search, compare, score, bench. The command line and Python users make the same ones."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import pandas as pd
 
 from nas import plugins
 from nas.comparison import ALWAYS, SCORES, correlations, score_rows
+from nas.cost import proxy_costs
 from nas.data import Minibatch, minibatch
 from nas.errors import UsageError, unknown
 from nas.folder import RunFolder, write_yaml
 from nas.limits import Limited, parse_limit
 from nas.loop import Trial, best, run
-from nas.objective import Objective
+from nas.objective import Objective, resolve
 from nas.probe import Probe
 from nas.proxy import PROXIES
 from nas.registry import checked_options, normal
@@ -258,6 +259,48 @@ def score(
         if watch is not None:
             watch(number, len(parsed), "")
     return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def bench(
+    space: str = "nasbench201",
+    archs: Sequence[str] | str = (),
+    proxies: Sequence[str] | str = "all",
+    *,
+    data: str = "synthetic",
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    settings: Settings | None = None,
+    plugin: Sequence[str | Path] = (),
+    watch: Watch | None = None,
+) -> pd.DataFrame:
+    """Measures what proxies cost against one plain forward and backward pass; `nas.cost.proxy_costs` says how.
+
+    Args:
+        archs: the architectures to average over; without any, a random one of the space, from ``seed``.
+        proxies: names, each a proxy or a combination, whose proxies are then asked together; ``"all"`` takes every one
+            registered.
+        data, batch_size, device, settings, plugin: as in `search`.
+        watch: told how many of how many measurements are done.
+
+    Returns:
+        A row for each proxy, one named ``all`` and one named ``plain``: ``proxy``, ``ms``, ``ratio``, ``peak_mb``,
+        ``reason``; the architectures are in its ``attrs["archs"]``.
+
+    Raises:
+        UsageError: something given cannot be used.
+    """
+    plugins.load(_several(plugin))
+    _check_number("seed", seed, 0)
+    settings = checked_settings(settings or {})
+    inside = make_space(space, settings)
+    suite = {name: resolve(name, settings)[0] for name in proxy_names(proxies)}
+    chosen = [parse(inside, str(text)) for text in _several(archs)] or [inside.sample(Random(seed))]
+    scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)
+    try_out(scorer)
+    frame = proxy_costs(scorer, chosen, suite, watch)
+    frame.attrs["archs"] = [inside.text(arch) for arch in chosen]
+    return frame
 
 
 def make_space(name: str, settings: Settings) -> Space:

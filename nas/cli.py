@@ -1,23 +1,21 @@
-"""The command line: ``nas search | compare | score | show | list``. It imports torch only when it must."""
+"""The command line: ``nas search | compare | score | show | list | bench``. It imports torch only when it must."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from nas.errors import UsageError, unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
+from nas.printing import print_failures, print_frame, print_mapping, progress
 
 INTERRUPTED = 130
 
@@ -211,8 +209,7 @@ def score(
         texts += Table(archs, calls.make_space(space, settings)).frame["arch"].astype(str).tolist()
     if not texts:
         raise UsageError("no architecture was given: name some, or a file with --archs FILE.csv")
-    if csv is not None and (csv.is_dir() or not csv.absolute().parent.is_dir()):
-        raise UsageError(f"{csv} cannot be written: {'it is a folder' if csv.is_dir() else f'no folder {csv.parent}'}")
+    check_writable(csv)
     with progress("scoring", quiet) as watch:
         scores = calls.score(
             space, texts, proxies, data=data, batch_size=batch_size, seed=seed, device=device, settings=settings,
@@ -228,6 +225,50 @@ def score(
     print_failures(console, scores)
     if csv is not None:
         scores.to_csv(csv, index=False)
+
+
+@app.command()
+def bench(
+    archs_given: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARCH]...", help="Architectures to average over; one random by default."),
+    ] = None,
+    space: Space = "nasbench201",
+    proxies: Proxies = "all",
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the costs there.")] = None,
+    data: Data = "synthetic",
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    config: Config = None,
+    set_: Set = None,
+    plugin: Plugin = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure what proxies cost, against one plain forward and backward pass."""
+    from nas import calls
+
+    check_writable(json_)
+    with progress("measuring", quiet) as watch:
+        costs = calls.bench(
+            space, archs_given or (), proxies, data=data, batch_size=batch_size, seed=seed, device=device,
+            settings=parse_settings(set_), plugin=plugin or (), watch=watch,
+        )  # fmt: skip
+    console = Console(highlight=False)
+    shown = costs[["proxy"]].copy()
+    for column, label, form in (("ms", "ms", "{:.1f}"), ("ratio", "ratio", "{:.2f}"), ("peak_mb", "peak MB", "{:.1f}")):
+        shown[label] = [form.format(value) if isfinite(value) else "unknown" for value in costs[column]]
+    archs = costs.attrs["archs"]
+    print_frame(console, shown, f"One score of {archs[0] if len(archs) == 1 else f'{len(archs)} architectures, mean'}")
+    for name, reason in costs.loc[costs["reason"] != "", ["proxy", "reason"]].itertuples(index=False):
+        console.print(f"{name} gave no score: {reason}", soft_wrap=True, markup=False)
+    console.print(
+        "ms: to build the network and score it; ratio: to a forward and backward pass of it (plain); "
+        "all: every proxy in one visit; peak MB: above what was in use before",
+        soft_wrap=True,
+    )
+    if json_ is not None:
+        costs.drop(columns="reason").to_json(json_, orient="records", indent=2)
 
 
 @app.command()
@@ -327,6 +368,14 @@ def _short(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def check_writable(file: Path | None) -> None:
+    """`UsageError` where ``file`` cannot be written, before anything is computed for it."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise UsageError(
+            f"{file} cannot be written: {'it is a folder' if file.is_dir() else f'no folder {file.parent}'}"
+        )
+
+
 def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
     """``PLUGIN.OPTION=VALUE`` texts as options by plug-in; values are read as YAML."""
     import yaml
@@ -344,53 +393,6 @@ def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
         except yaml.YAMLError:
             raise UsageError(f"--set {text!r}: {value!r} is no value") from None
     return settings
-
-
-@contextmanager
-def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar with rate and remaining time on standard error; nothing where that is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-               TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=None, rate="", note="")
-        start = time.perf_counter()
-
-        def advance(done: int, total: int, note: str) -> None:
-            rate = f"{done / (time.perf_counter() - start):.1f}/s"
-            bar.update(task, completed=done, total=total, note=note, rate=rate)
-
-        yield advance
-
-
-def print_frame(console: Console, frame: pd.DataFrame, title: str = "") -> None:
-    """A table as plain text: numbers to the right, text to the left, no line broken, so that it can be copied."""
-    if title:
-        console.print(title, style="bold")
-    columns = []
-    for name in frame:
-        cells = [str(name), *(f"{v:.6g}" if isinstance(v, float) else str(v) for v in frame[name])]
-        width, left = max(map(len, cells)), name in ("arch", "proxy")
-        columns.append([cell.ljust(width) if left else cell.rjust(width) for cell in cells])
-    for line in zip(*columns, strict=True):
-        console.print("  ".join(line).rstrip(), soft_wrap=True, markup=False)
-    console.print()
-
-
-def print_mapping(console: Console, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {number}" for key, number in value.items())
-        shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
-        console.print(f"{name:<22} {shown}", soft_wrap=True)
-
-
-def print_failures(console: Console, rows: pd.DataFrame) -> None:
-    """How many scores failed for what reason."""
-    for reason, count in rows.loc[rows["status"] != "ok", "reason"].value_counts().items():
-        console.print(f"{count} without a score: {reason}", soft_wrap=True)
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph"}
 LAYERS = [  # each module of the engine imports only from layers above its own
-    {"errors", "allocator"},
+    {"errors", "allocator", "printing"},
     {"registry", "intercept", "graph", "folder"},
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
     {"scorer", "stats"},
-    {"objective", "limits"},
+    {"objective", "limits", "cost"},
     {"loop", "comparison", "plugins"},
     {"resume"},
     {"calls"},
