@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from nas.data import Minibatch
 from nas.errors import UsageError
 from nas.initialisation import initialise
+from nas.logits import returning_logits
 from nas.probe import Probe, measure
 from nas.proxy import Initialisation, Network, Proxy, ProxyFailure
 from nas.space import Arch, Space, Task
@@ -79,7 +81,10 @@ class Scorer:
             return {proxy.name: Score(None, "failed", reason) for proxy in proxies}
         inputs = self._minibatch(network)
         seed = _seed(self.seed, number)
-        net = build(space, arch, inputs.task, seed)
+        try:
+            net = build(space, arch, inputs.task, seed)
+        except Exception as error:  # a network that cannot be made fails alone, among others that can
+            return dict.fromkeys((proxy.name for proxy in proxies), _score_of(error))
         if how != "default":
             initialise(net, how, seed)
         net.to(self.device)
@@ -109,10 +114,20 @@ def resolve_device(name: str) -> torch.device:
 
 def build(space: Space, arch: Arch, task: Task, seed: int = 0) -> nn.Module:
     """The network of ``arch``, on the CPU, with the weights that ``seed`` gives on every machine; torch's generator is
-    put back."""
+    put back. It returns logits, whatever else the space's network returns (see `nas.logits.logits_of`)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return space.build(arch, task)
+        return returning_logits(space.build(arch, task), task.classes)
+
+
+@contextmanager
+def running(space: Space, arch: Arch, task: Task) -> Iterator[None]:
+    """Within it, whatever the network of ``arch`` raises becomes a `UsageError` that names it and the images."""
+    try:
+        yield
+    except Exception as error:
+        images = f"images of {task.channels} x {task.size} x {task.size}"
+        raise UsageError(f"{space.text(arch)} does not run on {images}: {_reason(error)}") from error
 
 
 def _seed(seed: int, initialisation: int) -> int:
@@ -124,7 +139,7 @@ def _score_of(value: Any) -> Score:
     if isinstance(value, ProxyFailure):
         return Score(None, value.status, str(value))
     if isinstance(value, Exception):
-        return Score(None, "failed", f"{type(value).__name__}: {str(value).strip() or 'no message'}".splitlines()[0])
+        return Score(None, "failed", _reason(value))
     if isinstance(value, Tensor) and value.numel() != 1:
         return Score(None, "failed", f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
     if isinstance(value, Tensor):
@@ -134,6 +149,11 @@ def _score_of(value: Any) -> Score:
     if not np.isfinite(value):
         return Score(None, "failed", f"the proxy returned {value}")
     return Score(float(value))
+
+
+def _reason(error: Exception) -> str:
+    """What ``error`` says, in one line."""
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
 
 
 def _mean(scores: list[Score]) -> Score:

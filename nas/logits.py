@@ -1,0 +1,65 @@
+"""The logits among what a network returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def returning_logits(net: nn.Module, classes: int) -> nn.Module:
+    """``net``, which from now on returns its logits alone, whatever else it returned; see `logits_of`."""
+    net.register_forward_hook(partial(_replace, classes=classes))
+    return net
+
+
+def logits_of(out: Any, classes: int) -> Tensor:
+    """The logits, [samples, at least ``classes``], in what a network returned.
+
+    A tensor is taken as it is. From what holds several (a tuple, list, dictionary, named tuple, dataclass) comes the
+    entry or attribute called ``logits``, else the first tensor [samples, ``classes``]: the logits of ``(features,
+    logits)`` and of ``(logits, auxiliary)``. Features before the logits that have as many columns as there are classes
+    are mistaken for them; the name tells the two apart.
+
+    Raises:
+        ValueError: there are none.
+    """
+    fields = _fields(out)
+    if "logits" in fields:
+        return logits_of(fields["logits"], classes)
+    if isinstance(out, Tensor):
+        found = out if out.ndim == 2 and out.shape[1] >= classes else None
+    else:
+        found = next((t for t in _tensors(fields.values()) if t.ndim == 2 and t.shape[1] == classes), None)
+    if found is None:
+        held = ", ".join(str(list(tensor.shape)) for tensor in _tensors([out])) or "no tensor"
+        raise ValueError(
+            f"the network returns no logits [samples, {classes}] for the {classes} classes of the task, but "
+            f"{type(out).__name__}: {held}"
+        )
+    return found
+
+
+def _replace(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
+    return logits_of(out, classes)
+
+
+def _fields(value: Any) -> dict[Any, Any]:
+    """What ``value`` holds, by name where it has names; nothing for a tensor."""
+    if isinstance(value, Tensor):
+        return {}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple | list):
+        return dict(zip(getattr(value, "_fields", range(len(value))), value, strict=True))
+    return dict(getattr(value, "__dict__", {}))
+
+
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among ``values`` and in what they hold, in order."""
+    found = []
+    for value in values:
+        found += [value] if isinstance(value, Tensor) else _tensors(_fields(value).values())
+    return found
