@@ -25,15 +25,18 @@ from nas.loop import Trial, best, run
 from nas.objective import Objective, resolve
 from nas.probe import Probe
 from nas.proxy import PROXIES
-from nas.registry import checked_options, normal
+from nas.registry import checked_options, normal, options
 from nas.resume import Watch, resume_comparison, resume_search
-from nas.scorer import Scorer, build
+from nas.scorer import Scorer, build, running
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space
 from nas.table import Table
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Options by plug-in name: ``{"evolution": {"population": 100}}``."""
+
+TRIED = 10
+"""How many networks may fail on the images before their shape is blamed."""
 
 DEFAULT_PROXIES = ("gradalign_i", "gradalign_ii")
 
@@ -86,6 +89,11 @@ def search(
     inside = make_space(space, settings)
     if record.supernet and not inside.supernet:
         raise UsageError(f"{record.name} walks down from a supernet, which the space {space} cannot build")
+    if not all(inside.slots):
+        raise UsageError(
+            f"the space {space} has nothing to choose from: 'nas score' ranks what you name, and --set {normal(space)}."
+            f"OPTION=… lists what to search among (options: {', '.join(options(SPACES[space]))})"
+        )
     minibatch_ = minibatch(data, batch_size, seed)
     known = Table(table, inside) if table is not None else None
     scorer = Scorer(inside, minibatch_, seed=seed, device=device)
@@ -188,7 +196,7 @@ def compare(
     for number in range(seed, seed + seeds):
         scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device)
         repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
-    try_out(repeats[0][0])
+    try_out(repeats[0][0], chosen)
     config = plain_config(
         space=space, table=table, target=target, proxies=asked, archs=archs, seeds=seeds, data=data,
         batch_size=batch_size, seed=seed, device=device, set=given, plugin=plugin,
@@ -252,7 +260,7 @@ def score(
         raise UsageError("no architecture was given to score")
     scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)
     objectives = {name: Objective(scorer, name, settings) for name in names}
-    try_out(scorer)
+    try_out(scorer, parsed)
     rows: list[dict[str, object]] = []
     for number, arch in enumerate(parsed, start=1):
         rows.extend(score_rows(scorer, [arch], objectives))
@@ -336,22 +344,24 @@ def proxy_names(given: Sequence[str] | str) -> list[str]:
 
 
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
-    """Parameters, multiply-accumulates for one image, and depth."""
-    probe = Probe(build(space, arch, data.task), data.images[:1], data.labels[:1])
-    return {"params": probe.params, "flops": probe.trace.flops, "depth": probe.trace.depth}
+    """Parameters, multiply-accumulates for one image, and depth; `UsageError` where the network does not run."""
+    with running(space, arch, data.task):
+        probe = Probe(build(space, arch, data.task), data.images[:1], data.labels[:1])
+        return {"params": probe.params, "flops": probe.trace.flops, "depth": probe.trace.depth}
 
 
-def try_out(scorer: Scorer) -> None:
-    """`UsageError` where a network of the space does not run on images of the data's shape."""
-    space, data = scorer.space, scorer.data
-    try:
-        costs(space, space.sample(Random(0)), data)
-    except UsageError:
-        raise
-    except (RuntimeError, ValueError) as error:
-        images = f"images of {data.task.channels} x {data.task.size} x {data.task.size}"
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"a network of the space does not run on {images}: {reason}") from None
+def try_out(scorer: Scorer, archs: Sequence[Arch] = ()) -> None:
+    """`UsageError` where none of the first ten of ``archs`` (of as many random ones where none are given) runs on
+    images of the data's shape."""
+    rng, errors = Random(0), []
+    for arch in dict.fromkeys(archs[:TRIED] or (scorer.space.sample(rng) for _ in range(TRIED))):
+        try:
+            costs(scorer.space, arch, scorer.data)
+        except UsageError as error:
+            errors.append(error)
+        else:
+            return
+    raise errors[0]
 
 
 def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | None) -> dict[str, Any]:

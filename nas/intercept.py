@@ -77,7 +77,10 @@ def sample_normalisation(
 ) -> Tensor:
     """Training-mode batch norm of each sample by itself: a group norm with one group per channel."""
     if x[0, 0].numel() == 1:
-        raise ValueError("batch norm of one sample by itself has a single value per channel and is not defined there")
+        hint = "; larger images leave more, unless a pooling over the whole image goes before" if x.ndim > 2 else ""
+        raise ValueError(
+            f"batch norm of one sample by itself has a single value per channel and is not defined there{hint}"
+        )
     return F.group_norm(x, x.shape[1], weight, bias, eps)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from nas.errors import UsageError, unknown
 from nas.probe import Probe
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import build
+from nas.scorer import build, running
 from nas.space import Arch, Space, Task, is_leaf
 
 EXHAUSTIVE = 256
@@ -109,9 +109,10 @@ class Limited(Space):
 
     def _values(self, arch: Arch) -> dict[str, float]:
         image = torch.zeros(1, self.task.channels, self.task.size, self.task.size)
-        probe = Probe(build(self.space, arch, self.task), image, torch.zeros(1, dtype=torch.long))
         proxies = {limit.proxy.name: limit.proxy for limit in self.limits}
-        return {name: float(proxy(probe)) for name, proxy in proxies.items()} | {"params": float(probe.params)}
+        with running(self.space, arch, self.task):
+            probe = Probe(build(self.space, arch, self.task), image, torch.zeros(1, dtype=torch.long))
+            return {name: float(proxy(probe)) for name, proxy in proxies.items()} | {"params": float(probe.params)}
 
     def _cost(self, arch: Arch) -> tuple[float, float]:
         """(excess over all limits, parameters) of a leaf."""
