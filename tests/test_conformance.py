@@ -1,9 +1,12 @@
 """Every registered plug-in keeps what its kind promises. A new one is tested by being registered."""
 
+from pathlib import Path
+
 import pytest
 
 from nas import plugins
 from nas.proxy import PROXIES
+from nas.registry import options
 from nas.searcher import SEARCHERS
 from nas.space import SPACES
 from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS, SPACE_CHECKS
@@ -21,13 +24,15 @@ def test_proxy(name, check):
     check(name)
 
 
-NARROW = {"widths": (4, 8), "repeats": 1}
+MINE = Path(__file__).parent / "user_networks.py"
+SMALL = {"widths": (4, 8), "repeats": 1, "names": (f"{MINE}:Twins", f"{MINE}:flat")}
+"""Of these each space is given the options that it has."""
 
 
 @pytest.mark.parametrize("check", SPACE_CHECKS, ids=name_of)
 @pytest.mark.parametrize("name", SPACES)
 def test_space(name, check):
-    check(name, **NARROW)
+    check(name, **{option: SMALL[option] for option in options(SPACES[name]) if option in SMALL})
 
 
 @pytest.mark.parametrize("check", SEARCHER_CHECKS, ids=name_of)
