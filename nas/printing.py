@@ -55,6 +55,9 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
 
 
 def print_failures(console: Console, rows: pd.DataFrame) -> None:
-    """How many scores failed for what reason."""
-    for reason, count in rows.loc[rows["status"] != "ok", "reason"].value_counts().items():
-        console.print(f"{count} without a score: {reason}", soft_wrap=True)
+    """How many scores failed for what reason, and whose."""
+    failed = rows[rows["status"] != "ok"]
+    for reason, count in failed["reason"].value_counts().items():
+        whose = failed.loc[failed["reason"] == reason, "proxy"] if "proxy" in failed else ()
+        names = f" ({', '.join(dict.fromkeys(whose))})" if len(whose) else ""
+        console.print(f"{count} without a score{names}: {reason}", soft_wrap=True)

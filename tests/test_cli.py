@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,13 @@ def test_score_prints_and_writes(nas, tmp_path):
     assert rows["proxy"].tolist() == ["gradsign", "params"] * 3
 
 
+def test_score_says_whose_failures_they_are(nas):
+    networks = [f"{Path(__file__).parent / 'user_networks.py'}:{name}" for name in ("flat", "Twins")]
+    code, out, _ = nas("score", "--space", "networks", "--proxies", "naswot,gradsign", *SMALL[:4], *networks)
+    assert code == 0
+    assert "\n1 without a score (naswot): ValueError: the network has no ReLU\n" in out
+
+
 def test_show_counts_and_draws(nas, tmp_path):
     code, out, _ = nas("show", "1462", "--out", "cell.svg")
     assert code == 0
@@ -141,6 +149,7 @@ def prepare(folder):
     (folder / "empty.csv").write_text("")
     (folder / "binary.parquet").write_bytes(b"not parquet")
     (folder / "broken.py").write_text("import nas\n1 / 0\n")
+    (folder / "own.py").write_text("def net(classes): raise KeyError(1)\n")
     (folder / "exits.py").write_text("raise SystemExit(3)\n")
     (folder / "odd.yaml").write_text("set: {evolution: 5}\n")
     open_slot = CELL.replace("skip_connect", "skip_connect/none")
@@ -224,6 +233,8 @@ WRONG = {
     "ambiguous tuple": (["score", "(1, 2, 3, 4, 0, 1)"], "nats:"),
     "no folder for the scores": (["score", "0", "--csv", "there/out.csv"], "no folder"),
     "picture of another kind": (["show", "0", "--out", "cell.xyz"], ".svg, .png or .pdf"),
+    "nothing to search": (["search", "--space", "networks"], "(options: names)"),
+    "network that cannot be made": (["show", "--space", "networks", "own.py:net"], "own.py:net raises KeyError: 1"),
     "unknown kind": (["list", "searcher"], "did you mean 'searchers'"),
 }
 
