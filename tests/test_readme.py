@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import nas
 from nas import cli, plugins
 from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS, SPACE_CHECKS
 
@@ -26,7 +27,8 @@ def folder(tmp_path_factory):
 
 
 def test_every_example_is_short():
-    assert set(BLOCKS) == {"first_comparison.py", "my_proxy.py", "my_searcher.py", "my_space.py", "test_my_proxy.py"}
+    plugins_and_networks = {"my_proxy.py", "my_searcher.py", "my_space.py", "my_networks.py"}
+    assert set(BLOCKS) == plugins_and_networks | {"first_comparison.py", "test_my_proxy.py"}
     for name, code in BLOCKS.items():
         assert len(code.splitlines()) < 30, name
 
@@ -44,6 +46,12 @@ def test_searcher(folder, check):
 @pytest.mark.parametrize("check", SPACE_CHECKS, ids=lambda check: check.__name__)
 def test_space(folder, check):
     check("mobile_cells", widths=(4, 8), repeats=1)
+
+
+def test_own_network(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    found = nas.score("networks", "my_networks.py:Shallow", "gradalign_i,naswot", data="synthetic:size=16")
+    assert found["status"].tolist() == ["ok", "ok"]
 
 
 def test_python_example(folder):
