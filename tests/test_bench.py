@@ -47,11 +47,6 @@ def plugins_of_these_tests():
     def never(probe):
         raise ProxyFailure("no network is good enough")
 
-    @proxy("plain")
-    def plain(probe):
-        time.sleep(0.05)
-        return 1.0
-
     class Single(torch.nn.Flatten):
         def forward(self, x):
             if len(x) > 1:
@@ -177,7 +172,7 @@ def test_a_failure_is_told_and_costs_what_it_costs():
 def test_a_proxy_called_as_a_row_keeps_apart():
     frame = bench(CELL, "plain")
     assert frame["proxy"].tolist() == ["plain (proxy)", "all", "plain"]
-    assert row(frame, "plain (proxy)")["ms"] >= 50
+    assert row(frame, "plain (proxy)")["ratio"] > 1
     assert row(frame, "plain")["ratio"] == 1
 
 
