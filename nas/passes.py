@@ -29,6 +29,7 @@ from nas.intercept import (
     running_normalisation,
     untouched,
 )
+from nas.normalisation import twice_differentiable
 
 Visits = Mapping[str, Callable[[Any], None]]
 """Who wants to see what: kind -> visitor."""
@@ -81,7 +82,10 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         for parameter in net.parameters():
             parameter.requires_grad_(id(parameter) in watched)
         watch = _Layers(visits["layers"]) if "layers" in visits else None
-        handlers = normalising(batch_normalisation) | _rectifiers(visits.get("relus"), watch)
+        twice = "curvature" in visits
+        handlers = normalising(twice_differentiable if twice else batch_normalisation) | _rectifiers(
+            visits.get("relus"), watch
+        )
         if watch is not None:
             handlers |= {CONVOLUTION: partial(watch.use, F.conv2d), LINEAR: partial(watch.use, F.linear)}
         images = images.detach().requires_grad_(bool(by_input))
@@ -94,7 +98,6 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
             visits["input"](jacobian.flatten(1))
         if not by_weight:
             return
-        twice = "curvature" in visits
         if watch is not None:
             watch.recording = True
         gradients = torch.autograd.grad(
@@ -141,10 +144,14 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
                 last[:] = [out]
             return out
 
-    def normalise(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def normalise(
+        x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
+        training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+    ) -> Tensor:  # fmt: skip
+        out, _, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
         if "variances" in visits:
-            visits["variances"](x.var((0, *range(2, x.ndim)), correction=0))
-        return batch_normalisation(x, *args, **kwargs)
+            visits["variances"](inverse**-2 - eps)
+        return out
 
     def convolve(*args: Any, **kwargs: Any) -> Tensor:
         out = F.conv2d(*args, **kwargs)

@@ -71,13 +71,20 @@ class Probe:
         """The weights of all Conv2d and Linear modules and the projections of attention modules, each once."""
         return passes.convolution_and_linear_weights(self.net)
 
-    def map_blocks(self, function: Callable[[Block], Any], target: Target = "loss") -> list[Any]:
+    def map_blocks(
+        self, function: Callable[[Block], Any], target: Target = "loss", samples: int | None = None
+    ) -> list[Any]:
         """``function`` of the exact per-sample gradients of each Conv2d and Linear weight that the output depends on.
 
-        Batch norm normalises each sample by itself. Blocks come in the order of the backward pass, and only one exists
-        at a time; what ``function`` returns is kept. See `nas.gradients.visit_blocks`.
+        They are those of the ``samples`` first images (default: all). Batch norm normalises each sample by itself.
+        Blocks come in the order of the backward pass, and only one exists at a time; what ``function`` returns is kept.
+        See `nas.gradients.visit_blocks`.
         """
-        answers = self._ask(_Pass(f"blocks of the {target}", partial(_visit_blocks, target=target)), "blocks", function)
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_blocks(net, images[:samples], labels[:samples], visits["blocks"], target)
+
+        answers = self._ask(_Pass(f"{target} of {self._number(samples)}", run), "blocks", function)
         if not answers:
             raise ValueError("no convolution or linear layer lies between input and output")
         return answers
@@ -143,7 +150,7 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             passes.visit_scalars(net, images[:samples], visits)
 
-        return self._ask(_Pass(f"scalars of {samples}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
+        return self._ask(_Pass(f"scalars of {self._number(samples)}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
 
     def map_convolutions(self, function: Callable[[Tensor], Any], samples: int | None = None) -> list[Any]:
         """``function`` of the output of each convolution, [samples, channels, height, width], for the first ``samples``
@@ -152,7 +159,7 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             passes.visit_outputs(net, images[:samples], visits)
 
-        answers = self._ask(_Pass(f"outputs of {samples}", run), "convolutions", function)
+        answers = self._ask(_Pass(f"outputs of {self._number(samples)}", run), "convolutions", function)
         if not answers:
             raise ValueError("the network has no convolution")
         return answers
@@ -180,7 +187,10 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             passes.visit_batch(net, images[:samples], labels[:samples], visits)
 
-        return _Pass(f"batch of {samples if samples and samples < self.samples else 'all'}", run)
+        return _Pass(f"batch of {self._number(samples)}", run)
+
+    def _number(self, samples: int | None) -> int:
+        return self.samples if samples is None else min(samples, self.samples)
 
     def _ask(self, through: _Pass, event: str, function: Callable[[Any], Any]) -> list[Any]:
         question = (self._asker, self._asked)
@@ -274,10 +284,6 @@ def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[st
         probe._asker = None
         probe._answer_all()
     return results
-
-
-def _visit_blocks(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits, target: Target) -> None:
-    visit_blocks(net, images, labels, visits["blocks"], target)
 
 
 def _itself(part: Any) -> Any:

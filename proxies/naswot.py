@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas.probe import Probe
+from nas.probe import Probe, product_of_signs
 from nas.proxy import ProxyFailure, proxy
 
 
@@ -24,8 +24,8 @@ def naswot(probe: Probe) -> Tensor:
     """
 
     def agreement(pattern: Tensor) -> Tensor:
-        signs = pattern.to(torch.float32).mul_(2).sub_(1)  # with Z = 2 X − 1, the layer's term is (Z Zᵀ + units) / 2
-        return ((signs @ signs.T).double() + signs.shape[1]) / 2
+        signs = pattern.to(torch.int8).mul_(2).sub_(1)  # with Z = 2 X − 1, the layer's term is (Z Zᵀ + units) / 2
+        return (product_of_signs(signs, signs.T) + signs.shape[1]) / 2
 
     kernel: Tensor = sum(probe.map_relus(agreement))
     logdet: Tensor = torch.linalg.slogdet(kernel).logabsdet

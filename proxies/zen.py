@@ -9,7 +9,7 @@ from nas.probe import Probe
 from nas.proxy import proxy
 
 
-@proxy("zen", initialisation="gaussian", initialisations=4, paper="Lin et al. 2021, arXiv:2102.01063")
+@proxy("zen", initialisation="gaussian", initialisations=2, paper="Lin et al. 2021, arXiv:2102.01063")
 def zen(probe: Probe, *, images: int = 16, step: float = 0.01) -> Tensor:
     """How sensitive the last feature map is to its input, with what batch norm scaled away; larger is better.
 

@@ -14,7 +14,7 @@ FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph"}
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "printing"},
-    {"registry", "intercept", "logits", "graph", "folder"},
+    {"registry", "intercept", "normalisation", "logits", "graph", "folder"},
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
