@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,22 +17,29 @@ from nas import plugins
 from nas.comparison import ALWAYS, SCORES, correlations, score_rows
 from nas.cost import proxy_costs
 from nas.data import Minibatch, minibatch
-from nas.errors import UsageError, unknown
+from nas.errors import UsageError
 from nas.folder import RunFolder, write_yaml
 from nas.limits import Limited, parse_limit
 from nas.loop import Trial, best, run
 from nas.objective import Objective, resolve
 from nas.probe import Probe
-from nas.proxy import PROXIES
-from nas.registry import checked_options, normal, options
+from nas.registry import normal, options
 from nas.resume import Watch, resume_comparison, resume_search
 from nas.scorer import Scorer, build, running
 from nas.searcher import SEARCHERS
+from nas.settings import (
+    Settings,
+    check_number,
+    checked_settings,
+    draw,
+    make_space,
+    parse,
+    plain_config,
+    proxy_names,
+    several,
+)
 from nas.space import SPACES, Arch, Space
 from nas.table import Table
-
-Settings = Mapping[str, Mapping[str, Any]]
-"""Options by plug-in name: ``{"evolution": {"population": 100}}``."""
 
 TRIED = 10
 """How many networks may fail on the images before their shape is blamed."""
@@ -51,6 +57,7 @@ def search(
     batch_size: int = 64,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "float32",
     constraints: Sequence[str] = (),
     table: str | Path | None = None,
     settings: Settings | None = None,
@@ -65,6 +72,8 @@ def search(
         budget: how many architectures are proposed, repeated ones included.
         data: see `nas.data.minibatch`.
         seed: of the minibatch, the initialisation and the searcher.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        precision: see `nas.scorer.PRECISIONS`; ``float32`` or ``float64`` throughout, or mixed precision.
         constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is never scored.
         table: trained accuracies, written beside the best architecture; they take no part in the search.
         settings: options of plug-ins.
@@ -79,10 +88,10 @@ def search(
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
-    constraints, plugin = _several(constraints), _several(plugin)
+    constraints, plugin = several(constraints), several(plugin)
     plugins.load(plugin)
-    _check_number("budget", budget, 1)
-    _check_number("seed", seed, 0)
+    check_number("budget", budget, 1)
+    check_number("seed", seed, 0)
     given = dict(settings or {})
     settings = checked_settings(given)
     record = SEARCHERS[searcher]
@@ -96,7 +105,7 @@ def search(
         )
     minibatch_ = minibatch(data, batch_size, seed)
     known = Table(table, inside) if table is not None else None
-    scorer = Scorer(inside, minibatch_, seed=seed, device=device)
+    scorer = Scorer(inside, minibatch_, seed=seed, device=device, precision=precision)
     objective = Objective(scorer, proxy, settings, record.ranks)
     try_out(scorer)
     if constraints:
@@ -109,7 +118,8 @@ def search(
         )
     config = plain_config(
         space=space, proxy=proxy, searcher=searcher, budget=budget, data=data, batch_size=batch_size, seed=seed,
-        device=device, constraint=constraints, set=given, plugin=plugin, minibatch=minibatch_.fingerprint,
+        device=device, precision=precision, constraint=constraints, set=given, plugin=plugin,
+        minibatch=minibatch_.fingerprint,
     )  # fmt: skip
     trials: list[Trial] = []
     winner: Trial | None = None
@@ -150,6 +160,7 @@ def compare(
     batch_size: int = 64,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "float32",
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
@@ -169,23 +180,23 @@ def compare(
         run_folder: where ``config.yaml``, ``scores.csv`` and ``correlations.csv`` go; a comparison that was interrupted
             there is continued.
         watch: told how many of how many architectures are done.
-        data, batch_size, device, settings, plugin: as in `search`.
+        data, batch_size, device, precision, settings, plugin: as in `search`.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
-    plugin = _several(plugin)
+    plugin = several(plugin)
     plugins.load(plugin)
     asked = proxy_names(proxies)
-    _check_number("seeds", seeds, 1)
-    _check_number("seed", seed, 0)
+    check_number("seeds", seeds, 1)
+    check_number("seed", seed, 0)
     given = dict(settings or {})
     settings = checked_settings(given)
     inside = make_space(space, settings)
     known = Table(table, inside)
     column = known.target(target)
     usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
-    chosen = [known.archs[row] for row in _draw(usable, archs, seed)]
+    chosen = [known.archs[row] for row in draw(usable, archs, seed)]
     if len(set(chosen)) < len(chosen):
         twice = next(inside.text(arch) for arch in chosen if chosen.count(arch) > 1)
         raise UsageError(f"{table}: {twice} has several rows: keep one of them")
@@ -194,12 +205,12 @@ def compare(
     names = list(dict.fromkeys([*asked, *ALWAYS]))
     repeats = []
     for number in range(seed, seed + seeds):
-        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device)
+        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device, precision=precision)
         repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
     try_out(repeats[0][0], chosen)
     config = plain_config(
         space=space, table=table, target=target, proxies=asked, archs=archs, seeds=seeds, data=data,
-        batch_size=batch_size, seed=seed, device=device, set=given, plugin=plugin,
+        batch_size=batch_size, seed=seed, device=device, precision=precision, set=given, plugin=plugin,
         minibatch=" ".join(scorer.data.fingerprint for scorer, _ in repeats),
     )  # fmt: skip
     rows: list[dict[str, object]] = []
@@ -231,11 +242,13 @@ def score(
     space: str,
     archs: Sequence[str] | str,
     proxies: Sequence[str] | str = DEFAULT_PROXIES,
+    seeds: int = 1,
     *,
     data: str = "synthetic",
     batch_size: int = 64,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "float32",
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     watch: Watch | None = None,
@@ -244,28 +257,34 @@ def score(
 
     Args:
         proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
-        data, batch_size, seed, device, settings, plugin: as in `search`.
+        seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
+            ``seed + 1``, …
+        data, batch_size, seed, device, precision, settings, plugin: as in `search`.
         watch: told how many of how many architectures are done.
 
     Raises:
         UsageError: something given cannot be used.
     """
-    plugins.load(_several(plugin))
-    _check_number("seed", seed, 0)
+    plugins.load(several(plugin))
+    check_number("seeds", seeds, 1)
+    check_number("seed", seed, 0)
     settings = checked_settings(settings or {})
     inside = make_space(space, settings)
     names = proxy_names(proxies)
-    parsed = [parse(inside, str(text)) for text in _several(archs)]
+    parsed = [parse(inside, str(text)) for text in several(archs)]
     if not parsed:
         raise UsageError("no architecture was given to score")
-    scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)
-    objectives = {name: Objective(scorer, name, settings) for name in names}
-    try_out(scorer, parsed)
     rows: list[dict[str, object]] = []
-    for number, arch in enumerate(parsed, start=1):
-        rows.extend(score_rows(scorer, [arch], objectives))
-        if watch is not None:
-            watch(number, len(parsed), "")
+    for repeat in range(seeds):
+        number = seed + repeat
+        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device, precision=precision)
+        objectives = {name: Objective(scorer, name, settings) for name in names}
+        if repeat == 0:
+            try_out(scorer, parsed)
+        for done, arch in enumerate(parsed, start=repeat * len(parsed) + 1):
+            rows.extend(score_rows(scorer, [arch], objectives))
+            if watch is not None:
+                watch(done, len(parsed) * seeds, "")
     return pd.DataFrame(rows, columns=list(SCORES))
 
 
@@ -278,6 +297,7 @@ def bench(
     batch_size: int = 64,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "float32",
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     watch: Watch | None = None,
@@ -288,7 +308,7 @@ def bench(
         archs: the architectures to average over; without any, a random one of the space, from ``seed``.
         proxies: names, each a proxy or a combination, whose proxies are then asked together; ``"all"`` takes every one
             registered.
-        data, batch_size, device, settings, plugin: as in `search`.
+        data, batch_size, device, precision, settings, plugin: as in `search`.
         watch: told how many of how many measurements are done.
 
     Returns:
@@ -298,49 +318,17 @@ def bench(
     Raises:
         UsageError: something given cannot be used.
     """
-    plugins.load(_several(plugin))
-    _check_number("seed", seed, 0)
+    plugins.load(several(plugin))
+    check_number("seed", seed, 0)
     settings = checked_settings(settings or {})
     inside = make_space(space, settings)
     suite = {name: resolve(name, settings)[0] for name in proxy_names(proxies)}
-    chosen = [parse(inside, str(text)) for text in _several(archs)] or [inside.sample(Random(seed))]
-    scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device)
+    chosen = [parse(inside, str(text)) for text in several(archs)] or [inside.sample(Random(seed))]
+    scorer = Scorer(inside, minibatch(data, batch_size, seed), seed=seed, device=device, precision=precision)
     try_out(scorer)
     frame = proxy_costs(scorer, chosen, suite, watch)
     frame.attrs["archs"] = [inside.text(arch) for arch in chosen]
     return frame
-
-
-def make_space(name: str, settings: Settings) -> Space:
-    """The space called ``name`` with its options."""
-    factory = SPACES[name]
-    given = settings.get(normal(name), {})
-    try:
-        return factory(**checked_options(normal(name), factory, given))
-    except UsageError:
-        raise
-    except ValueError as error:
-        raise UsageError(f"space {name}: {error}") from None
-
-
-def parse(space: Space, text: str) -> Arch:
-    """An architecture from its notation; `UsageError` where it is none."""
-    try:
-        return space.parse(text)
-    except UsageError:
-        raise
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def proxy_names(given: Sequence[str] | str) -> list[str]:
-    """Names of proxies and combinations as registered, each once; ``all`` is every one."""
-    names = given.split(",") if isinstance(given, str) else [str(name) for name in given or ()]
-    if names == ["all"]:
-        return list(PROXIES)
-    if not any(name.strip() for name in names):
-        raise UsageError(f"no proxy was named: known are {', '.join(PROXIES)}")
-    return list(dict.fromkeys("+".join(PROXIES[part].name for part in name.split("+")) for name in names))
 
 
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
@@ -387,59 +375,9 @@ def default_run(command: str, config: Mapping[str, Any]) -> Path:
     return Path("runs") / f"{command}-{label.replace('+', '_')}-{digest}"
 
 
-def _check_number(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
-        raise UsageError(f"{name} is a whole number: give at least {least} and less than 2^32, not {value!r}")
-
-
-def _several(given: Any) -> Any:
-    """One text or path as a list of one."""
-    return [given] if isinstance(given, str | Path) else given
-
-
 def _why_nothing(trials: Sequence[Trial], budget: int) -> str:
     if not any(trial.leaf for trial in trials):
         return f"the budget of {budget} evaluations ends before a single network is reached: give a larger --budget"
     reasons = [trial.reason for trial in trials if trial.leaf]
     common = max(set(reasons), key=reasons.count)
     return f"none of the {len(reasons)} networks could be scored; mostly: {common}"
-
-
-def _draw(rows: Sequence[int], count: int | str, seed: int) -> list[int]:
-    if isinstance(count, str):
-        if normal(count) != "all" and not re.fullmatch(r"\s*[0-9]{1,9}\s*", count):
-            raise UsageError(f"--archs takes a number or 'all', not {count!r}")
-        count = len(rows) if normal(count) == "all" else int(count)
-    if not 2 <= count <= len(rows):
-        raise UsageError(f"{count} architectures cannot be compared: the table has {len(rows)}, and it takes 2 or more")
-    return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
-
-
-def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Settings by registered name; `UsageError` for a plug-in, or an option, that does not exist."""
-    checked = {}
-    for name, given in settings.items():
-        owner = normal(str(name))
-        if not isinstance(given, Mapping):
-            raise UsageError(f"the options of {name} are 'name: value' pairs, not {given!r}")
-        if owner in SEARCHERS:
-            function: Callable[..., Any] = SEARCHERS[owner].function
-        elif owner in SPACES:
-            function = SPACES[owner]
-        elif owner in PROXIES:
-            PROXIES[owner].with_options(dict(given))
-            function = PROXIES[owner].function or (lambda: None)
-        else:
-            raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES])
-        checked[owner] = checked_options(owner, function, given)
-    return checked
-
-
-def plain_config(**settings: Any) -> dict[str, Any]:
-    """The settings of a run under their names on the command line, as plain values for YAML."""
-    plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
-    return plain | {"proxies": ",".join(plain["proxies"])} if "proxies" in plain else plain
-
-
-def _plain(value: Any) -> Any:
-    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else str(value)

@@ -75,6 +75,8 @@ Data = Annotated[str, typer.Option(help="'synthetic', a .npz, a folder of CIFAR 
 BatchSize = Annotated[int, typer.Option(help="Images in the minibatch.")]
 Seed = Annotated[int, typer.Option(help="Of the minibatch, the initialisation and the searcher.")]
 Device = Annotated[str, typer.Option(help="'auto', 'cpu', 'cuda' or 'cuda:1'.")]
+Precision = Annotated[str, typer.Option(help="'float32', 'float64', or mixed: 'bfloat16', 'float16'.")]
+Seeds = Annotated[int, typer.Option(help="Repeats with another minibatch and initialisation.")]
 Run = Annotated[Path | None, typer.Option(help="Run folder; a run that was interrupted there is continued.")]
 Config = Annotated[
     Path | None, typer.Option(help="YAML file with options of this command.", callback=read_config, is_eager=True)
@@ -100,6 +102,7 @@ def search(
     batch_size: BatchSize = 64,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: Precision = "float32",
     run: Run = None,
     config: Config = None,
     set_: Set = None,
@@ -113,14 +116,15 @@ def search(
     settings, start = parse_settings(set_), time.perf_counter()
     given: dict[str, Any] = {
         "space": space, "proxy": proxy, "searcher": searcher, "data": data, "batch_size": batch_size, "seed": seed,
-        "device": device, "constraint": constraint or [], "set": settings, "plugin": plugin or [],
+        "device": device, "precision": precision, "constraint": constraint or [], "set": settings,
+        "plugin": plugin or [],
     }  # fmt: skip
     folder = run or calls.default_run("search", given)
     with progress("searching", quiet) as watch:
         trials = calls.search(
             space, proxy, searcher, budget, data=data, batch_size=batch_size, seed=seed, device=device,
-            constraints=constraint or (), table=table, settings=settings, plugin=plugin or (), run_folder=folder,
-            watch=watch,
+            precision=precision, constraints=constraint or (), table=table, settings=settings, plugin=plugin or (),
+            run_folder=folder, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
@@ -143,11 +147,12 @@ def compare(
     target: Annotated[str, typer.Option(help="Column of the table; larger is better.")],
     proxies: Proxies = "gradalign_i,gradalign_ii",
     archs: Annotated[str, typer.Option(help="How many of the table's architectures, or 'all'.")] = "all",
-    seeds: Annotated[int, typer.Option(help="Repeats with another minibatch and initialisation.")] = 1,
+    seeds: Seeds = 1,
     data: Data = "synthetic",
     batch_size: BatchSize = 64,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: Precision = "float32",
     run: Run = None,
     config: Config = None,
     set_: Set = None,
@@ -160,13 +165,14 @@ def compare(
     settings = parse_settings(set_)
     given: dict[str, Any] = {
         "space": space, "table": table, "target": target, "proxies": proxies, "archs": archs, "seeds": seeds,
-        "data": data, "batch_size": batch_size, "seed": seed, "device": device, "set": settings, "plugin": plugin or [],
+        "data": data, "batch_size": batch_size, "seed": seed, "device": device, "precision": precision,
+        "set": settings, "plugin": plugin or [],
     }  # fmt: skip
     folder = run or calls.default_run("compare", given)
     with progress("scoring", quiet) as watch:
         result = calls.compare(
             space, table, target, proxies, archs, seeds, data=data, batch_size=batch_size, seed=seed, device=device,
-            settings=settings, plugin=plugin or (), run_folder=folder, watch=watch,
+            precision=precision, settings=settings, plugin=plugin or (), run_folder=folder, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     overall = result.correlations[result.correlations["seed"] == "all"].sort_values("kendall", ascending=False)
@@ -189,10 +195,12 @@ def score(
     proxies: Proxies = "gradalign_i,gradalign_ii",
     archs: Annotated[Path | None, typer.Option(help="CSV with a column 'arch'.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the scores there.")] = None,
+    seeds: Seeds = 1,
     data: Data = "synthetic",
     batch_size: BatchSize = 64,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: Precision = "float32",
     config: Config = None,
     set_: Set = None,
     plugin: Plugin = None,
@@ -200,24 +208,26 @@ def score(
 ) -> None:
     """Score architectures."""
     from nas import calls, plugins
+    from nas.settings import make_space
     from nas.table import Table
 
     settings = parse_settings(set_)
     texts = list(archs_given or [])
     if archs is not None:
         plugins.load(plugin or ())
-        texts += Table(archs, calls.make_space(space, settings)).frame["arch"].astype(str).tolist()
+        texts += Table(archs, make_space(space, settings)).frame["arch"].astype(str).tolist()
     if not texts:
         raise UsageError("no architecture was given: name some, or a file with --archs FILE.csv")
     check_writable(csv)
     with progress("scoring", quiet) as watch:
         scores = calls.score(
-            space, texts, proxies, data=data, batch_size=batch_size, seed=seed, device=device, settings=settings,
-            plugin=plugin or (), watch=watch,
+            space, texts, proxies, seeds, data=data, batch_size=batch_size, seed=seed, device=device,
+            precision=precision, settings=settings, plugin=plugin or (), watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     names = list(dict.fromkeys(scores["proxy"]))
-    table = scores.drop_duplicates(["arch", "proxy"]).pivot(index="arch", columns="proxy", values="value")[names]
+    means = scores.groupby(["arch", "proxy"], sort=False)["value"].agg(lambda values: values.mean(skipna=False))
+    table = means.unstack("proxy")[names]
     table = table.loc[list(dict.fromkeys(scores["arch"]))].map(lambda value: f"{value:.6g}").reset_index()
     print_frame(console, table.head(50)[[*names, "arch"]])
     if len(table) > 50:
@@ -240,6 +250,7 @@ def bench(
     batch_size: BatchSize = 64,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: Precision = "float32",
     config: Config = None,
     set_: Set = None,
     plugin: Plugin = None,
@@ -252,7 +263,7 @@ def bench(
     with progress("measuring", quiet) as watch:
         costs = calls.bench(
             space, archs_given or (), proxies, data=data, batch_size=batch_size, seed=seed, device=device,
-            settings=parse_settings(set_), plugin=plugin or (), watch=watch,
+            precision=precision, settings=parse_settings(set_), plugin=plugin or (), watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     shown = costs[["proxy"]].copy()
@@ -284,10 +295,11 @@ def show(
     """Show an architecture: its parameters and FLOPs, its cell as text and picture."""
     from nas import calls, plugins
     from nas.data import minibatch
+    from nas.settings import checked_settings, make_space, parse
 
     plugins.load(plugin or ())
-    inside = calls.make_space(space, calls.checked_settings(parse_settings(set_)))
-    parsed = calls.parse(inside, arch)
+    inside = make_space(space, checked_settings(parse_settings(set_)))
+    parsed = parse(inside, arch)
     batch = minibatch(data, 4)
     console = Console(highlight=False)
     canonical = inside.canonical(parsed)

@@ -12,12 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from nas.data import Minibatch
-from nas.errors import UsageError
+from nas.errors import UsageError, unknown
 from nas.initialisation import initialise
 from nas.logits import returning_logits
 from nas.probe import Probe, measure
 from nas.proxy import Initialisation, Network, Proxy, ProxyFailure
 from nas.space import Arch, Space, Task
+
+PRECISIONS = ("float32", "float64", "bfloat16", "float16")
+"""How networks compute: in float32 or float64 throughout, or in mixed precision, where torch's autocast runs
+convolutions and products in the shorter type; the linearised network of `nas.passes.visit_flow` is float64 always."""
 
 THIN_INPUTS, THIN_SIZE = 3000, 3
 """How many crops of how many pixels a side a thin copy is probed with (TE-NAS)."""
@@ -42,11 +46,16 @@ class Scorer:
         known: every score so far, by canonical architecture and proxy name.
     """
 
-    def __init__(self, space: Space, data: Minibatch, *, seed: int = 0, device: str = "auto") -> None:
+    def __init__(
+        self, space: Space, data: Minibatch, *, seed: int = 0, device: str = "auto", precision: str = "float32"
+    ) -> None:
         self.space = space
         self.data = data
         self.seed = seed
         self.device = resolve_device(device)
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        self.precision = getattr(torch, precision)
         self.known: dict[tuple[Arch, str], Score] = {}
         self._inputs: dict[str, Minibatch] = {}
 
@@ -87,16 +96,19 @@ class Scorer:
             return dict.fromkeys((proxy.name for proxy in proxies), _score_of(error))
         if how != "default":
             initialise(net, how, seed)
-        net.to(self.device)
+        net.to(self.device, inputs.images.dtype)
         share = (time.perf_counter() - start) / len(proxies)
         probe = Probe(net, inputs.images, inputs.labels, seed)
-        results = measure(probe, {proxy.name: proxy for proxy in proxies})
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision.itemsize < 4):
+            results = measure(probe, {proxy.name: proxy for proxy in proxies})
         return {name: _score_of(value)._replace(seconds=seconds + share) for name, (value, seconds) in results.items()}
 
     def _minibatch(self, network: Network) -> Minibatch:
         if network not in self._inputs:
             data = self.data if network == "full" else self.data.crops(THIN_INPUTS, THIN_SIZE)
-            self._inputs[network] = Minibatch(data.images.to(self.device), data.labels.to(self.device), data.classes)
+            dtype = torch.float64 if self.precision == torch.float64 else torch.float32
+            images, labels = data.images.to(self.device, dtype), data.labels.to(self.device)
+            self._inputs[network] = Minibatch(images, labels, data.classes)
         return self._inputs[network]
 
 

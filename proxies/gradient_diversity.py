@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.probe import Probe
-from nas.proxy import proxy
+from nas.proxy import ProxyFailure, proxy
 
 
 @proxy("knas", labels=True, paper="Xu et al. 2021, arXiv:2111.13293")
@@ -44,6 +44,21 @@ def grad_spectral_norm(probe: Probe) -> Tensor:
     """
     eigenvalues: Tensor = torch.linalg.eigvalsh(gram(probe))
     return eigenvalues[-1]
+
+
+@proxy("grad_condition", larger_is_better=False, labels=True, paper="ours; compare `ntk`")
+def grad_condition(probe: Probe) -> Tensor:
+    """Condition number of the Gram matrix of the per-sample gradients; smaller is better.
+
+        λ_max / λ_min of G Gᵀ
+
+    The empirical kernel of the loss: what `ntk` gives with ``loss=True`` for all images and a single initialisation.
+    Fails where λ_min is not positive beyond rounding.
+    """
+    eigenvalues: Tensor = torch.linalg.eigvalsh(gram(probe))  # ascending
+    if eigenvalues[0] <= eigenvalues[-1].abs() * len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps:
+        raise ProxyFailure("the smallest eigenvalue of the Gram matrix is not positive")
+    return eigenvalues[-1] / eigenvalues[0]
 
 
 def gram(probe: Probe) -> Tensor:

@@ -19,7 +19,6 @@ from torch import nn
 
 import nas
 from nas import limits
-from nas.calls import checked_settings
 from nas.data import minibatch
 from nas.errors import UsageError
 from nas.folder import RunFolder
@@ -31,6 +30,7 @@ from nas.proxy import PROXIES, Proxy, ProxyFailure, proxy
 from nas.registry import Registry, checked_options
 from nas.scorer import Scorer, build
 from nas.searcher import SEARCHERS
+from nas.settings import checked_settings
 from nas.space import SPACES, Space, Task, space
 from nas.table import Table
 from nas.testing import ToySpace, narrow_space

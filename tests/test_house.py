@@ -18,7 +18,7 @@ LAYERS = [  # each module of the engine imports only from layers above its own
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
-    {"scorer", "stats"},
+    {"scorer", "stats", "settings"},
     {"objective", "limits", "cost"},
     {"loop", "comparison", "plugins"},
     {"resume"},

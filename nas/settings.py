@@ -1,0 +1,103 @@
+"""What a user asks for, checked: names, options, numbers; and how a run records them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from nas.errors import UsageError, unknown
+from nas.proxy import PROXIES
+from nas.registry import checked_options, normal
+from nas.searcher import SEARCHERS
+from nas.space import SPACES, Arch, Space
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""Options by plug-in name: ``{"evolution": {"population": 100}}``."""
+
+
+def make_space(name: str, settings: Settings) -> Space:
+    """The space called ``name`` with its options."""
+    factory = SPACES[name]
+    given = settings.get(normal(name), {})
+    try:
+        return factory(**checked_options(normal(name), factory, given))
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"space {name}: {error}") from None
+
+
+def parse(space: Space, text: str) -> Arch:
+    """An architecture from its notation; `UsageError` where it is none."""
+    try:
+        return space.parse(text)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def proxy_names(given: Sequence[str] | str) -> list[str]:
+    """Names of proxies and combinations as registered, each once; ``all`` is every one."""
+    names = given.split(",") if isinstance(given, str) else [str(name) for name in given or ()]
+    if names == ["all"]:
+        return list(PROXIES)
+    if not any(name.strip() for name in names):
+        raise UsageError(f"no proxy was named: known are {', '.join(PROXIES)}")
+    return list(dict.fromkeys("+".join(PROXIES[part].name for part in name.split("+")) for name in names))
+
+
+def check_number(name: str, value: Any, least: int) -> None:
+    """`UsageError` for anything but a whole number from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
+        raise UsageError(f"{name} is a whole number: give at least {least} and less than 2^32, not {value!r}")
+
+
+def several(given: Any) -> Any:
+    """One text or path as a list of one."""
+    return [given] if isinstance(given, str | Path) else given
+
+
+def draw(rows: Sequence[int], count: int | str, seed: int) -> list[int]:
+    """``count`` of ``rows`` in their order, or ``all`` of them; `UsageError` for fewer than two or too many."""
+    if isinstance(count, str):
+        if normal(count) != "all" and not re.fullmatch(r"\s*[0-9]{1,9}\s*", count):
+            raise UsageError(f"--archs takes a number or 'all', not {count!r}")
+        count = len(rows) if normal(count) == "all" else int(count)
+    if not 2 <= count <= len(rows):
+        raise UsageError(f"{count} architectures cannot be compared: the table has {len(rows)}, and it takes 2 or more")
+    return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
+
+
+def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Settings by registered name; `UsageError` for a plug-in, or an option, that does not exist."""
+    checked = {}
+    for name, given in settings.items():
+        owner = normal(str(name))
+        if not isinstance(given, Mapping):
+            raise UsageError(f"the options of {name} are 'name: value' pairs, not {given!r}")
+        if owner in SEARCHERS:
+            function: Callable[..., Any] = SEARCHERS[owner].function
+        elif owner in SPACES:
+            function = SPACES[owner]
+        elif owner in PROXIES:
+            PROXIES[owner].with_options(dict(given))
+            function = PROXIES[owner].function or (lambda: None)
+        else:
+            raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES])
+        checked[owner] = checked_options(owner, function, given)
+    return checked
+
+
+def plain_config(**settings: Any) -> dict[str, Any]:
+    """The settings of a run under their names on the command line, as plain values for YAML."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
+    return plain | {"proxies": ",".join(plain["proxies"])} if "proxies" in plain else plain
+
+
+def _plain(value: Any) -> Any:
+    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else str(value)
