@@ -1,172 +1,212 @@
 """Exact per-sample gradients of convolutions and linear layers, block by block.
 
-One forward and one backward pass of the whole batch give all of them: every batch norm normalises each sample by
+One forward and one backward pass of the whole batch give nearly all of them: every batch norm normalises each sample by
 itself (see `nas.intercept.sample_normalisation`), so no sample sees another, and the weight gradient of each layer is
-computed for each sample in the moment the backward pass reaches it. No more than one layer's gradients exist at a time.
+computed for each sample in the moment the backward pass reaches it. No more than one block's gradients exist at a time.
+What that pass cannot give exactly is computed image by image (`nas.imagewise`): more slowly, to the same numbers.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from functools import cached_property, partial
-from typing import Any, Literal
+from functools import partial
+from math import gcd
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.intercept import CONVOLUTION, LINEAR, Intercept, normalising, sample_normalisation, untouched
+from nas.blocks import Block, product_of_signs, slices
+from nas.imagewise import Target, objective, visit_imagewise
+from nas.intercept import CONVOLUTION, LINEAR, READS, Intercept, normalising, sample_normalisation, untouched
+from nas.layers import Geometry, convolution_gradients, linear_gradients
 
-Target = Literal["loss", "logits"]
-"""What is differentiated: each sample's cross-entropy, or the sum of its logits."""
-
-
-class Block:
-    """The per-sample gradients of one convolution or linear weight.
-
-    Attributes:
-        weight: the parameter.
-        gradients: [samples, weights of the block].
-    """
-
-    def __init__(self, weight: Tensor, gradients: Tensor) -> None:
-        self.weight = weight
-        self.gradients = gradients
-
-    @cached_property
-    def signs(self) -> Tensor:
-        """The signs of the gradients, -1, 0 or 1: [samples, weights] int8."""
-        return self.gradients.sign().to(torch.int8)
-
-    @cached_property
-    def gram(self) -> Tensor:
-        """Inner products of the samples' gradients: [samples, samples] float64."""
-        gradients = self.gradients.double()
-        return gradients @ gradients.T
-
-    @cached_property
-    def sign_gram(self) -> Tensor:
-        """Inner products of the samples' signs: [samples, samples] float64, whole numbers."""
-        return product_of_signs(self.signs, self.signs.T)
-
-    def sums(self, group: Tensor, groups: int) -> Tensor:
-        """The gradients summed over the samples of each group: [groups, weights].
-
-        Args:
-            group: the group of each sample, [samples] whole numbers below ``groups``.
-        """
-        if self.gradients.device.type == "cpu":
-            return self.gradients.new_zeros(groups, self.gradients.shape[1]).index_add_(0, group, self.gradients)
-        return (
-            F.one_hot(group, groups).T.to(self.gradients.dtype) @ self.gradients
-        )  # adds in a fixed order, atomics do not
-
-
-def product_of_signs(left: Tensor, right: Tensor) -> Tensor:
-    """The exact matrix product of two int8 matrices of -1, 0 and 1, as float64.
-
-    With the integer product of processors that have one, which is several times faster than the product of floats;
-    otherwise in float32, which is exact as long as fewer than 2²⁴ terms are added.
-    """
-    if left.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX"):
-        return torch._int_mm(left, right).double()
-    return (left.float() @ right.float()).double()
+__all__ = ["Block", "Target", "product_of_signs", "visit_blocks"]
 
 
 def visit_blocks(
     net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target = "loss"
 ) -> None:
-    """Calls ``visit`` once for the per-sample gradients of each Conv2d and Linear weight that the output depends on.
+    """Calls ``visit`` for the per-sample gradients of all Conv2d and Linear weights that the output depends on.
 
-    Every weight used by ``conv2d`` or ``linear`` counts, wherever the call stands; a weight used several times is one
-    block. The network is left as it was.
+    These are: the weights of `nn.Conv2d`, `nn.Linear` and `nn.MultiheadAttention`, any other parameter that is used by
+    ``conv2d`` or ``linear``, and the parameters of more than one dimension that such a weight is computed from. The
+    weights of other layers (``conv1d``, ``conv3d``, transposed convolutions, embeddings) are left out. A weight is one
+    block, however often it is used, or several blocks of some output channels each where it is large.
+
+    The batched pass gives a weight's gradients where ``conv2d`` and ``linear`` alone use it, on one row for each
+    sample; the others are computed image by image, and all of them where samples are mixed or the network asks for
+    values. The network is left as it was. Under `torch.autocast` gradients have the parameter's dtype all the same.
 
     Args:
         net: images [samples, channels, height, width] to logits [samples, classes].
         images: the minibatch.
         labels: [samples], used when ``target`` is ``loss``.
-        visit: receives each block in the order of the backward pass; its tensors are not kept.
+        visit: receives each block, in the order of the backward pass and then what is computed image by image; its
+            tensors are not kept.
         target: see `Target`.
-
-    Raises:
-        RuntimeError: a Conv2d or Linear weight takes part in the output by another way than these two functions, so
-            that its gradients would be incomplete.
     """
-    collector = _Collector(visit, len(images))
-    handlers = normalising(sample_normalisation) | {
-        CONVOLUTION: partial(_convolution, collector),
-        LINEAR: partial(_linear, collector),
-    }
     with untouched(net):
         for parameter in net.parameters():
             parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
-            parameter.grad = None
-        with Intercept(handlers):
+        remaining = _visit_batched(net, images, labels, visit, target)
+        visit_imagewise(net, remaining, images, labels, visit, target)
+
+
+def _visit_batched(
+    net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target
+) -> list[Tensor]:
+    """Visits the blocks of the weights that the batched pass serves, and returns the other weights."""
+    refused = _refused(net, images) if len(images) > 1 else set()
+    batch = _Batch(net, len(images), visit, refused)
+    with untouched(net):
+        with Intercept(normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}):
             logits = net(images)
-        total = F.cross_entropy(logits, labels, reduction="sum") if target == "loss" else logits.sum()
-        if total.requires_grad:
-            total.backward()
-        collector.finish()
-        for name, module in net.named_modules():
-            if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.grad is not None:
-                raise RuntimeError(f"the weight of {name} is used by other functions than conv2d and linear")
+        elsewhere = _leaves(logits)
+        batch.refused |= elsewhere
+        if logits.requires_grad:
+            torch.autograd.grad(objective(logits, labels, target), batch.anchor, allow_unused=True)
+        batch.finish()
+    if refused.issuperset(net.parameters()):  # an image by itself may then depend on weights that the batch did not
+        elsewhere = refused
+    return [parameter for parameter in net.parameters() if parameter in batch.weights & elsewhere]
 
 
-class _Collector:
-    """Adds up the per-sample gradients of each weight over its uses; visits each block when the last has come."""
+def _refused(net: nn.Module, images: Tensor) -> set[Tensor]:
+    """Weights that a batched pass would not serve, and more: those of layers whose rows are not the samples, or all.
 
-    def __init__(self, visit: Callable[[Block], None], samples: int) -> None:
-        self.visit = visit
+    The network is given the first image followed by one or two of nothing but NaN, of which the first image's row must
+    stay free in every layer and in the logits; so small a batch also tells rows that are samples from rows that are as
+    many only by chance. Reading values means that a batch may be treated as a whole.
+    """
+    samples = 2 if len(images) != 2 else 3
+    nothing = torch.full_like(images[:1], torch.nan).expand(samples - 1, *images.shape[1:])
+    everything: set[Tensor] = set(net.parameters())
+    refused: set[Tensor] = set()
+
+    def separate(x: Tensor) -> bool:
+        return len(x) == samples and not bool(x[0].isnan().any())
+
+    def checking(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def check(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            if not separate(input):
+                refused.add(weight)
+            return function(input, weight, *args, **kwargs)
+
+        return check
+
+    def reading(function: Callable[..., Any]) -> Callable[..., Any]:
+        def read(*args: Any, **kwargs: Any) -> Any:
+            refused.update(everything)
+            return function(*args, **kwargs)
+
+        return read
+
+    handlers = normalising(sample_normalisation) | {function: reading(function) for function in READS}
+    handlers |= {function: checking(function) for function in (CONVOLUTION, LINEAR)}
+    try:
+        with untouched(net), torch.no_grad(), Intercept(handlers):
+            logits = net(torch.cat([images[:1], nothing]))
+    except Exception:  # it cannot bear NaN; if that is not the reason, the batched pass meets the same error
+        return everything
+    return refused if separate(logits) else everything
+
+
+def _leaves(tensor: Tensor) -> set[Tensor]:
+    """The tensors requiring gradients from which ``tensor`` was computed, as autograd recorded it."""
+    leaves: set[Tensor] = set()
+    waiting = [tensor.grad_fn]
+    seen = {None, *waiting}
+    while waiting:
+        if (node := waiting.pop()) is not None:
+            if hasattr(node, "variable"):
+                leaves.add(node.variable)
+            before = {function for function, _ in node.next_functions} - seen
+            seen |= before
+            waiting += before
+    return leaves
+
+
+class _Batch:
+    """The batched pass: takes part in its layers, and visits a weight's blocks when the last of its uses has come.
+
+    Weights that it serves are hidden from autograd, so that autograd's record shows what uses a weight elsewhere.
+
+    Attributes:
+        weights: all whose gradients are asked for.
+        refused: those that it does not serve.
+        uses: how many uses of each weight the backward pass has not reached yet.
+        anchor: what all layers that it serves depend on, so that the backward pass reaches them.
+    """
+
+    def __init__(self, net: nn.Module, samples: int, visit: Callable[[Block], None], refused: set[Tensor]) -> None:
+        self.parameters: set[Tensor] = set(net.parameters())
+        self.weights: set[Tensor] = {
+            parameter
+            for module in net.modules()
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.MultiheadAttention)
+            for name, parameter in module.named_parameters(recurse=False)
+            if name.endswith("weight")
+        }
         self.samples = samples
-        self.uses: dict[Tensor, int] = {}
-        self.sums: dict[Tensor, Tensor] = {}
+        self.visit = visit
+        self.refused = set(refused)
+        self.uses: Counter[Tensor] = Counter()
+        self.reached: dict[Tensor, list[Use]] = {}
+        self.anchor = torch.zeros((), requires_grad=True)
 
-    def used(self, weight: Tensor) -> None:
-        self.uses[weight] = self.uses.get(weight, 0) + 1
+    def serves(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+        self.weights |= {weight} & self.parameters or _leaves(weight)
+        computed_bias = bias is not None and bias.requires_grad
+        served = weight in self.parameters - self.refused and len(x) == self.samples and not computed_bias
+        self.uses[weight] += served
+        return served
 
-    def add(self, weight: Tensor, gradients: Tensor) -> None:
-        if len(gradients) != self.samples:
-            raise RuntimeError(
-                f"a layer saw {len(gradients)} samples of a minibatch of {self.samples}: it mixes samples, which then "
-                "have no gradient of their own"
-            )
-        gradients = gradients.reshape(self.samples, -1)
-        if weight in self.sums:
-            gradients = gradients + self.sums.pop(weight)
-        self.uses[weight] -= 1
-        if self.uses[weight]:
-            self.sums[weight] = gradients
-        else:
-            self.visit(Block(weight, gradients))
+    def convolution(
+        self, input: Tensor, weight: Tensor, bias: Tensor | None = None,
+        stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+    ) -> Tensor:  # fmt: skip
+        if input.ndim != 4 or not self.serves(input, weight, bias):
+            return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+        stride, dilation = _pair(stride), _pair(dilation)
+        if padding == "same":
+            height, width = (d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True))
+            input = F.pad(input, [width // 2, width - width // 2, height // 2, height - height // 2])
+            padding = 0
+        geometry = (stride, [0, 0] if padding == "valid" else _pair(padding), dilation, groups)
+        keep = partial(self.keep, weight)
+        return _Convolution.apply(input, weight.detach(), bias, self.anchor, keep, geometry)  # type: ignore[no-untyped-call, no-any-return]
+
+    def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if input.ndim < 2 or not self.serves(input, weight, bias):
+            return F.linear(input, weight, bias)
+        return _Linear.apply(input, weight.detach(), bias, self.anchor, partial(self.keep, weight))  # type: ignore[no-untyped-call, no-any-return]
+
+    def keep(self, weight: Tensor, unit: int, gradients: Callable[[slice], Tensor]) -> None:
+        if weight not in self.refused:
+            self.reached.setdefault(weight, []).append((unit, gradients))
+            self.uses[weight] -= 1
+            if not self.uses[weight]:
+                self.visit_weight(weight, self.reached.pop(weight))
 
     def finish(self) -> None:
         """Visits the weights that were also used where the output does not depend on them."""
-        for weight, gradients in self.sums.items():
-            self.visit(Block(weight, gradients))
+        for weight, uses in self.reached.items():
+            self.visit_weight(weight, uses)
+
+    def visit_weight(self, weight: Tensor, uses: list[Use]) -> None:
+        for rows in slices(weight, self.samples, gcd(*(unit for unit, _ in uses))):
+            (_, gradients), *others = uses
+            total = gradients(rows)
+            for _, gradients in others:
+                total += gradients(rows)
+            self.visit(Block(weight, total.reshape(self.samples, -1).to(weight.dtype), rows))
 
 
-def _convolution(
-    collector: _Collector, x: Tensor, weight: Tensor, bias: Any = None,
-    stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-) -> Tensor:  # fmt: skip
-    if not weight.is_leaf:
-        raise RuntimeError("a convolution weight is computed from other tensors; its own gradients are not defined")
-    stride, dilation = _pair(stride), _pair(dilation)
-    if padding == "same":
-        padding = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-        x = F.pad(x, [padding[1] // 2, padding[1] - padding[1] // 2, padding[0] // 2, padding[0] - padding[0] // 2])
-        padding = 0
-    padding = [0, 0] if padding == "valid" else _pair(padding)
-    collector.used(weight)
-    geometry = (stride, padding, dilation, groups)
-    return _Convolution.apply(x, weight, bias, collector, geometry)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def _linear(collector: _Collector, x: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
-    if not weight.is_leaf:
-        raise RuntimeError("a linear weight is computed from other tensors; its own gradients are not defined")
-    collector.used(weight)
-    return _Linear.apply(x, weight, bias, collector)  # type: ignore[no-untyped-call, no-any-return]
+Use = tuple[int, Callable[[slice], Tensor]]
+"""One use of a weight: its output channels per group, and the per-sample gradients of a slice of output channels."""
 
 
 def _pair(value: Any) -> list[int]:
@@ -174,92 +214,47 @@ def _pair(value: Any) -> list[int]:
 
 
 class _Convolution(torch.autograd.Function):
-    """`conv2d` whose backward pass hands the per-sample weight gradient to the collector, and to nobody else."""
+    """`conv2d` whose backward pass offers the per-sample weight gradient to ``keep``, and to nobody else.
+
+    Under autocast the output's gradient has the lower precision and the saved input may not: its dtype decides.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector, geometry: Geometry
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, anchor: Tensor, keep: Any, geometry: Geometry
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.collector, ctx.geometry = collector, geometry
+        ctx.keep, ctx.geometry = keep, geometry
         return F.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        if weight.requires_grad:
-            ctx.collector.add(weight, convolution_gradients(x, weight, delta, ctx.geometry))
         stride, padding, dilation, groups = ctx.geometry
-        if not ctx.needs_input_grad[0]:
-            return None, None, None, None, None
-        grad, _, _ = torch.ops.aten.convolution_backward(
-            delta, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [True, False, False]
-        )
-        return grad, None, None, None, None
+        with torch.autocast(x.device.type, enabled=False):
+            x, weight = x.to(delta.dtype), weight.to(delta.dtype)
+            ctx.keep(len(weight) // groups, partial(convolution_gradients, x, weight, delta, ctx.geometry))
+            if not ctx.needs_input_grad[0]:
+                return (None,) * 6
+            grad, _, _ = torch.ops.aten.convolution_backward(
+                delta, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [True, False, False]
+            )
+        return grad, None, None, None, None, None
 
 
 class _Linear(torch.autograd.Function):
-    """`linear` whose backward pass hands the per-sample weight gradient to the collector, and to nobody else."""
+    """`linear` whose backward pass offers the per-sample weight gradient to ``keep``; see `_Convolution`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, collector: _Collector) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, anchor: Tensor, keep: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.collector = collector
+        ctx.keep = keep
         return F.linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        if weight.requires_grad:
-            rows = x.reshape(len(x), -1, x.shape[-1])  # [samples, positions, in]
-            ctx.collector.add(weight, delta.reshape(len(x), -1, delta.shape[-1]).transpose(1, 2) @ rows)
-        return delta @ weight if ctx.needs_input_grad[0] else None, None, None, None
-
-
-Geometry = tuple[list[int], list[int], list[int], int]
-"""Stride, padding, dilation and groups of a convolution."""
-
-
-def convolution_gradients(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
-    """The weight gradient of a convolution for each sample: [samples, out, in / groups, height, width].
-
-    A kernel of one pixel is a batched matrix product. Otherwise, on a CPU, the samples become groups of one grouped
-    convolution, whose weight gradient costs about as much as the ordinary one; elsewhere the input is unfolded and
-    multiplied in batches, for which GPUs are built.
-
-    Args:
-        x: the input, [samples, in, height, width].
-        delta: the gradient of the output, [samples, out, height', width'].
-    """
-    if weight.shape[2:] == (1, 1) and geometry[1] == [0, 0] and geometry[3] == 1:
-        return by_product(x, weight, delta, geometry)
-    return (by_grouping if x.device.type == "cpu" else by_unfolding)(x, weight, delta, geometry)
-
-
-def by_product(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
-    """The gradients of a 1 x 1 convolution without padding and groups."""
-    height, width = geometry[0]
-    x = x[:, :, ::height, ::width]
-    return (delta.flatten(2) @ x.flatten(2).transpose(1, 2)).reshape(len(x), *weight.shape)
-
-
-def by_grouping(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
-    """The gradients by one grouped convolution in which each sample is a group."""
-    stride, padding, dilation, groups = geometry
-    shape = (len(x), *weight.shape)
-    _, gradients, _ = torch.ops.aten.convolution_backward(
-        delta.reshape(1, -1, *delta.shape[2:]),
-        x.reshape(1, -1, *x.shape[2:]),
-        weight.new_empty(1).expand(shape[0] * shape[1], *shape[2:]),  # only its shape is used
-        None, stride, padding, dilation, False, [0, 0], groups * len(x), [False, True, False],
-    )  # fmt: skip
-    return gradients.reshape(shape)  # type: ignore[no-any-return]
-
-
-def by_unfolding(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -> Tensor:
-    """The gradients by the product of the output's gradient with the input's patches."""
-    stride, padding, dilation, groups = geometry
-    columns = F.unfold(x, weight.shape[2:], tuple(dilation), tuple(padding), tuple(stride))
-    columns = columns.reshape(len(x) * groups, -1, columns.shape[-1])  # [samples * groups, …, positions]
-    rows = delta.reshape(len(x) * groups, len(weight) // groups, -1)
-    return (rows @ columns.transpose(1, 2)).reshape(len(x), *weight.shape)
+        with torch.autocast(x.device.type, enabled=False):
+            ctx.keep(len(weight), partial(linear_gradients, x.to(delta.dtype), delta))
+            grad = delta @ weight.to(delta.dtype) if ctx.needs_input_grad[0] else None
+        return grad, None, None, None, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -20,6 +21,13 @@ LINEAR = F.linear
 RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu)
 ATTENTIONS = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
 SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
+READS = (
+    Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.item, Tensor.tolist, Tensor.numpy,
+)  # fmt: skip
+"""Functions that take values out of a tensor, on which a network can decide what to compute."""
+DROPOUTS = (
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
+)  # fmt: skip
 
 
 class Intercept(TorchFunctionMode):
@@ -37,7 +45,11 @@ class Intercept(TorchFunctionMode):
 def untouched(net: nn.Module) -> Iterator[nn.Module]:
     """``net`` in training mode, and afterwards as it was: modes, buffers, ``requires_grad``, ``.grad``."""
     modes = [(module, module.training) for module in net.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in net.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
     net.train()
     try:
@@ -45,8 +57,9 @@ def untouched(net: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in modes:
             module.training = training
-        for buffer, value in buffers:
-            buffer.copy_(value)
+        for module, name, buffer, value in buffers:
+            setattr(module, name, buffer)
+            buffer.detach_().copy_(value)
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad).grad = grad
 
@@ -106,7 +119,23 @@ def no_dropout(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return x
 
 
+def attention_without_dropout(*args: Any, **kwargs: Any) -> Any:
+    arguments = signature(F.multi_head_attention_forward).bind(*args, **kwargs).arguments
+    return F.multi_head_attention_forward(**arguments | {"training": False})
+
+
+def product_without_dropout(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Any = None, dropout_p: Any = 0.0, *args: Any, **kwargs: Any
+) -> Tensor:
+    return F.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, *args, **kwargs)
+
+
 def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable[..., Any]]:
     """Handlers under which every batch norm goes through ``how`` and dropout drops nothing (a score is a function of
     the network, not of a mask)."""
-    return {F.batch_norm: how, F.dropout: no_dropout, F.dropout2d: no_dropout}
+    return {
+        F.batch_norm: how,
+        F.multi_head_attention_forward: attention_without_dropout,
+        F.scaled_dot_product_attention: product_without_dropout,
+        **dict.fromkeys(DROPOUTS, no_dropout),
+    }

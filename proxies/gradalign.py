@@ -47,7 +47,7 @@ def gradalign_i(
             return block.gram
         return product_of_signs(block.signs, block.sums(group, len(sizes)).sign().to(torch.int8).T)
 
-    blocks = probe.map_blocks(lambda block: (products(block), block.weight.numel()))
+    blocks = probe.map_blocks(lambda block: (products(block), block.gradients.shape[1]))
     alignment: Tensor = sum(product for product, _ in blocks)
     if direction != "sign":
         lengths = alignment.diagonal().sqrt()  # ‖g_i‖

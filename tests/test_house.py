@@ -13,8 +13,9 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph"}
 LAYERS = [  # each module of the engine imports only from layers above its own
-    {"errors", "allocator", "printing"},
+    {"errors", "allocator", "printing", "blocks", "layers"},
     {"registry", "intercept", "normalisation", "logits", "graph", "folder"},
+    {"imagewise"},
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},

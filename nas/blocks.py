@@ -1,0 +1,90 @@
+"""Blocks: the per-sample gradients of as many weights as fit into memory together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LIMIT = 2**27
+"""Bytes that the gradients of one block may take, all samples together; one output channel may take more."""
+
+CHUNK = 2**24
+"""Bytes of gradients that are in float64 at a time."""
+
+
+class Block:
+    """The per-sample gradients of one convolution or linear weight, or of some of its output channels.
+
+    Attributes:
+        weight: the parameter.
+        gradients: [samples, weights of the block], in the parameter's dtype.
+        rows: the block's part of the parameter's first dimension; all of it where the gradients fit into `LIMIT`.
+    """
+
+    def __init__(self, weight: Tensor, gradients: Tensor, rows: slice = slice(None)) -> None:
+        self.weight = weight
+        self.gradients = gradients
+        self.rows = rows
+
+    @cached_property
+    def signs(self) -> Tensor:
+        """The signs of the gradients, -1, 0 or 1: [samples, weights] int8."""
+        return self.gradients.sign().to(torch.int8)
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """Inner products of the samples' gradients: [samples, samples] float64."""
+        samples = len(self.gradients)
+        gram = torch.zeros(samples, samples, dtype=torch.float64, device=self.gradients.device)
+        for columns in torch.split(self.gradients, max(1, CHUNK // (8 * samples)), 1):
+            columns = columns.double()
+            gram.addmm_(columns, columns.T)
+        return gram
+
+    @cached_property
+    def sign_gram(self) -> Tensor:
+        """Inner products of the samples' signs: [samples, samples] float64, whole numbers."""
+        return product_of_signs(self.signs, self.signs.T)
+
+    def sums(self, group: Tensor, groups: int) -> Tensor:
+        """The gradients summed over the samples of each group: [groups, weights].
+
+        Args:
+            group: the group of each sample, [samples] whole numbers below ``groups``.
+        """
+        if self.gradients.device.type == "cpu":
+            return self.gradients.new_zeros(groups, self.gradients.shape[1]).index_add_(0, group, self.gradients)
+        return (
+            F.one_hot(group, groups).T.to(self.gradients.dtype) @ self.gradients
+        )  # adds in a fixed order, atomics do not
+
+
+def product_of_signs(left: Tensor, right: Tensor) -> Tensor:
+    """The exact matrix product of two int8 matrices of -1, 0 and 1, as float64.
+
+    With the integer product of processors that have one, which is several times faster than the product of floats;
+    otherwise in float32, which is exact as long as fewer than 2²⁴ terms are added.
+    """
+    if left.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return torch._int_mm(left, right).double()
+    return (left.float() @ right.float()).double()
+
+
+def slices(weight: Tensor, samples: int, unit: int | None = None) -> Iterator[slice]:
+    """The parts of a weight's first dimension whose gradients fit into `LIMIT`: the whole where it does.
+
+    Args:
+        unit: a part of the whole stays within one run of so many rows (the output channels of a convolution's group).
+    """
+    rows = len(weight)
+    most = max(1, LIMIT // (samples * weight[0].numel() * weight.element_size()))
+    if most >= rows:
+        unit = most = rows
+    unit = unit or rows
+    for first in range(0, rows, unit):
+        for start in range(first, first + unit, most):
+            yield slice(start, min(start + most, first + unit))
