@@ -4,11 +4,15 @@ import pytest
 import torch
 from cases import LOOPED, MAPPED, NETWORKS, make, one_image_at_a_time
 from torch import nn
+from torch.nn import functional as F
 
-from nas import layers
+from nas import blocks, layers
 from nas.gradients import Block, product_of_signs, visit_blocks
+from nas.probe import Probe, measure
 from nas.scorer import build
 from nas.space import SPACES, Task
+from proxies.gradalign import gradalign_i, gradalign_ii
+from proxies.gradsign import gradsign
 
 
 def blocks_of(net, images, labels, target="loss"):
@@ -83,6 +87,95 @@ def test_every_way_of_a_convolution_is_the_same(name, way, monkeypatch):
     net, images, labels = make(name)
     expected = one_image_at_a_time(net, images, labels)
     assert relative_error(blocks_of(net, images, labels), expected) < 1e-9
+
+
+def scores_of(name):
+    """What the proxies make of the gradients, and the Gram matrix of their signs."""
+    proxies = {"i": gradalign_i, "ii": gradalign_ii, "gradsign": gradsign}
+    proxies["i by length"] = lambda probe: gradalign_i(probe, direction="unit", mean_per_weight=True)
+    proxies["gram"] = lambda probe: sum(probe.map_blocks(lambda block: block.sign_gram))
+    return {key: value for key, (value, _) in measure(Probe(*make(name)), proxies).items()}
+
+
+@pytest.mark.filterwarnings("ignore:gradients one image at a time")
+@pytest.mark.parametrize("name", NETWORKS | MAPPED | LOOPED)
+def test_slices_change_nothing(name, monkeypatch):
+    whole, scores = blocks_of(*make(name)), scores_of(name)
+    monkeypatch.setattr(blocks, "LIMIT", 9 * 8 * 20)  # twenty weights of nine samples, less than most layers have
+    monkeypatch.setattr(blocks, "CHUNK", 9 * 8 * 7)
+    sizes = []
+    net, images, labels = make(name)
+    visit_blocks(net, images, labels, lambda block: sizes.append((block.gradients.shape[1], block.weight[0].numel())))
+    assert all(size <= max(20, row) for size, row in sizes)
+    assert len(sizes) > len(whole)
+    sliced = blocks_of(net, images, labels)
+    assert sliced.keys() == whole.keys()
+    assert relative_error(sliced, whole) < 1e-12
+    for key, score in scores_of(name).items():
+        torch.testing.assert_close(score, scores[key], rtol=1e-9 if key in ("ii", "i by length") else 0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4, 1)])
+def test_slices_of_groups_that_two_uses_do_not_share(shape, monkeypatch):
+    """The same weight in two and in three groups: no slice lies across a border of either."""
+
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(12, 2, 3, 3))
+
+        def forward(self, x):
+            parts = [
+                F.conv2d(x.repeat(1, groups, 1, 1)[:, : 2 * groups], self.weight, groups=groups) for groups in shape
+            ]
+            return sum((part * (i + 1)).sin().mean((2, 3)) for i, part in enumerate(parts))
+
+    torch.manual_seed(0)
+    net, images, labels = Shared().double(), torch.randn(5, 3, 8, 8, dtype=torch.float64), torch.arange(5)
+    whole = blocks_of(net, images, labels)
+    monkeypatch.setattr(blocks, "LIMIT", 5 * 8 * 18 * 5)
+    assert relative_error(blocks_of(net, images, labels), whole) < 1e-12
+    for i in range(5):
+        loss = F.cross_entropy(net(images[i : i + 1]), labels[i : i + 1])
+        torch.testing.assert_close(whole["weight"][i], torch.autograd.grad(loss, net.weight)[0].flatten())
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "tokens", "weight standardisation"])
+def test_mixed_precision(name):
+    net, images, labels = make(name, dtype=torch.float32)
+    exact = blocks_of(net, images, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = blocks_of(net, images, labels)
+    assert found.keys() == exact.keys()
+    assert all(gradients.dtype == torch.float32 for gradients in found.values())
+    rows, truth = (torch.cat([g[key].flatten() for key in exact]) for g in (found, exact))
+    assert F.cosine_similarity(rows, truth, 0) > 0.99
+
+
+def test_the_network_is_left_as_it_was():
+    """Also where a buffer is written to, replaced, and where weights are frozen or hold gradients."""
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(192, 3)
+            self.register_buffer("seen", torch.zeros(3))
+
+        def forward(self, x):
+            x = self.head(x.flatten(1)) + x.flatten(1)[:, :3] @ self.head.weight[:, :3]
+            self.seen = self.seen + x.mean(0)
+            return x
+
+    net = Counting()
+    seen, gradient = net.seen, torch.ones(3, 192)
+    net.head.weight.grad = gradient
+    net.head.weight.requires_grad_(False)
+    visit_blocks(net, torch.randn(4, 3, 8, 8), torch.arange(4) % 3, lambda block: None)
+    assert net.seen is seen
+    assert torch.equal(seen, torch.zeros(3))
+    assert not seen.requires_grad
+    assert net.head.weight.grad is gradient
+    assert not net.head.weight.requires_grad
 
 
 def test_a_weight_used_twice_is_one_block():
