@@ -99,9 +99,9 @@ def report_errors(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) ->
 
 
 def fast_rows(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Rows:
-    found: dict[torch.Tensor, torch.Tensor] = {}
-    visit_blocks(net, images, labels, lambda block: found.__setitem__(block.weight, block.gradients.double()))
-    return [found[weight] for weight in weights_of(net)]
+    found: dict[torch.Tensor, Rows] = {}
+    visit_blocks(net, images, labels, lambda b: found.setdefault(b.weight, []).append(b.gradients.double()))
+    return [torch.cat(found[weight], 1) for weight in weights_of(net)]
 
 
 def loop_rows(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Rows:

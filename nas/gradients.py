@@ -48,11 +48,8 @@ def visit_blocks(
             tensors are not kept.
         target: see `Target`.
     """
-    with untouched(net):
-        for parameter in net.parameters():
-            parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
-        remaining = _visit_batched(net, images, labels, visit, target)
-        visit_imagewise(net, remaining, images, labels, visit, target)
+    remaining = _visit_batched(net, images, labels, visit, target)
+    visit_imagewise(net, remaining, images, labels, visit, target)
 
 
 def _visit_batched(
@@ -62,6 +59,8 @@ def _visit_batched(
     refused = _refused(net, images) if len(images) > 1 else set()
     batch = _Batch(net, len(images), visit, refused)
     with untouched(net):
+        for parameter in net.parameters():
+            parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
         with Intercept(normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}):
             logits = net(images)
         elsewhere = _leaves(logits)

@@ -37,7 +37,7 @@ def visit_imagewise(
     net: nn.Module, weights: Iterable[Tensor], images: Tensor, labels: Tensor,
     visit: Callable[[Block], None], target: Target,
 ) -> None:  # fmt: skip
-    """Calls ``visit`` for the blocks of ``weights``, parameters that require gradients; arguments as `visit_blocks`.
+    """Calls ``visit`` for the blocks of ``weights``; the other arguments are those of `visit_blocks`.
 
     Warns where the images have to be taken one after the other.
     """
@@ -97,6 +97,8 @@ def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
     found = {weight: weight.new_zeros(len(images), weight[rows].numel()) for weight, rows in group}
     for i in range(len(images)):
         with untouched(net), Intercept(normalising(sample_normalisation)):  # each image meets the same buffers
+            for weight in found:
+                weight.requires_grad_()
             total = objective(net(images[i : i + 1]), labels[i : i + 1], target)
             if not total.requires_grad:
                 continue
