@@ -6,7 +6,7 @@ from cases import LOOPED, MAPPED, NETWORKS, make, one_image_at_a_time
 from torch import nn
 from torch.nn import functional as F
 
-from nas import blocks, layers
+from nas import blocks, gradients, layers
 from nas.gradients import Block, product_of_signs, visit_blocks
 from nas.probe import Probe, measure
 from nas.scorer import build
@@ -53,6 +53,39 @@ def test_what_the_batched_pass_cannot_give_is_exact_too(name, target):
     found = blocks_of(net, images, labels, target)
     assert found.keys() == expected.keys()
     assert relative_error(found, expected) < 1e-9
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+@pytest.mark.parametrize("name", ["plain", "transformer, tokens first", "mixing", "reversed"])
+def test_few_samples(name, samples):
+    net, images, labels = make(name, samples=samples)
+    assert relative_error(blocks_of(net, images, labels), one_image_at_a_time(net, images, labels)) < 1e-9
+
+
+ATTENTION = {"layer.self_attn.in_proj_weight", "layer.self_attn.out_proj.weight"}
+FEEDFORWARD = {"layer.linear1.weight", "layer.linear2.weight"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [(name, set()) for name in NETWORKS]
+    + [
+        ("weight standardisation", {"3.weight"}),
+        ("transformer", ATTENTION),
+        ("transformer, tokens first", ATTENTION | FEEDFORWARD),
+        ("bilinear", {"linear.weight"}),
+        ("windows", {"window.weight"}),
+        ("mixing", {"stem.weight", "head.weight"}),
+        ("reversed", {"hidden.weight"}),
+    ],
+)
+def test_the_batched_pass_gives_what_it_can(name, expected, monkeypatch):
+    net, images, labels = make(name)
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    left = []
+    monkeypatch.setattr(gradients, "visit_imagewise", lambda net, weights, *_: left.extend(weights))
+    visit_blocks(net, images, labels, lambda block: None)
+    assert {names[weight] for weight in left} == expected
 
 
 @pytest.mark.parametrize("name", LOOPED)
