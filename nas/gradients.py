@@ -84,13 +84,15 @@ def _refused(net: nn.Module, images: Tensor) -> set[Tensor]:
     nothing = torch.full_like(images[:1], torch.nan).expand(samples - 1, *images.shape[1:])
     everything: set[Tensor] = set(net.parameters())
     refused: set[Tensor] = set()
-
-    def separate(x: Tensor) -> bool:
-        return len(x) == samples and not bool(x[0].isnan().any())
+    suspects: list[Tensor] = []
+    mixed: list[Tensor] = []  # of each suspect whether it is; looked at once, so that a GPU need not be waited for
 
     def checking(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def check(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if not separate(input):
+            if len(input) == samples:
+                suspects.append(weight)
+                mixed.append(input[0].isnan().any())
+            else:
                 refused.add(weight)
             return function(input, weight, *args, **kwargs)
 
@@ -110,7 +112,12 @@ def _refused(net: nn.Module, images: Tensor) -> set[Tensor]:
             logits = net(torch.cat([images[:1], nothing]))
     except Exception:  # it cannot bear NaN; if that is not the reason, the batched pass meets the same error
         return everything
-    return refused if separate(logits) else everything
+    if len(logits) != samples:
+        return everything
+    *found, last = torch.stack([*mixed, logits[0].isnan().any()]).tolist()
+    return (
+        everything if last else refused | {weight for weight, is_mixed in zip(suspects, found, strict=True) if is_mixed}
+    )
 
 
 def _leaves(tensor: Tensor) -> set[Tensor]:
