@@ -33,7 +33,7 @@ from nas.searcher import SEARCHERS
 from nas.settings import checked_settings
 from nas.space import SPACES, Space, Task, space
 from nas.table import Table
-from nas.testing import ToySpace, narrow_space
+from nas.testing import ToySpace, narrow_space, networks
 
 DATA = minibatch("synthetic:classes=3,size=8", 12)
 
@@ -621,3 +621,28 @@ def test_a_space_of_fifteen_lines_is_searched_by_every_searcher():
     assert SPACES["three_ways"]().graph(((0,), (0,))) is None
     with pytest.raises(UsageError, match="pruning walks down from a supernet, which the space three_ways cannot build"):
         nas.search("three_ways", "gradsign", "pruning", 12)
+
+
+@pytest.mark.parametrize("precision", ["float64", "bfloat16"])
+def test_precision(precision):
+    space, data = narrow_space(), minibatch("synthetic:classes=3,size=16", 12, 0)
+    proxies = [PROXIES[name] for name in ("gradalign_i", "grad_norm", "synflow", "naswot")]
+    (found,) = Scorer(space, data, device="cpu", precision=precision)([space.full()], proxies)
+    (expected,) = Scorer(space, data, device="cpu")([space.full()], proxies)
+    for name, score in found.items():
+        assert score.value == pytest.approx(expected[name].value, rel=1e-3 if precision == "float64" else 0.2), name
+    assert found["grad_norm"].value != expected["grad_norm"].value, "the precision changes nothing"
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UsageError, match=r"unknown precision 'float8'.*float32"):
+        Scorer(narrow_space(), minibatch("synthetic", 20, 0), precision="float8")
+
+
+def test_score_repeats_over_seeds():
+    cell = networks()["ordinary"]
+    options = {"data": "synthetic:classes=3,size=8", "batch_size": 12, "settings": {"nasbench201": {"widths": (4, 8)}}}
+    both = nas.score("nasbench201", [cell], "gradsign", seeds=2, seed=5, **options)
+    assert both["seed"].tolist() == [5, 6]
+    for seed, value in zip(both["seed"], both["value"], strict=True):
+        assert nas.score("nasbench201", [cell], "gradsign", seed=seed, **options)["value"].item() == value
