@@ -102,4 +102,4 @@ def synflow(probe: Probe) -> Tensor:
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(terms)).sum()
+    return torch.stack(list(terms)).sum().detach()

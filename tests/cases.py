@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nas.space import SPACES, Task
+
 
 class Residual(nn.Module):
     """Two branches, functional ReLU, a weight used twice, a branch that the output does not depend on."""
@@ -170,6 +172,11 @@ class Remembering(nn.Module):
         return self.head(F.relu(x - self.mean[:, None, None]).mean((2, 3)))
 
 
+def cells(text, *widths):
+    space = SPACES["nasbench201"](widths=widths, repeats=1)
+    return space.build(space.parse(text), Task(3, 3, 8))
+
+
 def convolutional(**kinds):
     return nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
@@ -226,11 +233,17 @@ MAPPED = {
 LOOPED = {"branching": Branching, "remembering": Remembering}
 """Those of which it cannot."""
 
+CELLS = {
+    "all skip": lambda: cells("nats:1,1,1,1,1,1", 2, 3),
+    "cells": lambda: cells("nats:3,2,1,4,1,0", 2, 4),
+}
+"""Small networks of NAS-Bench-201."""
+
 
 def make(name, seed=0, samples=9, dtype=torch.float64):
     """(network, images [samples, 3, 8, 8], labels of three classes)."""
     torch.manual_seed(seed)
-    net = (NETWORKS | MAPPED | LOOPED)[name]().to(dtype)
+    net = (NETWORKS | MAPPED | LOOPED | CELLS)[name]().to(dtype)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):  # an affine part that does something
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -238,15 +251,21 @@ def make(name, seed=0, samples=9, dtype=torch.float64):
     return net, torch.randn(samples, 3, 8, 8, dtype=dtype), torch.arange(samples) % 3
 
 
-def one_image_at_a_time(net, images, labels, target="loss"):
-    """The per-sample gradients of every Conv2d, Linear and attention weight, [samples, weights] by name: the published
-    way, one image at a time in training mode, so that batch norm sees that image alone."""
+def training(net):
+    """``net`` in training mode, but for dropout: a score is a function of the network, not of a mask."""
     net.train()
-    for module in net.modules():  # a score is a function of the network, not of a mask
+    for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         elif isinstance(module, nn.MultiheadAttention):
             module.dropout = 0.0
+    return net
+
+
+def one_image_at_a_time(net, images, labels, target="loss"):
+    """The per-sample gradients of every Conv2d, Linear and attention weight, [samples, weights] by name: the published
+    way, one image at a time in training mode, so that batch norm sees that image alone."""
+    training(net)
     layers = nn.Conv2d | nn.Linear | nn.MultiheadAttention | nn.utils.parametrize.ParametrizationList
     weights = {
         f"{n}.{p}": weight
