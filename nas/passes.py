@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.intercept import (
     ATTENTIONS,
@@ -89,7 +90,8 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         if watch is not None:
             handlers |= {CONVOLUTION: partial(watch.use, F.conv2d), LINEAR: partial(watch.use, F.linear)}
         images = images.detach().requires_grad_(bool(by_input))
-        with Intercept(handlers), _features(net, "features" in visits) as features:
+        differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
+        with differentiable, Intercept(handlers), _features(net, "features" in visits) as features:
             logits = net(images)
         if "features" in visits:
             visits["features"](features)
@@ -177,7 +179,7 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
     names = {id(parameter): name for name, parameter in net.named_parameters()}
     chosen = [names[id(weight)] for weight in convolution_and_linear_weights(net)]
     ones = torch.ones_like(images[:1], dtype=torch.float64)
-    with untouched(net), _attending(net) as (attending, handlers), Intercept(normalising(no_normalisation) | handlers):
+    with untouched(net), _attending(net, normalising(no_normalisation)) as (attending, handlers), Intercept(handlers):
         for name in chosen:
             absolute[name].requires_grad_()
         logits = functional_call(net, absolute | buffers, (ones,))
@@ -205,7 +207,8 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
         """``factor``, [samples, …], is what the output's first channel gains with the weight's first entry."""
 
         def add(gradient: Tensor) -> None:
-            rows[:, place[id(weight)]] += (gradient.select(channel, 0) * factor).flatten(1).sum(1)
+            product = gradient.select(channel, 0) * factor
+            rows[:, place[id(weight)]] += product.reshape(len(product), -1).sum(1)
 
         if id(weight) in place and out.requires_grad:
             out.register_hook(add)  # type: ignore[no-untyped-call]
@@ -221,7 +224,7 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
         return follow(out, weight, F.conv2d(input.detach()[:, :1], one, None, stride, padding, dilation)[:, 0], 1)
 
     def linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
-        return follow(F.linear(input, weight, bias), weight, input.detach()[..., :1].flatten(1), -1)
+        return follow(F.linear(input, weight, bias), weight, input.detach()[..., 0], -1)
 
     handlers = normalising(running_normalisation) | {CONVOLUTION: convolve, LINEAR: linear}
     with untouched(net):
@@ -292,11 +295,17 @@ def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None) -
             visit((input > 0).flatten(1))
         version = input._version
         out = function(input, *args, **kwargs)
-        if watch is not None and input._version != version:
-            watch.rectified[input.data_ptr()] = input._version
+        if watch is not None and function is not F.leaky_relu:
+            watch.rectified(input, version)
         return out
 
-    return {function: partial(rectify, function) for function in RECTIFIERS} if visit or watch else {}
+    def hardtanh(input: Tensor, min_val: float = -1.0, *args: Any, **kwargs: Any) -> Tensor:
+        function = partial(rectify, F.hardtanh) if min_val == 0 else F.hardtanh  # with 0 it is what nn.ReLU6 calls
+        return function(input, min_val, *args, **kwargs)
+
+    if visit is None and watch is None:
+        return {}
+    return {F.hardtanh: hardtanh} | {function: partial(rectify, function) for function in RECTIFIERS}
 
 
 class _Layers:
@@ -305,17 +314,23 @@ class _Layers:
     def __init__(self, visit: Callable[[Layer], None]) -> None:
         self.visit = visit
         self.recording = False
-        self.rectified: dict[int, int] = {}  # where a rectifier worked in place; it keeps output x gradient as it was
+        self.intact: dict[int, int] = {}  # the last version of each output at which output x gradient is as it was
+
+    def rectified(self, tensor: Tensor, version: int) -> None:
+        """Told of a tensor that a rectifier took at this version: where it changes the tensor, the gradient is zero."""
+        if self.intact.get(tensor.data_ptr()) == version:
+            self.intact[tensor.data_ptr()] = tensor._version
 
     def use(self, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = function(input, weight, *args, **kwargs)
         if out.requires_grad:
-            output, version = out.detach(), out._version
+            output = out.detach()
+            self.intact[output.data_ptr()] = output._version
 
             def take(gradient: Tensor) -> None:
                 if not self.recording:
                     return
-                if output._version not in (version, self.rectified.get(output.data_ptr())):
+                if output._version != self.intact[output.data_ptr()]:
                     raise RuntimeError("the output of a layer is changed in place, and its value is lost")
                 self.visit(Layer(weight, output, gradient.detach()))
 
@@ -324,16 +339,16 @@ class _Layers:
 
 
 @contextmanager
-def _attending(net: nn.Module) -> Iterator[tuple[set[str], dict[Any, Any]]]:
-    """The names of the modules that attend, found while the network runs, and the handlers that find them."""
+def _attending(net: nn.Module, handlers: dict[Any, Any]) -> Iterator[tuple[set[str], dict[Any, Any]]]:
+    """The names of the modules that attend, found while the network runs, and ``handlers`` that also find them."""
     running: list[str] = []
     found: set[str] = set()
 
-    def attend(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def attend(function: Callable[..., Any], handler: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         square = function in ATTENTIONS or (args[0].ndim > 2 and args[0].shape[-1] == args[0].shape[-2])
         if square and running:
             found.add(running[-1])
-        return function(*args, **kwargs)
+        return handler(*args, **kwargs)
 
     def enter(module: nn.Module, inputs: Any) -> None:
         running.append(names[module])
@@ -345,7 +360,7 @@ def _attending(net: nn.Module) -> Iterator[tuple[set[str], dict[Any, Any]]]:
     hooks = [module.register_forward_pre_hook(enter) for module in names]
     hooks += [module.register_forward_hook(leave) for module in names]
     try:
-        yield found, {function: partial(attend, function) for function in (*ATTENTIONS, *SOFTMAXES)}
+        yield found, handlers | {f: partial(attend, f, handlers.get(f, f)) for f in (*ATTENTIONS, *SOFTMAXES)}
     finally:
         for hook in hooks:
             hook.remove()
