@@ -25,7 +25,7 @@ def meco(probe: Probe) -> Tensor:
 def smallest_eigenvalue(output: Tensor) -> Tensor:
     channels = output[0].double().flatten(1)  # [channels, pixels]
     centred = channels - channels.mean(1, keepdim=True)
-    norms = centred.norm(dim=1, keepdim=True)
-    centred = torch.where(norms > 0, centred / norms, 0.0)
+    varies = channels.amax(1, keepdim=True) > channels.amin(1, keepdim=True)  # rounding hides it in the difference
+    centred = torch.where(varies, centred / centred.norm(dim=1, keepdim=True), 0.0)
     eigenvalues: Tensor = torch.linalg.eigvalsh(centred @ centred.T)
     return eigenvalues[0]
