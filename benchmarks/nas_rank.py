@@ -1,78 +1,118 @@
-"""How the parts of `nas_rank` were chosen: forward selection on half of the cells, tested on the other half.
+"""How the parts of `nas_rank` were chosen, on the trained accuracies of fewer than 1,000 cells of NAS-Bench-201.
 
-    nas compare --config runs/proxies_nasbench201.yaml --run runs/proxies
-    python -m benchmarks.nas_rank runs/proxies/scores.csv
+    python -m benchmarks.nas_rank cells large.csv
+    nas score --archs large.csv --proxies all --csv large_scores.csv --data $NAS_DATA/cifar10_probe.npz
+    nas compare --config runs/proxies_nasbench201.yaml --archs 500 --seeds 1 --run runs/random
+    python -m benchmarks.nas_rank choose runs/random/scores.csv large_scores.csv
 
-Candidates are the proxies that look at the network's own, single initialisation. Starting from none, the proxy is added
-whose log-quantile (its rank among the cells, divided by their number) raises the mean of Kendall's τ-b with the test
-accuracies on CIFAR-10 and CIFAR-100 most, until the gain falls below ``--gain``. Only half of the cells, drawn with
-``--seed``, take part in the selection; τ on the other half is printed beside it, and then that of the combination.
-Reads the accuracies from ``nasbench201.csv.gz`` in the folder ``NAS_DATA``. A failure ranks last.
+The cells are some random ones and all large ones: those with four or more 3 x 3 convolutions and without ``none``,
+among which a search without a limit ends. Every combination of two to six of the `CANDIDATES` is scored as `nas
+search` does, by the sum of log-quantiles, here among the random cells. Of the 400 combinations whose five best cells
+have the highest mean accuracy on CIFAR-10, the one with the highest Kendall τ-b with it on the random cells is taken. τ
+is printed for both datasets, on the random cells and, as a check, on the random half that a choice by the other half
+alone leaves. Reads the accuracies from ``nasbench201.csv.gz`` in the folder ``NAS_DATA``. A failure ranks last.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pandas as pd
 import typer
-from scipy.stats import rankdata
 
 from nas import plugins
+from nas.objective import quantile
 from nas.proxy import PROXIES
-from nas.stats import kendall
+from nas.space import SPACES
+from nas.stats import Vector, kendall
 
-TARGETS = ("cifar10_test", "cifar100_test")
+CANDIDATES = (
+    "gradalign_i", "gradalign_ii", "gradsign", "grad_condition", "jacov", "meco", "swap", "naswot", "synflow", "depth",
+    "flops", "az_trainability", "l2_norm", "epe_nas", "az_expressivity", "grad_variance",
+)  # fmt: skip
+MOST = 6
+KEPT = 400
+BEST = 5
+
+app = typer.Typer(pretty_exceptions_enable=False)
 
 
-def main(scores: list[Path], seed: int = 0, gain: float = 0.005, without: str = "plain") -> None:
+@app.command()
+def cells(out: Path) -> None:
+    """Writes the large cells, one for each set of isomorphic ones, to a CSV file."""
     plugins.load()
-    rows = pd.concat([pd.read_csv(file) for file in scores])
+    space = SPACES["nasbench201"]()
+    none, convolution = (space.slots[0].index(name) for name in ("none", "nor_conv_3x3"))
+    found = {}
+    for arch in space:
+        operations = [option for (option,) in arch]
+        if operations.count(convolution) >= 4 and none not in operations:
+            found.setdefault(space.canonical(arch), space.text(arch))
+    pd.DataFrame({"arch": list(found.values())}).to_csv(out, index=False)
+    print(f"{len(found)} cells in {out}")
+
+
+@app.command()
+def choose(random_scores: list[Path], large_scores: Path, seed: int = 0) -> None:
+    """Chooses from the scores of random and of large cells."""
+    plugins.load()
+    drawn, large = table(pd.concat(map(pd.read_csv, random_scores))), table(pd.read_csv(large_scores))
+    accuracies = pd.read_csv(Path(os.environ["NAS_DATA"]) / "nasbench201.csv.gz").set_index("arch")
+    large = large.loc[~large.index.isin(drawn.index)]
+    print(f"{len(drawn)} random cells and {len(large)} large ones; τ on CIFAR-10 / CIFAR-100")
+    order = np.random.default_rng(seed).permutation(len(drawn))
+    half, rest = drawn.iloc[order[: len(drawn) // 2]], drawn.iloc[order[len(drawn) // 2 :]]
+    names = best_combination(half, large, accuracies)
+    print(f"by half of the random cells: {', '.join(names)}; on the other half {taus(names, half, rest, accuracies)}")
+    names = best_combination(drawn, large, accuracies)
+    print(f"by all of them: {', '.join(names)}; {taus(names, drawn, drawn, accuracies)}")
+    names = PROXIES["nas_rank"].parts
+    print(f"nas_rank: {', '.join(names)}; {taus(names, drawn, drawn, accuracies)}")
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Scores by cell and candidate, larger is better, minus infinity for a failure."""
     rows = rows[rows["seed"] == rows["seed"].min()]
-    table = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first", dropna=False)
-    truth = pd.read_csv(Path(os.environ["NAS_DATA"]) / "nasbench201.csv.gz").set_index("arch")
-    archs = sorted(table.index)
-    Random(seed).shuffle(archs)
-    halves = [archs[: len(archs) // 2], archs[len(archs) // 2 :]]
-    candidates = [name for name in table if _single(str(name)) and name not in without.split(",")]
-
-    def tau(names: Sequence[str], cells: list[str]) -> list[float]:
-        score = sum(log_quantiles(table.loc[cells, name], PROXIES[name].larger_is_better) for name in names)
-        return [kendall(np.asarray(score), truth.loc[cells, target].to_numpy()) for target in TARGETS]
-
-    print(f"{len(halves[0])} cells to choose on, {len(halves[1])} to test on; CIFAR-10 / CIFAR-100")
-    chosen: list[str] = []
-    reached = 0.0
-    while True:
-        best, name = max((float(np.mean(tau([*chosen, name], halves[0]))), name) for name in candidates)
-        if best < reached + gain:
-            break
-        chosen, reached = [*chosen, name], best
-        print(f"+ {name:<20} {_pair(tau(chosen, halves[0]))}   other half {_pair(tau(chosen, halves[1]))}")
-    registered = PROXIES["nas_rank"].parts
-    if set(registered) <= set(table):
-        print(f"nas_rank: {', '.join(registered)}")
-        print(f"  {'all cells':<20} {_pair(tau(registered, archs))}   other half {_pair(tau(registered, halves[1]))}")
+    found = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first", dropna=False)
+    missing = set(CANDIDATES) - set(found)
+    if missing:
+        raise SystemExit(f"the scores lack {', '.join(sorted(missing))}")
+    signs = [1 if PROXIES[name].larger_is_better else -1 for name in CANDIDATES]
+    return (found[list(CANDIDATES)] * signs).fillna(-np.inf)
 
 
-def log_quantiles(values: pd.Series[float], larger_is_better: bool) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    oriented = (values if larger_is_better else -values).fillna(-np.inf)
-    return np.log(rankdata(oriented) / len(oriented))
+def log_quantiles(cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Vector]:
+    """The logarithm of the quantile of each cell among the reference cells, by candidate."""
+    found = {}
+    for name in CANDIDATES:
+        members = sorted(value for value in reference[name] if value > -np.inf)
+        failed = len(reference) - len(members)
+        found[name] = np.log([quantile(value, members, failed) for value in cells[name]])
+    return found
 
 
-def _single(name: str) -> bool:
-    proxy = PROXIES[name]
-    own = proxy.network == "full" and proxy.initialisation == "default" and proxy.initialisations == 1
-    return own and not proxy.parts
+def best_combination(drawn: pd.DataFrame, large: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[str, ...]:
+    both = pd.concat([drawn, large])
+    quantiles, accuracy = log_quantiles(both, drawn), accuracies.loc[both.index, "cifar10_test"].to_numpy()
+    reached = {}
+    for number in range(2, MOST + 1):
+        for names in combinations(CANDIDATES, number):
+            best = np.argpartition(-sum(quantiles[name] for name in names), BEST)[:BEST]
+            reached[names] = float(accuracy[best].mean())
+    kept = sorted(reached, key=lambda names: -reached[names])[:KEPT]
+    first = slice(0, len(drawn))
+    return max(kept, key=lambda names: kendall(sum(quantiles[name][first] for name in names), accuracy[first]))
 
 
-def _pair(taus: list[float]) -> str:
-    return " / ".join(f"{tau:.3f}" for tau in taus)
+def taus(names: tuple[str, ...], reference: pd.DataFrame, cells: pd.DataFrame, accuracies: pd.DataFrame) -> str:
+    quantiles = log_quantiles(cells, reference)
+    score = np.asarray(sum(quantiles[name] for name in names))
+    columns = (accuracies.loc[cells.index, target].to_numpy() for target in ("cifar10_test", "cifar100_test"))
+    return " / ".join(f"{kendall(score, column):.3f}" for column in columns)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -18,7 +18,7 @@ from nas.proxy import ProxyFailure, combination, proxy
 PAPER = "Lee & Ham 2024, arXiv:2403.19232"
 
 
-@proxy("az_expressivity", initialisation="kaiming", paper=PAPER)
+@proxy("az_expressivity", paper=PAPER)
 def az_expressivity(probe: Probe) -> Tensor:
     """How evenly the features fill their channels, summed over blocks; larger is better.
 
@@ -27,13 +27,13 @@ def az_expressivity(probe: Probe) -> Tensor:
     return entropies(probe).sum()
 
 
-@proxy("az_progressivity", initialisation="kaiming", paper=PAPER)
+@proxy("az_progressivity", paper=PAPER)
 def az_progressivity(probe: Probe) -> Tensor:
     """Smallest increase of `az_expressivity`'s terms from block to block; larger is better."""
     return entropies(probe).diff().min()
 
 
-@proxy("az_trainability", initialisation="kaiming", paper=PAPER)
+@proxy("az_trainability", paper=PAPER)
 def az_trainability(probe: Probe) -> Tensor:
     """How near each block comes to keeping gradients' lengths, mean over blocks; larger is better.
 
