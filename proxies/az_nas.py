@@ -1,7 +1,9 @@
 """AZ-NAS (Lee & Ham 2024, arXiv:2403.19232): four views of a network, ranked together.
 
 The features are what the network's blocks give (on NAS-Bench-201: the stem, the cells and the reductions). Batch norm
-is in training mode over the batch; weights are Kaiming's normal ones. Labels do not count.
+is in training mode over the batch, the initialisation the network's own. Labels do not count. The published code draws
+Kaiming's normal weights and feeds Gaussian noise. Batch norm makes the first matter only where a convolution has none,
+as in NAS-Bench-201's shortcuts, whose features it then lets grow over the cells'; both ranked cells worse here.
 """
 
 from __future__ import annotations
