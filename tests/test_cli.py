@@ -116,7 +116,7 @@ def test_list_is_complete_and_json(nas):
     assert {"evolution", "local_search", "pruning", "random_search"} <= {entry["name"] for entry in found["searchers"]}
     ntk = next(entry for entry in found["proxies"] if entry["name"] == "ntk")
     assert ntk["larger_is_better"] is False
-    assert ntk["options"] == {"images": 32, "loss": False}
+    assert ntk["options"] == {"images": 32, "batch_norm": "sample", "loss": False}
     assert "gradalign_i" in nas("list", "proxies")[1]
 
 
