@@ -8,6 +8,9 @@ from torch import Tensor
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
+SMOOTHING = 0.05
+"""How much of each prediction is spread over all classes, as in the published code."""
+
 
 @proxy("vkdnw", initialisation="kaiming", paper="Tybl & Neumann 2025, arXiv:2502.04975")
 def vkdnw(probe: Probe, *, images: int = 16) -> Tensor:
@@ -17,14 +20,16 @@ def vkdnw(probe: Probe, *, images: int = 16) -> Tensor:
         F = mean_n J_nᵀ (diag p_n − p_n p_nᵀ) J_n
 
     J_n is the Jacobian of image n's logits with respect to one scalar, the first, of each convolution and linear
-    weight, p_n its softmax. Batch norm is in evaluation mode, at initialisation the identity; weights are Kaiming's
-    normal ones, as in the published code, which takes scalars of biases and norm layers too. Labels do not count.
+    weight, p_n = 0.95 softmax + 0.05 / classes: in evaluation mode logits are large and the softmax alone all but
+    certain, which would make F zero. Batch norm is in evaluation mode, at initialisation the identity; weights are
+    Kaiming's normal ones. All this is the published code's way, which takes scalars of biases and norm layers too.
+    Labels do not count.
 
     Args:
         images: how many of the minibatch; one backward pass of them for each class.
     """
     logits, jacobian = probe.scalar_jacobian(images)  # [samples, classes], [samples, classes, scalars]
-    p = logits.double().softmax(1)
+    p = (1 - SMOOTHING) * logits.double().softmax(1) + SMOOTHING / logits.shape[1]
     jacobian = jacobian.double()
     mean = (p[:, None] @ jacobian).transpose(1, 2)  # [samples, scalars, 1]
     centred = p.sqrt()[:, :, None] * (jacobian - mean.transpose(1, 2))
