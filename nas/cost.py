@@ -92,11 +92,15 @@ def visit(scorer: Scorer, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Sco
 def plain_pass(scorer: Scorer, arch: Arch) -> Callable[[], None]:
     """What runs one forward and backward pass of the network of ``arch``; it has run once. `UsageError` if it fails."""
     data, text = scorer.data, scorer.space.text(arch)
-    net = build(scorer.space, scorer.space.canonical(arch), data.task, scorer.seed).to(scorer.device).train()
-    images, labels = data.images.to(scorer.device), data.labels.to(scorer.device)
+    dtype = torch.float64 if scorer.precision == torch.float64 else torch.float32
+    net = build(scorer.space, scorer.space.canonical(arch), data.task, scorer.seed).to(scorer.device, dtype).train()
+    images, labels = data.images.to(scorer.device, dtype), data.labels.to(scorer.device)
+    mixed = torch.autocast(scorer.device.type, scorer.precision, enabled=scorer.precision.itemsize < 4)
 
     def run() -> None:
-        torch.autograd.backward(F.cross_entropy(net(images), labels))
+        with mixed:
+            loss = F.cross_entropy(net(images.clone()), labels)
+        torch.autograd.backward(loss)
         net.zero_grad()
 
     try:

@@ -62,7 +62,7 @@ def _visit_batched(
         for parameter in net.parameters():
             parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
         with Intercept(normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}):
-            logits = net(images)
+            logits = net(images.clone())  # which the network may write to
         elsewhere = _leaves(logits)
         batch.refused |= elsewhere
         if logits.requires_grad:

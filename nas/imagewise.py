@@ -82,7 +82,7 @@ def mapped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
             for (weight, rows), part in zip(group, parts, strict=True)
         }
         own = {name: buffer.clone() for name, buffer in net.named_buffers()}  # may be written to, the network's not
-        return objective(functional_call(net, whole | own, (image[None],)), label[None], target)
+        return objective(functional_call(net, whole | own, (image[None].clone(),)), label[None], target)
 
     handlers = normalising(sample_normalisation)
     plain = sdpa_kernel(SDPBackend.MATH)  # the only attention that can be mapped over images on every device
@@ -99,7 +99,7 @@ def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
         with untouched(net), Intercept(normalising(sample_normalisation)):  # each image meets the same buffers
             for weight in found:
                 weight.requires_grad_()
-            total = objective(net(images[i : i + 1]), labels[i : i + 1], target)
+            total = objective(net(images[i : i + 1].clone()), labels[i : i + 1], target)
             if not total.requires_grad:
                 continue
             gradients = torch.autograd.grad(total, list(found), allow_unused=True)

@@ -92,26 +92,24 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
         with differentiable, Intercept(handlers), _features(net, "features" in visits) as features:
-            logits = net(images)
+            logits = net(images.clone())  # which the network may write to
         if "features" in visits:
             visits["features"](features)
         if "input" in visits:
-            (jacobian,) = torch.autograd.grad(logits.sum(), images, retain_graph=bool(by_weight))
+            (jacobian,) = _gradients(logits.sum(), [images], retain_graph=bool(by_weight))
             visits["input"](jacobian.flatten(1))
         if not by_weight:
             return
         if watch is not None:
             watch.recording = True
-        gradients = torch.autograd.grad(
-            F.cross_entropy(logits, labels), weights, create_graph=twice, materialize_grads=True, allow_unused=True
-        )
+        gradients = _gradients(F.cross_entropy(logits, labels), weights, create_graph=twice)
         if watch is not None:
             watch.recording = False
         if "gradients" in visits:
             visits["gradients"]([(w, g.detach()) for w, g in zip(weights, gradients, strict=True)])
         if twice:
             squared = torch.stack([(g * g.detach()).sum() for g in gradients]).sum()
-            products = torch.autograd.grad(squared, weights, materialize_grads=True, allow_unused=True)
+            products = _gradients(squared, weights)
             visits["curvature"](list(zip(weights, products, strict=True)))
 
 
@@ -161,6 +159,7 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
             visits["convolutions"](out)
         return out
 
+    images = images.clone()  # which the network may write to
     with untouched(net), torch.no_grad(), Watch(normalising(normalise) | {CONVOLUTION: convolve}):
         net(images)
     if "last" in visits and last:
@@ -183,9 +182,7 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
         for name in chosen:
             absolute[name].requires_grad_()
         logits = functional_call(net, absolute | buffers, (ones,))
-    gradients = torch.autograd.grad(
-        logits.sum(), [absolute[name] for name in chosen], materialize_grads=True, allow_unused=True
-    )
+    gradients = _gradients(logits.sum(), [absolute[name] for name in chosen])
     around = {name.rpartition(".")[0] for name in attending}
     for name, gradient in zip(chosen, gradients, strict=True):
         role = "attention" if _inside(name, attending) else "mlp" if _inside(name, around - {""}) else "other"
@@ -231,13 +228,20 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
         net.eval().requires_grad_(False)
         images = images.detach().requires_grad_()
         with Intercept(handlers):
-            logits = net(images)
+            logits = net(images.clone())
         jacobian = []
         for logit in logits.sum(0):
             rows.zero_()
-            torch.autograd.grad(logit, images, retain_graph=True)
+            _gradients(logit, [images], retain_graph=True)
             jacobian.append(rows.clone())
     visits["scalars"]((logits.detach(), torch.stack(jacobian, 1)))
+
+
+def _gradients(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tensor, ...]:
+    """The gradients of ``value``; zeros for what it does not depend on."""
+    if not value.requires_grad:
+        return tuple(map(torch.zeros_like, inputs))
+    return torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True, **how)
 
 
 def convolution_and_linear_weights(net: nn.Module) -> list[Tensor]:

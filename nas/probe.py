@@ -39,13 +39,18 @@ class Probe:
             numbers, to within one.
         labels: [samples], whole numbers.
         seed: torch's global generator starts from it whenever a proxy is run by `measure`.
+        mixed: the shorter type in which `torch.autocast` runs the network's convolutions and products, if any; what
+            proxies compute themselves is not touched by it.
     """
 
-    def __init__(self, net: nn.Module, images: Tensor, labels: Tensor, seed: int = 0) -> None:
+    def __init__(
+        self, net: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, mixed: torch.dtype | None = None
+    ) -> None:
         self.net = net
         self.images = images
         self.labels = labels
         self.seed = seed
+        self.mixed = mixed
         self._asker: str | None = None  # the proxy that runs now; None: answer at once
         self._asked = 0
         self._wanted: dict[_Question, tuple[_Pass, str, Callable[[Any], Any]]] = {}
@@ -64,7 +69,7 @@ class Probe:
     @cached_property
     def trace(self) -> Trace:
         """What one input costs; see `nas.trace.Trace`."""
-        return trace(self.net, self.images[:1])
+        return trace(self.net, self.images[:1].clone())
 
     @cached_property
     def weights(self) -> list[Tensor]:
@@ -172,7 +177,8 @@ class Probe:
         """
         maps: list[Tensor] = []
         variances: list[Tensor] = []
-        passes.visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
+        with self._autocast():
+            passes.visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
         if not maps:
             raise ValueError("the network has no feature map of more than one pixel")
         return maps[0], variances
@@ -180,8 +186,11 @@ class Probe:
     def forward(self, samples: int | None = None) -> Tensor:
         """The logits [samples, classes] of the first ``samples`` images (default: all) with their graph, for
         `torch.autograd.grad`. Batch norm is in training mode over these images; nothing is recorded in it."""
-        with untouched(self.net), Intercept(normalising(batch_normalisation)):
-            return self.net(self.images[:samples])  # type: ignore[no-any-return]
+        with self._autocast(), untouched(self.net), Intercept(normalising(batch_normalisation)):
+            return self.net(self.images[:samples].clone())  # type: ignore[no-any-return]
+
+    def _autocast(self, enabled: bool = True) -> torch.autocast:
+        return torch.autocast(self.images.device.type, self.mixed, enabled=enabled and self.mixed is not None)
 
     def _batch(self, samples: int | None = None) -> _Pass:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
@@ -200,7 +209,7 @@ class Probe:
             if self._asker is not None:
                 raise _NotYet
             self._answer_all()
-        answer = self._answers[question]
+        answer = self._answers[question] if self._asker is not None else self._answers.pop(question)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -220,7 +229,8 @@ class Probe:
                 answer, start = answers[question], time.perf_counter()
                 if wanted == event and isinstance(answer, list):
                     try:
-                        answer.append(function(part))
+                        with self._autocast(enabled=False):
+                            answer.append(function(part))
                     except Exception as error:  # it belongs to the proxy that asked, and is raised there
                         answers[question] = error
                 own[question] += time.perf_counter() - start
@@ -228,8 +238,13 @@ class Probe:
         visits = {event: partial(visit, event=event) for event, _ in questions.values()}
         start = time.perf_counter()
         try:
-            through.run(self.net, self.images, self.labels, visits)
-        except Exception as error:  # the pass itself failed: so did everything that needed it
+            with self._autocast():
+                through.run(self.net, self.images, self.labels, visits)
+        except Exception as error:  # the pass itself failed; perhaps not for all, so each is given one of its own
+            if len(questions) > 1:
+                for question, asked in questions.items():
+                    self._answer(through, {question: asked})
+                return
             answers = dict.fromkeys(questions, error)
         shared = (time.perf_counter() - start - sum(own.values())) / len(questions)
         for question in questions:
@@ -262,6 +277,8 @@ def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[st
     """
     results: dict[str, tuple[Any | Exception, float]] = {}
     seconds = dict.fromkeys(proxies, 0.0)
+    probe._answers.clear()
+    probe._seconds.clear()
     while len(results) < len(proxies):
         for name, function in proxies.items():
             if name in results:
@@ -283,6 +300,7 @@ def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[st
             results[name] = (value, own + sum(s for q, s in probe._seconds.items() if q[0] == name))
         probe._asker = None
         probe._answer_all()
+    probe._answers.clear()
     return results
 
 

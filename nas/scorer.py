@@ -98,9 +98,9 @@ class Scorer:
             initialise(net, how, seed)
         net.to(self.device, inputs.images.dtype)
         share = (time.perf_counter() - start) / len(proxies)
-        probe = Probe(net, inputs.images, inputs.labels, seed)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision.itemsize < 4):
-            results = measure(probe, {proxy.name: proxy for proxy in proxies})
+        mixed = self.precision if self.precision.itemsize < 4 else None
+        probe = Probe(net, inputs.images, inputs.labels, seed, mixed)
+        results = measure(probe, {proxy.name: proxy for proxy in proxies})
         return {name: _score_of(value)._replace(seconds=seconds + share) for name, (value, seconds) in results.items()}
 
     def _minibatch(self, network: Network) -> Minibatch:
@@ -118,7 +118,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from nas.intercept import CONVOLUTION, LINEAR, no_normalisation, normalising, untouched
@@ -56,6 +57,9 @@ class _Tracer(TorchFunctionMode):
         if func is CONVOLUTION or func is LINEAR:
             weight = args[1] if len(args) > 1 else kwargs["weight"]
             self.flops += out[0].numel() * weight[0].numel()
+        if func is F.multi_head_attention_forward:  # its projections are computed out of sight
+            query, key, value = args[:3]
+            self.flops += (2 * query.numel() + key.numel() + value.numel()) * query.shape[-1]
         if depth is not None:
             self.depths.update((t, depth + (func is CONVOLUTION)) for t in _tensors(out))
         return out

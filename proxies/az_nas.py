@@ -51,6 +51,8 @@ def az_trainability(probe: Probe) -> Tensor:
         scores = []
         for source, target in reversed(list(pairwise(features))):
             u = torch.randint(0, 2, target.shape, generator=generator).to(target) * 2 - 1
+            if not target.requires_grad:
+                raise ProxyFailure("a block does not depend on the images")
             (v,) = torch.autograd.grad(target, source, u, retain_graph=True, allow_unused=True, materialize_grads=True)
             if v.shape == u.shape and torch.equal(u, v):
                 raise ProxyFailure("a block passes its input on unchanged")

@@ -13,7 +13,7 @@ from nas.proxy import proxy
 def zen(probe: Probe, *, images: int = 16, step: float = 0.01) -> Tensor:
     """How sensitive the last feature map is to its input, with what batch norm scaled away; larger is better.
 
-        log mean |F(x) − F(x + 0.01 ε)| + Σ over batch norms of log sqrt(mean variance)
+        log mean |F(x) − F(x + step · ε)| + Σ over batch norms of log sqrt(mean variance)
 
     F is the feature map before pooling, x and ε are Gaussian noise, weights are drawn from N(0, 1); the mean over
     initialisations. Batch norm is in training mode, its variance that of the batch x, averaged over channels. Images
@@ -23,7 +23,7 @@ def zen(probe: Probe, *, images: int = 16, step: float = 0.01) -> Tensor:
         images: how many images of noise.
         step: the distance between the two inputs.
     """
-    x, noise = torch.randn(2, images, *probe.images.shape[1:], dtype=probe.images.dtype).to(probe.images.device)
+    x, noise = torch.randn(2, images, *probe.images.shape[1:]).to(probe.images)  # the same for every precision
     features, variances = probe.last_features(x)
     moved, _ = probe.last_features(x + step * noise)
     change = (features - moved).double().abs().mean().log()

@@ -2,7 +2,7 @@
 
 L is the mean cross-entropy of the batch, w a weight tensor of the convolutions and linear layers; biases and norm
 layers do not count. Batch norm is in training mode over the batch, the initialisation PyTorch's default. Each measure
-comes from a way to prune single weights, which is summed over the network here.
+but the norms comes from a way to prune a network, whose saliencies are summed here.
 """
 
 from __future__ import annotations

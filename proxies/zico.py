@@ -16,8 +16,8 @@ def zico(probe: Probe) -> Tensor:
         Σ_layers log Σ_w E|g_w| / std(g_w)
 
     g_w is the gradient of a minibatch's mean loss, batch norm in training mode over it. The two minibatches are the two
-    halves of the probe's images. As in the published code, std (by the number, not one less) is of the signed gradient,
-    and weights with std zero do not count.
+    halves of the probe's images, without the last of an odd number. As in the published code, std (by the number, not
+    one less) is of the signed gradient, and weights with std zero do not count.
     """
     terms = []
     for _, gradients in probe.half_gradients():

@@ -10,15 +10,17 @@ from scipy.stats import kstest
 from torch import nn
 from torch.nn import functional as F
 
-from nas import passes
+from nas import passes, plugins
 from nas.data import minibatch
 from nas.initialisation import initialise
-from nas.probe import Probe
-from nas.proxy import Proxy
+from nas.probe import Probe, measure
+from nas.proxy import PROXIES, Proxy
 from nas.scorer import Scorer
 from nas.space import SPACES
 from proxies.naswot import naswot
 from proxies.zero_cost import fisher
+
+plugins.load()
 
 PASSES = {  # pass -> the kinds of visitors it has
     "batch": (passes.visit_batch, ("relus", "features", "input", "gradients", "curvature", "layers")),
@@ -250,3 +252,59 @@ def test_a_proxy_sees_the_weights_that_it_declares(how, scale):
     assert not torch.equal(*drawn)
     assert all(kstest(weights, "norm").pvalue > 1e-3 for weights in drawn)
     assert kstest(own, "norm").pvalue < 1e-3
+
+
+def test_a_pass_that_fails_for_one_serves_the_others():
+    class Changed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
+
+        def forward(self, x):
+            y = self.conv(x)
+            y += 1
+            return self.head(y.relu().mean((2, 3)))
+
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6) % 3
+    torch.manual_seed(0)
+    net = Changed()
+    names = ("grad_norm", "fisher", "naswot", "jacov")
+    found = measure(Probe(net, images, labels), {name: PROXIES[name] for name in names})
+    assert "changed in place" in str(found["fisher"][0])
+    for name in ("grad_norm", "naswot", "jacov"):
+        ((alone, _),) = measure(Probe(net, images, labels), {name: PROXIES[name]}).values()
+        assert torch.equal(found[name][0], alone), name
+
+
+def test_a_network_that_does_not_depend_on_the_images():
+    class Blind(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(torch.zeros(len(x), 4))
+
+    probe = Probe(Blind(), torch.randn(6, 3, 8, 8), torch.arange(6) % 3)
+    found = measure(probe, {name: PROXIES[name] for name in ("grad_norm", "jacov", "grasp")})
+    assert float(found["grad_norm"][0]) == 0
+    assert float(found["grasp"][0]) == 0
+    assert "does not depend on some image" in str(found["jacov"][0])
+
+
+@pytest.mark.parametrize("name", ["gradalign_i", "jacov", "naswot", "vkdnw", "meco", "zico", "flops"])
+def test_a_network_that_writes_to_its_input(name):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.conv(x.mul_(2).add_(1)).relu().mean((2, 3)))
+
+    torch.manual_seed(0)
+    probe = Probe(Scaled(), torch.randn(6, 3, 8, 8), torch.arange(6) % 3)
+    before = probe.images.clone()
+    ((value, _),) = measure(probe, {name: PROXIES[name]}).values()
+    assert not isinstance(value, Exception), value
+    assert torch.equal(probe.images, before)

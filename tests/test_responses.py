@@ -148,7 +148,7 @@ LAST = {  # what the head takes
 def test_zen(name):
     net, images, labels = make(name)
     torch.manual_seed(5)
-    x, noise = torch.randn(2, 7, 3, 8, 8, dtype=torch.float64)
+    x, noise = torch.randn(2, 7, 3, 8, 8).double()
     ((_, features),) = seen_by(net, LAST[name], x, before=True)
     ((_, moved),) = seen_by(net, LAST[name], x + 0.02 * noise, before=True)
     expected = math.log(np.mean(np.abs(features.numpy() - moved.numpy())))
