@@ -43,6 +43,8 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
             value = _set_texts(file, value)
         if name in SEVERAL and isinstance(value, str):
             value = [value]
+        if name == "proxies" and isinstance(value, list):
+            value = ",".join(map(str, value))
         if name == "set":
             context.meta[SET] = value
         else:

@@ -285,3 +285,10 @@ def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
     assert len((tmp_path / "r" / "trials.jsonl").read_text().splitlines()) == 3
     assert nas(*arguments)[0] == 0
     assert len((tmp_path / "r" / "trials.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_file_may_list_proxies(nas, tmp_path):
+    (tmp_path / "c.yaml").write_text("proxies: [params, depth]\ndata: synthetic:size=8\n")
+    code, out, _ = nas("score", "--config", tmp_path / "c.yaml", "nats:1,1,1,1,1,1")
+    assert code == 0
+    assert out.splitlines()[0].split() == ["params", "depth", "arch"]
