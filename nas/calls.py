@@ -332,9 +332,10 @@ def bench(
 
 
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
-    """Parameters, multiply-accumulates for one image, and depth; `UsageError` where the network does not run."""
+    """Parameters, multiply-accumulates for one image, and depth of what is built for ``arch``, its canonical form;
+    `UsageError` where the network does not run."""
     with running(space, arch, data.task):
-        probe = Probe(build(space, arch, data.task), data.images[:1], data.labels[:1])
+        probe = Probe(build(space, space.canonical(arch), data.task), data.images[:1], data.labels[:1])
         return {"params": probe.params, "flops": probe.trace.flops, "depth": probe.trace.depth}
 
 

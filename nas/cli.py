@@ -1,20 +1,36 @@
-"""The command line: ``nas search | compare | score | show | list | bench``. It imports torch only when it must."""
+"""The command line: ``nas search | compare | score | bench | show | convert | list``; torch is imported late."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table as RichTable
 
-from nas.errors import UsageError, unknown
+from nas import cli_show
+from nas.cli_options import (
+    BatchSize,
+    Config,
+    Constraint,
+    Data,
+    Device,
+    Plugin,
+    Precision,
+    Proxies,
+    Quiet,
+    Run,
+    Seed,
+    Seeds,
+    Set,
+    Space,
+    check_writable,
+    parse_settings,
+)  # fmt: skip
+from nas.errors import UsageError
 from nas.printing import print_failures, print_frame, print_mapping, progress
 
 INTERRUPTED = 130
@@ -23,73 +39,6 @@ app = typer.Typer(
     help="Neural architecture search without training.", pretty_exceptions_enable=False, add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-
-
-def read_config(context: typer.Context, file: Path | None) -> Path | None:
-    """Takes the options in a YAML file as defaults of this command."""
-    if file is None:
-        return None
-    from nas.folder import read_yaml
-
-    names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
-    values = {}
-    for key, value in read_yaml(file).items():
-        name = str(key).replace("-", "_")
-        if name == "minibatch":  # a run folder's config.yaml records it, to compare with
-            continue
-        if name not in names or name == "config":
-            raise unknown(f"option in {file}", key, names)
-        if name == "set" and isinstance(value, dict):
-            value = _set_texts(file, value)
-        if name in SEVERAL and isinstance(value, str):
-            value = [value]
-        if name == "proxies" and isinstance(value, list):
-            value = ",".join(map(str, value))
-        if name == "set":
-            context.meta[SET] = value
-        else:
-            values[names[name]] = value
-    context.default_map = values
-    return file
-
-
-def _set_texts(file: Path, settings: dict[str, Any]) -> list[str]:
-    """Options by plug-in as the texts that ``--set`` takes."""
-    texts = []
-    for plugin, options in settings.items():
-        if not isinstance(options, dict):
-            raise UsageError(f"{file}: the options of {plugin} under 'set' are 'name: value' pairs, not {options!r}")
-        texts += [f"{plugin}.{option}={json.dumps(value, default=str)}" for option, value in options.items()]
-    return texts
-
-
-def merge_set(context: typer.Context, given: list[str] | None) -> list[str]:
-    """What ``--set`` says on the command line comes after, and so wins over, what the file of ``--config`` says."""
-    return [*context.meta.get(SET, []), *(given or [])]
-
-
-SET = "nas.set"
-SEVERAL = ("constraint", "plugin", "set")
-
-Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
-Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]
-Data = Annotated[str, typer.Option(help="'synthetic', a .npz, a folder of CIFAR batches or of class folders.")]
-BatchSize = Annotated[int, typer.Option(help="Images in the minibatch.")]
-Seed = Annotated[int, typer.Option(help="Of the minibatch, the initialisation and the searcher.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu', 'cuda' or 'cuda:1'.")]
-Precision = Annotated[str, typer.Option(help="'float32', 'float64', or mixed: 'bfloat16', 'float16'.")]
-Seeds = Annotated[int, typer.Option(help="Repeats with another minibatch and initialisation.")]
-Run = Annotated[Path | None, typer.Option(help="Run folder; a run that was interrupted there is continued.")]
-Config = Annotated[
-    Path | None, typer.Option(help="YAML file with options of this command.", callback=read_config, is_eager=True)
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Option of a plug-in: PLUGIN.OPTION=VALUE; repeatable.", callback=merge_set),
-]
-Plugin = Annotated[list[str] | None, typer.Option(help="Python file with plug-ins, which is run; repeatable.")]
-Constraint = Annotated[list[str] | None, typer.Option(help="Limit like 'params<=0.6e6'; repeatable.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
 @app.command()
@@ -284,129 +233,9 @@ def bench(
         costs.drop(columns="reason").to_json(json_, orient="records", indent=2)
 
 
-@app.command()
-def show(
-    arch: Annotated[str, typer.Argument(help="An architecture in any notation of the space.")],
-    space: Space = "nasbench201",
-    out: Annotated[Path | None, typer.Option(help="Draw the cell to this file (.svg, .png, .pdf).")] = None,
-    data: Data = "synthetic",
-    config: Config = None,
-    set_: Set = None,
-    plugin: Plugin = None,
-) -> None:
-    """Show an architecture: its parameters and FLOPs, its cell as text and picture."""
-    from nas import calls, plugins
-    from nas.data import minibatch
-    from nas.settings import checked_settings, make_space, parse
-
-    plugins.load(plugin or ())
-    inside = make_space(space, checked_settings(parse_settings(set_)))
-    parsed = parse(inside, arch)
-    batch = minibatch(data, 4)
-    console = Console(highlight=False)
-    canonical = inside.canonical(parsed)
-    print_mapping(
-        console,
-        {"arch": inside.text(parsed)}
-        | ({} if canonical == parsed else {"same as": inside.text(canonical)})
-        | calls.costs(inside, parsed, batch)
-        | {"task": f"{batch.task.classes} classes, {batch.task.channels} x {batch.task.size} x {batch.task.size}"},
-    )
-    graph = inside.graph(parsed)
-    for source, target, edge in graph.edges(data=True) if graph is not None else ():
-        console.print(f"  {source} -> {target}  {edge['op']}", soft_wrap=True)
-    if out is not None:
-        from nas.graph import draw
-
-        if graph is None:
-            raise UsageError(f"the space {space} has no cells to draw")
-        if out.suffix.lower() not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
-            raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
-        draw(graph, out, inside.text(parsed))
-        console.print(f"drawn to {out}", soft_wrap=True)
-
-
-@app.command(name="list")
-def list_(
-    kind: Annotated[str | None, typer.Argument(help="'spaces', 'proxies' or 'searchers'; all when not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    plugin: Plugin = None,
-) -> None:
-    """List what is registered, with its options."""
-    from nas import plugins
-    from nas.proxy import PROXIES
-    from nas.registry import options
-    from nas.searcher import SEARCHERS
-    from nas.space import SPACES
-
-    plugins.load(plugin or ())
-    kinds: dict[str, list[dict[str, Any]]] = {
-        "spaces": [_entry(name, SPACES[name], options(SPACES[name])) for name in SPACES],
-        "proxies": [
-            _entry(name, PROXIES[name].function, options(PROXIES[name].function or (lambda: None)))
-            | {"larger_is_better": PROXIES[name].larger_is_better, "paper": PROXIES[name].paper}
-            for name in PROXIES
-        ],
-        "searchers": [
-            _entry(name, SEARCHERS[name].function, options(SEARCHERS[name].function)) | {"paper": SEARCHERS[name].paper}
-            for name in SEARCHERS
-        ],
-    }
-    if kind is not None:
-        if kind.lower() not in kinds:
-            raise unknown("kind", kind, kinds)
-        kinds = {kind.lower(): kinds[kind.lower()]}
-    if as_json:
-        typer.echo(json.dumps(kinds if kind is None else next(iter(kinds.values())), indent=2, ensure_ascii=False))
-        return
-    console = Console(highlight=False)
-    for title, entries in kinds.items():
-        table = RichTable("name", "what it is", "options", title=title, title_justify="left")
-        for entry in entries:
-            direction = "" if entry.get("larger_is_better", True) else " (smaller is better)"
-            set_to = ", ".join(f"{name}={_short(value)}" for name, value in entry["options"].items())
-            table.add_row(entry["name"], entry["summary"] + direction, set_to)
-        console.print(table)
-
-
-def _entry(name: str, function: Callable[..., Any] | None, options: dict[str, Any]) -> dict[str, Any]:
-    from nas.proxy import PROXIES
-
-    summary = ((function and function.__doc__) or "").strip().partition("\n")[0]
-    if name in PROXIES and PROXIES[name].parts:
-        summary = f"Rank sum of {' and '.join(PROXIES[name].parts)}."
-    return {"name": name, "summary": summary, "options": options}
-
-
-def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def check_writable(file: Path | None) -> None:
-    """`UsageError` where ``file`` cannot be written, before anything is computed for it."""
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise UsageError(
-            f"{file} cannot be written: {'it is a folder' if file.is_dir() else f'no folder {file.parent}'}"
-        )
-
-
-def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
-    """``PLUGIN.OPTION=VALUE`` texts as options by plug-in; values are read as YAML."""
-    import yaml
-
-    from nas.registry import normal
-
-    settings: dict[str, dict[str, Any]] = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        plugin, dot, option = name.strip().partition(".")
-        if not (equals and dot and plugin and option):
-            raise UsageError(f"--set {text!r} is not of the form PLUGIN.OPTION=VALUE, like evolution.population=100")
-        try:
-            settings.setdefault(normal(plugin), {})[normal(option)] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {text!r}: {value!r} is no value") from None
-    return settings
+app.command()(cli_show.show)
+app.command()(cli_show.convert)
+app.command(name="list")(cli_show.list_)
 
 
 def main() -> None:

@@ -1,14 +1,13 @@
-"""Cell graphs: what is alive in them, when two are the same, and how they look.
+"""Cell graphs: what is alive in them, and when two are the same.
 
 A cell is a directed acyclic graph on the nodes 0 (the input) to n - 1 (the output), every edge from a lower to a higher
-node. Here the operations sit on the edges.
+node. Where nothing else is said, the operations sit on the edges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import permutations
-from pathlib import Path
 
 import networkx as nx
 
@@ -30,9 +29,25 @@ def alive(edges: Collection[Edge], nodes: int) -> set[int]:
     return reached(edges) & {nodes - 1 - node for node in backward}
 
 
+def terminals(graph: nx.DiGraph[int], kind: str) -> list[int]:
+    """The nodes that are an ``input`` or an ``output``: those that say so, else the lowest or the highest."""
+    marked = [node for node, attributes in graph.nodes(data=True) if attributes.get("terminal") == kind]
+    return marked or ([min(graph)] if kind == "input" else [max(graph)])
+
+
 def pruned(graph: nx.DiGraph[int]) -> nx.DiGraph[int]:
-    """The subgraph of the nodes on a path from the lowest node to the highest; without nodes where there is none."""
-    return graph.subgraph(alive(graph.edges, max(graph) + 1)).copy()
+    """The subgraph of the nodes on a path from an input to an output; without nodes where there is none."""
+    fed = {node for start in terminals(graph, "input") for node in (start, *nx.descendants(graph, start))}
+    used = {node for end in terminals(graph, "output") for node in (end, *nx.ancestors(graph, end))}
+    return graph.subgraph(fed & used).copy()
+
+
+def chain(layers: Sequence[str]) -> nx.DiGraph[int]:
+    """A network without branches as a graph: an input, these layers one after the other, an output."""
+    graph: nx.DiGraph[int] = nx.path_graph(len(layers) + 2, create_using=nx.DiGraph)
+    for node, layer in enumerate(layers, start=1):
+        graph.nodes[node]["op"] = layer
+    return graph
 
 
 def canonical(
@@ -100,44 +115,18 @@ def _arrangements(
     yield from _arrangements(dead, free[1:], operations, nodes)
 
 
-def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:
-    """Draws a cell, operations on its edges, to ``path`` (SVG, PNG or PDF by its suffix)."""
-    from matplotlib.figure import Figure
-    from matplotlib.patches import FancyArrowPatch
-
-    names = sorted({data["op"] for _, _, data in graph.edges(data=True)})
-    colours = {name: f"C{index}" for index, name in enumerate(names)}
-    last = max(graph)
-    figure = Figure()
-    axes = figure.add_axes((0, 0, 1, 1), aspect="equal")
-    top = bottom = 0.25
-    for i, j, data in graph.edges(data=True):
-        span, side = j - i, 1 if i % 2 == 0 else -1
-        height = 0.0 if span == 1 else side * 0.22 * span  # of the middle of the arc
-        top, bottom = max(top, height + 0.15), max(bottom, 0.15 - height)
-        colour = colours[data["op"]]
-        axes.add_patch(
-            FancyArrowPatch(
-                (i, 0), (j, 0), connectionstyle=f"arc3,rad={-2 * height / span:.3f}", arrowstyle="-|>",
-                mutation_scale=14, shrinkA=24 if i == 0 else 13, shrinkB=26 if j == last else 13,
-                linewidth=1.8, color=colour,
-            )
-        )  # fmt: skip
-        axes.text(
-            (i + j) / 2, height, data["op"], ha="center", va="center", fontsize=9, color=colour,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-        )  # fmt: skip
-    for node in range(last + 1):
-        text = "input" if node == 0 else "output" if node == last else str(node)
-        axes.text(
-            node, 0, text, ha="center", va="center", fontsize=9,
-            bbox={"boxstyle": "circle" if len(text) == 1 else "round", "facecolor": "white", "edgecolor": "black"},
-        )  # fmt: skip
-    axes.set_axis_off()
-    axes.set_xlim(-0.3, last + 0.3)
-    if title:
-        top += 0.2
-        axes.text(last / 2, top - 0.1, title, ha="center", va="center", fontsize=8, family="monospace")
-    axes.set_ylim(-bottom, top)
-    figure.set_size_inches(2.4 * (last + 0.6), 2.4 * (bottom + top))
-    figure.savefig(path, dpi=150)
+def described(graph: nx.DiGraph[int]) -> Iterator[str]:
+    """The cells in words: a line for each edge with an operation, and for each node with one."""
+    for cell in dict.fromkeys(attributes.get("cell") for _, attributes in graph.nodes(data=True)):
+        nodes = [node for node, attributes in graph.nodes(data=True) if attributes.get("cell") == cell]
+        if cell:
+            yield f"{cell}:"
+        name = {node: graph.nodes[node].get("label", str(node - nodes[0])) for node in nodes}
+        for node in nodes:
+            if "op" in graph.nodes[node]:
+                before = sorted(graph.predecessors(node))
+                of = f"  of {', '.join(name[n] for n in before)}" if before and before != [node - 1] else ""
+                yield f"  {name[node]}  {graph.nodes[node]['op']}{of}"
+            for source, _, attributes in sorted(graph.in_edges(node, data=True), key=lambda edge: edge[0]):
+                if attributes.get("op"):
+                    yield f"  {name[source]} -> {name[node]}  {attributes['op']}"

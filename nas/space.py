@@ -39,8 +39,8 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `canonical` and `thin`, whose defaults suit a space without constraints, pictures or a notation of its own, and it
-    is never subclassed itself. Everything that searchers call is final.
+    `notations`, `canonical`, `thin` and `size`, whose defaults suit a space without constraints, pictures or a
+    notation of its own, and it is never subclassed itself. Everything that searchers call is final.
     """
 
     slots: tuple[tuple[str, ...], ...]
@@ -58,8 +58,12 @@ class Space(ABC):
         return True
 
     def graph(self, arch: Arch) -> nx.DiGraph[int] | None:
-        """The cell of ``arch``, with the operation's name as the attribute ``op`` of its edges, or None where the space
-        has no cells."""
+        """The cell of ``arch``, or its layers as a chain; None where the space has no picture.
+
+        Nodes are whole numbers in topological order. An operation is the attribute ``op`` of an edge or of a node; a
+        node may have a ``label``, the ``terminal`` that it is ("input" or "output"; else the lowest node and the
+        highest are these) and, in a space with several cells, the name of its ``cell``.
+        """
         return None
 
     def text(self, arch: Arch) -> str:
@@ -73,6 +77,11 @@ class Space(ABC):
             raise UsageError(f"{text!r} names {len(parts)} slots, the space has {len(self.slots)}")
         return tuple(choice(part.split("/"), names) for part, names in zip(parts, self.slots, strict=True))
 
+    def notations(self, arch: Arch) -> dict[str, str]:
+        """The leaf ``arch`` in every notation of the space, by name, its own first; `parse` reads the others
+        as ``name:…``, or says why it cannot."""
+        return {"text": self.text(arch)}
+
     def canonical(self, arch: Arch) -> Arch:
         """One representative for all architectures whose networks are isomorphic and have the same parameters."""
         return arch
@@ -80,6 +89,13 @@ class Space(ABC):
     def thin(self) -> Space | None:
         """The same space at width 1 with one cell per stage and no stem, or None where there is no such thing."""
         return None
+
+    def size(self) -> int:
+        """The number of valid leaves: by multiplication where every leaf is valid, else by counting them, which a space
+        of more than some millions replaces."""
+        if type(self).valid is Space.valid:
+            return math.prod(len(names) for names in self.slots)
+        return sum(1 for _ in self)
 
     @final
     def full(self) -> Arch:
@@ -142,18 +158,25 @@ class Space(ABC):
 
     @final
     def __iter__(self) -> Iterator[Arch]:
-        """All valid leaves, the last slot changing fastest."""
-        for choice in product(*(range(len(names)) for names in self.slots)):
-            arch = tuple((option,) for option in choice)
-            if self.valid(arch):
+        """All valid leaves, the last slot changing fastest. What `valid` says of open architectures saves looking at
+        what lies below those that are not."""
+        if type(self).valid is Space.valid:
+            yield from product(*(((option,) for option in range(len(names))) for names in self.slots))
+        else:
+            yield from self._below(self.full(), 0)
+
+    def _below(self, arch: Arch, slot: int) -> Iterator[Arch]:
+        if self.valid(arch):
+            if slot == len(arch):
                 yield arch
+            else:
+                for option in arch[slot]:
+                    yield from self._below(_with(arch, slot, (option,)), slot + 1)
 
     @final
     def __len__(self) -> int:
-        """The number of valid leaves: by multiplication where every leaf is valid, else by counting them."""
-        if type(self).valid is Space.valid:
-            return math.prod(len(names) for names in self.slots)
-        return sum(1 for _ in self)
+        """The number of valid leaves, as `size`; `OverflowError` beyond 2^63."""
+        return self.size()
 
     def _changes(self, arch: Arch) -> Iterator[Arch]:
         for slot, names in enumerate(self.slots):
@@ -166,11 +189,11 @@ def _with(arch: Arch, slot: int, options: tuple[int, ...]) -> Arch:
     return arch[:slot] + (options,) + arch[slot + 1 :]
 
 
-def choice(names: list[str], known: tuple[str, ...]) -> tuple[int, ...]:
+def choice(names: list[str], known: tuple[str, ...], kind: str = "operation") -> tuple[int, ...]:
     """The options called ``names`` among ``known``, in the order of ``known``, for writing a `parse`."""
     for name in names:
         if name not in known:
-            raise unknown("operation", name, known)
+            raise unknown(kind, name, known)
     return tuple(option for option, name in enumerate(known) if name in names)
 
 

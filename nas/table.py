@@ -7,6 +7,7 @@ import zlib
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from nas.errors import UsageError, unknown
@@ -43,6 +44,15 @@ class Table:
             raise UsageError(f"{self.path}: column {column!r} holds {self.frame[column].dtype}, not numbers")
         return self.frame[column].astype(float)
 
+    def find(self, column: str, value: str) -> Arch:
+        """The architecture whose ``column`` is ``value``; `UsageError` where there is none."""
+        if column not in self.frame or column == "arch":
+            raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
+        rows = np.flatnonzero(self.frame[column].astype(str) == value).tolist()
+        if not rows:
+            raise UsageError(f"{self.path}: no row has {value!r} in the column {column!r}")
+        return self.archs[rows[0]]
+
     def row(self, arch: Arch) -> dict[str, float]:
         """The numbers known of ``arch``, or of a network that is the same; empty where there are none."""
         index = self._rows.get(arch)
@@ -77,7 +87,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path)
+        return pd.read_csv(path, dtype={"arch": str})  # NAS-Bench-Macro's digits are no number
     except ImportError:
         raise UsageError(f"{path}: reading Parquet takes pyarrow: pip install 'gradalign-nas[parquet]'") from None
     except (ValueError, OSError, EOFError, zlib.error) as error:  # the parsers' own errors are among these

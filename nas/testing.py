@@ -17,24 +17,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import networkx as nx
 import torch
 from torch import nn
 
 from nas import plugins
 from nas.data import Minibatch, minibatch
-from nas.graph import pruned
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.registry import options
 from nas.scorer import Score, Scorer, build
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space, Task, is_leaf
+from nas.space_checks import SPACE_CHECKS, same_graph
+
+__all__ = ["PROXY_CHECKS", "SEARCHER_CHECKS", "SPACE_CHECKS", "same_graph"]
 
 BUDGET = 80
 """Evaluations of a searcher in its checks."""
@@ -182,137 +182,6 @@ def _same(before: Any, after: Any) -> bool:
     return torch.equal(before, after) if isinstance(before, torch.Tensor) else before == after
 
 
-# Spaces
-
-
-def space_notation_round_trips(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
-    for arch in [space.sample(rng) for _ in range(50)] + ([space.full()] if space.supernet else []):
-        assert space.parse(space.text(arch)) == arch, space.text(arch)
-
-
-def space_refuses_what_it_cannot_read(name: str, **given: Any) -> None:
-    space = _space(name, given)
-    text = space.text(space.sample(Random(0)))
-    for broken in ("", "?", text[:-2], text + text, text.replace(text[len(text) // 2], "§")):
-        try:
-            space.parse(broken)
-        except ValueError:
-            continue
-        raise AssertionError(f"{broken!r} is read as an architecture")
-
-
-def space_mutation_changes_one_slot(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
-    for arch in [space.sample(rng) for _ in range(20)]:
-        mutant = space.mutate(arch, rng)
-        assert is_leaf(mutant)
-        assert space.valid(mutant)
-        assert sum(a != b for a, b in zip(arch, mutant, strict=True)) == 1
-        assert mutant in space.neighbours(arch)
-        assert arch in space.neighbours(mutant), "being a neighbour is mutual"
-
-
-def space_crossover_takes_slots_from_its_parents(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
-    for _ in range(20):
-        first, second = space.sample(rng), space.sample(rng)
-        child = space.crossover(first, second, rng)
-        assert space.valid(child)
-        assert all(slot in pair for slot, pair in zip(child, zip(first, second, strict=True), strict=True))
-
-
-def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
-    arch = space.full()
-    while not is_leaf(arch):
-        slot, option, below = rng.choice(space.cuts(arch))
-        assert option in arch[slot]
-        assert set(below[slot]) == set(arch[slot]) - {option}
-        assert all(a == b for i, (a, b) in enumerate(zip(arch, below, strict=True)) if i != slot)
-        arch = below
-    assert space.valid(arch)
-
-
-def space_counts_what_it_enumerates(name: str, **given: Any) -> None:
-    space = _space(name, given)
-    if len(space) <= 100_000:
-        archs = list(space)
-        assert len(archs) == len(set(archs)) == len(space)
-    else:
-        archs = list(islice(space, 1000))
-        assert len(set(archs)) == 1000
-    assert all(is_leaf(arch) for arch in archs)
-
-
-def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
-    """Shapes fit the task, and of some architecture the gradients reach the first layer."""
-    space, rng, reached = _space(name, given), Random(0), False
-    for task in (Task(5, 3, 16), Task(3, 1, 8)):
-        images = torch.randn(2, task.channels, task.size, task.size)
-        archs = [space.sample(rng) for _ in range(10)] + ([space.full()] if space.supernet else [])
-        for arch in archs:
-            net = build(space, arch, task)
-            logits = net(images)
-            assert logits.shape == (2, task.classes), f"{space.text(arch)} gives {list(logits.shape)}"
-            logits.square().sum().backward()
-            gradient = next(net.parameters()).grad
-            reached |= gradient is not None and bool(gradient.abs().sum() > 0)
-    assert reached, "no gradient reaches the first layer of any of the networks"
-
-
-def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
-    """It is its own canonical form, has as many parameters, and the living parts of the cells are isomorphic."""
-    space = _space(name, given)
-    for arch in [space.sample(Random(seed)) for seed in range(20)]:
-        canonical = space.canonical(arch)
-        assert space.canonical(canonical) == canonical
-        assert _params(space, arch) == _params(space, canonical), space.text(arch)
-        cells = [space.graph(a) for a in (arch, canonical)]
-        living = [pruned(cell) for cell in cells if cell is not None]
-        assert not living or same_graph(*living), space.text(arch)
-
-
-def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) -> None:
-    """Cells that differ only in the names of their nodes share it."""
-    space, rng, alike = _space(name, given), Random(0), 0
-    archs = list(dict.fromkeys(space.sample(rng) for _ in range(150)))
-    known: list[tuple[Arch, nx.DiGraph[int]]] = []
-    for arch in archs:
-        cell = space.graph(arch)
-        if cell is None:
-            return
-        for other, graph in known:
-            if same_graph(cell, graph):
-                assert space.canonical(arch) == space.canonical(other), (space.text(arch), space.text(other))
-                alike += 1
-        known.append((arch, cell))
-    if max(known[0][1]) > 2:  # with one interior node there is nothing to rename
-        assert alike, "no two of 150 random cells are isomorphic: nothing was checked"
-
-
-def _params(space: Space, arch: Arch) -> int:
-    return Probe(build(space, arch, Task(3, 1, 8)), torch.empty(0), torch.empty(0)).params
-
-
-SPACE_CHECKS: Sequence[Callable[..., None]] = (
-    space_notation_round_trips,
-    space_refuses_what_it_cannot_read,
-    space_mutation_changes_one_slot,
-    space_crossover_takes_slots_from_its_parents,
-    space_lattice_leads_from_the_supernet_to_a_leaf,
-    space_counts_what_it_enumerates,
-    space_builds_networks_for_the_task,
-    space_canonical_form_stands_for_the_same_network,
-    space_canonical_form_is_one_for_isomorphic_cells,
-)
-
-
-def _space(name: str, given: dict[str, Any]) -> Space:
-    plugins.load()
-    return SPACES[name](**given)
-
-
 # Searchers
 
 
@@ -438,13 +307,3 @@ SEARCHER_CHECKS: Sequence[Callable[[str], None]] = (
     searcher_survives_ties_and_failures,
     searcher_beats_random_sampling,
 )
-
-
-def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
-    """Whether two cells are isomorphic with their operations, input to input and output to output; slow and independent
-    of the canonical form."""
-    first, second = first.copy(), second.copy()
-    for cell in (first, second):
-        for node in cell:
-            cell.nodes[node]["role"] = {0: "input", max(cell): "output"}.get(node, "interior")
-    return nx.is_isomorphic(first, second, node_match=lambda a, b: a == b, edge_match=lambda a, b: a == b)

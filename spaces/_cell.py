@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
@@ -61,27 +62,44 @@ class Reduction(nn.Module):
         return self.shortcut(x) + self.second(self.first(x))  # type: ignore[no-any-return]
 
 
-def stages(cell: MakeCell, task: Task, *, widths: Sequence[int], repeats: int, stem: bool = True) -> nn.Module:
+def distinct_positive(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """``values``; `ValueError` unless they are distinct and at least 1."""
+    if len(set(values)) < len(values) or not values or min(values) < 1:
+        raise ValueError(f"{name} are distinct and at least 1, not {','.join(map(str, values))}")
+    return tuple(values)
+
+
+def stem(channels: int, width: int) -> nn.Module:
+    """A 3 x 3 convolution of the images, and batch norm."""
+    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+
+
+def pooled(width: int, classes: int) -> dict[str, nn.Module]:
+    """Global average pooling and a linear layer."""
+    return {"pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "classifier": nn.Linear(width, classes)}
+
+
+def head(width: int, classes: int) -> dict[str, nn.Module]:
+    """NAS-Bench-201's last layers: batch norm, ReLU, global average pooling and a linear layer."""
+    return {"norm": nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())} | pooled(width, classes)
+
+
+def named(layers: Mapping[str, nn.Module]) -> nn.Sequential:
+    """The layers, one after the other, under their names."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+def stages(cell: MakeCell, task: Task, *, widths: Sequence[int], repeats: int, with_stem: bool = True) -> nn.Module:
     """NAS-Bench-201's skeleton: a 3 x 3 stem convolution, stages of ``repeats`` cells at each of the ``widths`` with a
     `Reduction` between them, then batch norm, ReLU, global average pooling and a linear layer. Without a stem the
     first width is the number of the images' channels."""
-    layers: dict[str, nn.Module] = {}
-    if stem:
-        layers["stem"] = nn.Sequential(
-            nn.Conv2d(task.channels, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0])
-        )
+    layers: dict[str, nn.Module] = {"stem": stem(task.channels, widths[0])} if with_stem else {}
     for stage, width in enumerate(widths):
         if stage:
             layers[f"reduction{stage}"] = Reduction(widths[stage - 1], width)
         for repeat in range(repeats):
             layers[f"cell{stage}-{repeat}"] = cell(width)
-    layers["norm"] = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU())
-    layers["pool"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    layers["classifier"] = nn.Linear(widths[-1], task.classes)
-    net = nn.Sequential()
-    for name, layer in layers.items():
-        net.add_module(name, layer)
-    return net
+    return named(layers | head(widths[-1], task.classes))
 
 
 def initialise_by_place(net: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import final
+from typing import NamedTuple, final
 
 import networkx as nx
 from torch import nn
@@ -14,6 +14,13 @@ from nas.graph import Edge, canonical
 from nas.space import Arch, Space, Task, choice, is_leaf, space
 from spaces._cell import Cell, MixedEdge, Skeleton, initialise_by_place, stages
 from spaces._ops import NONE, OPERATIONS, Operation
+
+
+class Dialect(NamedTuple):
+    """Another way to write an architecture: what reads it and what writes it."""
+
+    read: Callable[[str], Arch]
+    write: Callable[[Arch], str]
 
 
 @final
@@ -30,7 +37,7 @@ class CellSpace(Space):
         skeleton: ``(cell, task) -> network``, where ``cell(channels)`` makes a fresh cell.
         edges: pairs (i, j), i < j; all of them when not given.
         thin: a skeleton of width 1 with one cell per stage and no stem, for proxies that look at a thin copy.
-        dialects: other ways to write an architecture, name -> reader: ``name:text`` is read by ``reader(text)``.
+        dialects: other ways to write an architecture, by name; they are read as ``name:…``.
     """
 
     supernet = True
@@ -42,7 +49,7 @@ class CellSpace(Space):
         skeleton: Skeleton,
         edges: Sequence[Edge] | None = None,
         thin: Skeleton | None = None,
-        dialects: Mapping[str, Callable[[str], Arch]] | None = None,
+        dialects: Mapping[str, Dialect] | None = None,
     ) -> None:
         every = [(i, j) for j in range(1, nodes) for i in range(j)]
         self.edges = every if edges is None else sorted(((i, j) for i, j in edges), key=lambda edge: edge[::-1])
@@ -67,8 +74,7 @@ class CellSpace(Space):
         return initialise_by_place(self.skeleton(partial(self._cell, arch), task))
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
-        graph: nx.DiGraph[int] = nx.DiGraph()
-        graph.add_nodes_from(range(self.nodes))
+        graph: nx.DiGraph[int] = nx.empty_graph(self.nodes, create_using=nx.DiGraph)
         for edge, options in zip(self.edges, arch, strict=True):
             names = [self.slots[0][option] for option in options]
             if names != [NONE]:
@@ -85,7 +91,7 @@ class CellSpace(Space):
     def parse(self, text: str) -> Arch:
         dialect, _, rest = text.partition(":") if ":" in text else ("index", ":", text)
         if dialect in self.dialects and (":" in text or re.fullmatch(r"\s*[0-9]+\s*", text)):
-            return self.dialects[dialect](rest)
+            return self.dialects[dialect].read(rest)
         if "|" not in text:
             named = "".join(f" or {name}:…" for name in self.dialects)
             raise ValueError(f"{text!r} is not in this space's notation |operation~node|…{named}")
@@ -106,6 +112,9 @@ class CellSpace(Space):
         if len(found) < len(self.edges):
             raise ValueError(f"{text!r} names {len(found)} edges, the space has {len(self.edges)}")
         return tuple(found[edge] for edge in self.edges)
+
+    def notations(self, arch: Arch) -> dict[str, str]:
+        return {"text": self.text(arch)} | {name: dialect.write(arch) for name, dialect in self.dialects.items()}
 
     def canonical(self, arch: Arch) -> Arch:
         if arch not in self._representatives:
@@ -138,7 +147,7 @@ def staged(widths: Sequence[int], repeats: int) -> tuple[Skeleton, Skeleton]:
     if not widths or min(widths) < 1 or repeats < 1:
         raise ValueError(f"widths and repeats are at least 1, not {','.join(map(str, widths))} and {repeats}")
     thin = [max(1, width // widths[0]) for width in widths]
-    return partial(stages, widths=widths, repeats=repeats), partial(stages, widths=thin, repeats=1, stem=False)
+    return partial(stages, widths=widths, repeats=repeats), partial(stages, widths=thin, repeats=1, with_stem=False)
 
 
 @space("cells")

@@ -9,7 +9,7 @@ from random import Random
 
 from nas.space import Arch, space
 from spaces._ops import NONE, OPERATIONS
-from spaces.cells import CellSpace, staged
+from spaces.cells import CellSpace, Dialect, staged
 
 NAMES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASLIB_NAMES = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
@@ -28,9 +28,12 @@ def nasbench201(*, widths: tuple[int, ...] = (16, 32, 64), repeats: int = 5) -> 
     """
     operations = {name: None if name == NONE else OPERATIONS[name] for name in NAMES}
     skeleton, thin = staged(widths, repeats)
-    return CellSpace(
-        4, operations, skeleton, thin=thin, dialects={"index": by_index, "nats": from_nats, "naslib": from_naslib}
-    )
+    dialects = {
+        "index": Dialect(by_index, lambda arch: str(indices()[arch])),
+        "nats": Dialect(from_nats, to_nats),
+        "naslib": Dialect(from_naslib, to_naslib),
+    }
+    return CellSpace(4, operations, skeleton, thin=thin, dialects=dialects)
 
 
 @lru_cache(maxsize=1)
@@ -39,6 +42,11 @@ def benchmark_order() -> list[Arch]:
     archs: list[Arch] = [tuple((option,) for option in choice) for choice in product(range(len(NAMES)), repeat=6)]
     Random(88).shuffle(archs)
     return archs
+
+
+@lru_cache(maxsize=1)
+def indices() -> dict[Arch, int]:
+    return {arch: index for index, arch in enumerate(benchmark_order())}
 
 
 def by_index(text: str) -> Arch:
@@ -51,9 +59,17 @@ def from_nats(text: str) -> Arch:
     return tuple((option,) for option in six_numbers(text))
 
 
+def to_nats(arch: Arch) -> str:
+    return ",".join(str(option) for (option,) in arch)
+
+
 def from_naslib(text: str) -> Arch:
     slots = dict(zip(NASLIB_SLOTS, six_numbers(text), strict=True))
     return tuple((NAMES.index(NASLIB_NAMES[slots[slot]]),) for slot in range(6))
+
+
+def to_naslib(arch: Arch) -> str:
+    return ",".join(str(NASLIB_NAMES.index(NAMES[arch[slot][0]])) for slot in NASLIB_SLOTS)
 
 
 def six_numbers(text: str) -> list[int]:

@@ -15,7 +15,7 @@ PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph"}
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "printing", "blocks", "layers"},
     {"registry", "intercept", "normalisation", "logits", "graph", "folder"},
-    {"imagewise"},
+    {"imagewise", "drawing"},
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
@@ -23,8 +23,10 @@ LAYERS = [  # each module of the engine imports only from layers above its own
     {"objective", "limits", "cost"},
     {"loop", "comparison", "plugins"},
     {"resume"},
-    {"calls"},
-    {"cli", "testing", "__init__"},
+    {"calls", "space_checks"},
+    {"cli_options", "testing", "__init__"},
+    {"cli_show"},
+    {"cli"},
 ]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from nas import graph
+from nas.drawing import draw
 from nas.probe import Probe
 from nas.scorer import build
 from nas.space import SPACES, Task
@@ -169,7 +170,7 @@ def test_edges_that_are_none(edges):
 
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
 def test_drawing(tmp_path, suffix):
-    graph.draw(NASBENCH201.graph(NASBENCH201.parse("17")), tmp_path / f"cell{suffix}", "a cell")
+    draw(NASBENCH201.graph(NASBENCH201.parse("17")), tmp_path / f"cell{suffix}", "a cell")
     content = (tmp_path / f"cell{suffix}").read_bytes()
     assert len(content) > 2000
     assert content.startswith({".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}[suffix])

@@ -1,0 +1,140 @@
+"""Commands that show what there is: ``nas show | convert | list``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from nas.cli_options import Config, Data, Plugin, Set, Space, parse_settings
+from nas.errors import UsageError, unknown
+from nas.printing import print_mapping
+
+
+def show(
+    arch: Annotated[str, typer.Argument(help="An architecture in any notation of the space.")],
+    space: Space = "nasbench201",
+    out: Annotated[Path | None, typer.Option(help="Draw the cell to this file (.svg, .png, .pdf).")] = None,
+    data: Data = "synthetic",
+    config: Config = None,
+    set_: Set = None,
+    plugin: Plugin = None,
+) -> None:
+    """Show an architecture: its parameters and FLOPs, its cell as text and picture."""
+    from nas import calls, plugins
+    from nas.data import minibatch
+    from nas.graph import described
+    from nas.settings import checked_settings, make_space, parse
+
+    plugins.load(plugin or ())
+    inside = make_space(space, checked_settings(parse_settings(set_)))
+    parsed = parse(inside, arch)
+    batch = minibatch(data, 4)
+    console = Console(highlight=False)
+    canonical = inside.canonical(parsed)
+    print_mapping(
+        console,
+        {"arch": inside.text(parsed)}
+        | ({} if canonical == parsed else {"same as": inside.text(canonical)})
+        | calls.costs(inside, parsed, batch)
+        | {"task": f"{batch.task.classes} classes, {batch.task.channels} x {batch.task.size} x {batch.task.size}"},
+    )
+    graph = inside.graph(parsed)
+    for line in described(graph) if graph is not None else ():
+        console.print(line, soft_wrap=True, markup=False)
+    if out is not None:
+        from nas.drawing import draw
+
+        if graph is None:
+            raise UsageError(f"the space {space} has no cells to draw")
+        if out.suffix.lower() not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
+            raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
+        draw(graph, out, inside.text(parsed))
+        console.print(f"drawn to {out}", soft_wrap=True)
+
+
+def convert(
+    arch: Annotated[str, typer.Argument(help="An architecture in any notation of the space.")],
+    space: Space = "nasbench201",
+    to: Annotated[str | None, typer.Option(help="The notation to write; all of them when not given.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table that looks up 'hash:…' in its column 'hash'.")] = None,
+    config: Config = None,
+    set_: Set = None,
+    plugin: Plugin = None,
+) -> None:
+    """Write an architecture in another notation of its space."""
+    from nas import plugins
+    from nas.settings import checked_settings, make_space, parse
+    from nas.table import Table
+
+    plugins.load(plugin or ())
+    inside = make_space(space, checked_settings(parse_settings(set_)))
+    column, _, value = arch.partition(":")
+    parsed = parse(inside, arch) if table is None else Table(table, inside).find(column.strip(), value.strip())
+    notations = inside.notations(parsed)
+    if to is not None and to not in notations:
+        raise unknown(f"notation of {space}", to, notations)
+    if to is not None:
+        typer.echo(notations[to])
+    else:
+        print_mapping(Console(highlight=False), notations)
+
+
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="'spaces', 'proxies' or 'searchers'; all when not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    plugin: Plugin = None,
+) -> None:
+    """List what is registered, with its options."""
+    from nas import plugins
+    from nas.proxy import PROXIES
+    from nas.registry import options
+    from nas.searcher import SEARCHERS
+    from nas.space import SPACES
+
+    plugins.load(plugin or ())
+    kinds: dict[str, list[dict[str, Any]]] = {
+        "spaces": [_entry(name, SPACES[name], options(SPACES[name])) for name in SPACES],
+        "proxies": [
+            _entry(name, PROXIES[name].function, options(PROXIES[name].function or (lambda: None)))
+            | {"larger_is_better": PROXIES[name].larger_is_better, "paper": PROXIES[name].paper}
+            for name in PROXIES
+        ],
+        "searchers": [
+            _entry(name, SEARCHERS[name].function, options(SEARCHERS[name].function)) | {"paper": SEARCHERS[name].paper}
+            for name in SEARCHERS
+        ],
+    }
+    if kind is not None:
+        if kind.lower() not in kinds:
+            raise unknown("kind", kind, kinds)
+        kinds = {kind.lower(): kinds[kind.lower()]}
+    if as_json:
+        typer.echo(json.dumps(kinds if kind is None else next(iter(kinds.values())), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    for title, entries in kinds.items():
+        table = RichTable("name", "what it is", "options", title=title, title_justify="left")
+        for entry in entries:
+            direction = "" if entry.get("larger_is_better", True) else " (smaller is better)"
+            set_to = ", ".join(f"{name}={_short(value)}" for name, value in entry["options"].items())
+            table.add_row(entry["name"], entry["summary"] + direction, set_to)
+        console.print(table)
+
+
+def _entry(name: str, function: Callable[..., Any] | None, options: dict[str, Any]) -> dict[str, Any]:
+    from nas.proxy import PROXIES
+
+    summary = ((function and function.__doc__) or "").strip().partition("\n")[0]
+    if name in PROXIES and PROXIES[name].parts:
+        summary = f"Rank sum of {' and '.join(PROXIES[name].parts)}."
+    return {"name": name, "summary": summary, "options": options}
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,200 @@
+"""AutoFormer (Chen et al. 2021, arXiv:2107.00651): vision transformers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, final
+
+import networkx as nx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nas.graph import chain
+from nas.space import Arch, Space, Task, choice, is_leaf, space
+
+HEAD = 64
+"""Channels of one head, whatever the width of the network."""
+FARTHEST = 14
+"""Positions that lie further apart than this share an embedding."""
+
+
+class RelativePositions(nn.Module):
+    """An embedding of how far two patches lie apart, down and across; one more for pairs with the class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Parameter(0.02 * torch.randn(2 * FARTHEST + 2, HEAD))
+        self.across = nn.Parameter(0.02 * torch.randn(2 * FARTHEST + 2, HEAD))
+
+    def forward(self, side: int) -> Tensor:
+        """[tokens, tokens, HEAD] for side² patches and the class token."""
+        places = torch.arange(side, device=self.down.device)
+        apart = (places[None] - places[:, None]).clamp(-FARTHEST, FARTHEST) + FARTHEST + 1
+        rows = F.pad(apart.repeat_interleave(side, 0).repeat_interleave(side, 1), (1, 0, 1, 0))
+        columns = F.pad(apart.repeat(side, side), (1, 0, 1, 0))
+        return self.down[rows] + self.across[columns]
+
+
+class Attention(nn.Module):
+    """Self-attention with relative positions in its keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * heads * HEAD)
+        self.proj = nn.Linear(heads * HEAD, width)
+        self.keys, self.values = RelativePositions(), RelativePositions()
+
+    def forward(self, x: Tensor) -> Tensor:
+        samples, tokens, _ = x.shape
+        side = round((tokens - 1) ** 0.5)
+        query, key, value = self.qkv(x).view(samples, tokens, 3, self.heads, HEAD).permute(2, 0, 3, 1, 4)
+        products = query @ key.transpose(-2, -1) + torch.einsum("nhqc,qkc->nhqk", query, self.keys(side))
+        attention = (products * HEAD**-0.5).softmax(-1)  # [samples, heads, tokens, tokens]
+        out = attention @ value + torch.einsum("nhqk,qkc->nhqc", attention, self.values(side))
+        return self.proj(out.transpose(1, 2).reshape(samples, tokens, -1))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Layer norm and attention, layer norm and a two-layer perceptron, each beside a shortcut."""
+
+    def __init__(self, width: int, ratio: float, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, int(width * ratio)), nn.GELU(), nn.Linear(int(width * ratio), width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+
+
+class VisionTransformer(nn.Module):
+    """Patches, a class token, positions, the blocks; the mean over the patches is classified."""
+
+    def __init__(self, width: int, blocks: list[Block], patch: int, task: Task) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(task.channels, width, patch, patch)
+        self.token = nn.Parameter(torch.zeros(1, 1, width))
+        self.positions = nn.Parameter(torch.zeros(1, (task.size // patch) ** 2 + 1, width))
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, task.classes)
+        for parameter in (self.token, self.positions):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)  # [samples, patches, width]
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1) + self.positions
+        return self.head(self.norm(self.blocks(x))[:, 1:].mean(1))  # type: ignore[no-any-return]
+
+
+@final
+class AutoFormerSpace(Space):
+    """Slots for the width and the depth, then an MLP ratio and a number of heads for each block of the deepest network.
+
+    The slots of blocks that a network does not have hold their first option, so that each network is one leaf. The
+    notation is JSON with a list entry for each block.
+    """
+
+    def __init__(
+        self,
+        hidden_dims: tuple[int, ...],
+        depths: tuple[int, ...],
+        mlp_ratios: tuple[float, ...],
+        num_heads: tuple[int, ...],
+        patch: int,
+    ) -> None:
+        self.hidden_dims, self.depths, self.mlp_ratios, self.num_heads = hidden_dims, depths, mlp_ratios, num_heads
+        self.patch = patch
+        ratios, heads = tuple(f"{ratio:g}" for ratio in mlp_ratios), tuple(map(str, num_heads))
+        deepest = max(depths)
+        self.slots = (tuple(map(str, hidden_dims)), tuple(map(str, depths)), *[ratios] * deepest, *[heads] * deepest)
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        if task.size % self.patch:
+            raise ValueError(f"patches of {self.patch} pixels do not fill images of {task.size}: set autoformer.patch")
+        chosen = self._chosen(arch)
+        width = chosen["hidden_dim"]
+        pairs = zip(chosen["mlp_ratio"], chosen["num_heads"], strict=True)
+        return VisionTransformer(width, [Block(width, ratio, heads) for ratio, heads in pairs], self.patch, task)
+
+    def valid(self, arch: Arch) -> bool:
+        """Of an open architecture: whether some depth that is alive leaves away only slots that can hold their first
+        option."""
+        return any(
+            all(0 in options for blocks in self._blocks(arch) for options in blocks[self.depths[depth] :])
+            for depth in arch[1]
+        )
+
+    def size(self) -> int:
+        ways = len(self.mlp_ratios) * len(self.num_heads)
+        return len(self.hidden_dims) * sum(int(ways**depth) for depth in self.depths)
+
+    def graph(self, arch: Arch) -> nx.DiGraph[int]:
+        chosen = self._chosen(arch)
+        pairs = zip(chosen["mlp_ratio"], chosen["num_heads"], strict=True)
+        blocks = [f"{heads} heads, MLP {ratio:g}" for ratio, heads in pairs]
+        return chain([f"patches, {chosen['hidden_dim']}", *blocks])
+
+    def text(self, arch: Arch) -> str:
+        if not is_leaf(arch):
+            return ",".join(
+                "/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True)
+            )
+        return json.dumps(self._chosen(arch))
+
+    def parse(self, text: str) -> Arch:
+        try:
+            given: dict[str, Any] = dict(json.loads(text))
+            width, depth = str(int(given["hidden_dim"])), int(given["depth"])
+            ratios = [f"{float(ratio):g}" for ratio in given["mlp_ratio"]]
+            heads = [str(int(number)) for number in given["num_heads"]]
+        except (ValueError, TypeError, KeyError):
+            form = '{"depth": 2, "hidden_dim": 192, "mlp_ratio": [3.5, 4.0], "num_heads": [3, 4]}'
+            raise ValueError(f"{text!r} is not JSON of the form {form}") from None
+        widths = choice([width], self.slots[0], "hidden_dim")
+        depths = choice([str(depth)], self.slots[1], "depth")
+        if len(ratios) != depth or len(heads) != depth:
+            raise ValueError(f"{text!r}: {len(ratios)} MLP ratios and {len(heads)} heads for {depth} blocks")
+        deepest, slots = max(self.depths), []
+        for name, values, known in (("mlp_ratio", ratios, self.slots[2]), ("num_heads", heads, self.slots[-1])):
+            slots += [choice([value], known, name) for value in values] + [(0,)] * (deepest - depth)
+        return (widths, depths, *slots)
+
+    def _blocks(self, arch: Arch) -> tuple[Arch, Arch]:
+        """The slots of the MLP ratios and of the heads."""
+        deepest = max(self.depths)
+        return arch[2 : 2 + deepest], arch[2 + deepest :]
+
+    def _chosen(self, arch: Arch) -> dict[str, Any]:
+        depth = self.depths[arch[1][0]]
+        ratios, heads = self._blocks(arch)
+        return {
+            "depth": depth,
+            "hidden_dim": self.hidden_dims[arch[0][0]],
+            "mlp_ratio": [self.mlp_ratios[option] for (option,) in ratios[:depth]],
+            "num_heads": [self.num_heads[option] for (option,) in heads[:depth]],
+        }
+
+
+@space("autoformer")
+def autoformer(
+    *,
+    hidden_dims: tuple[int, ...] = (192, 216, 240),
+    depths: tuple[int, ...] = (12, 13, 14),
+    mlp_ratios: tuple[float, ...] = (3.5, 4.0),
+    num_heads: tuple[int, ...] = (3, 4),
+    patch: int = 16,
+) -> AutoFormerSpace:
+    """AutoFormer-Tiny: transformers of 12 to 14 blocks with an MLP ratio and a number of heads each: 10^9.
+
+    Written as JSON: ``{"depth": …, "hidden_dim": …, "mlp_ratio": […], "num_heads": […]}``. The published networks see
+    224 pixels in patches of 16; for small images set ``patch`` (4 for 32 pixels).
+    """
+    return AutoFormerSpace(hidden_dims, depths, mlp_ratios, num_heads, patch)

@@ -1,0 +1,98 @@
+"""NAS-Bench-Macro (Su et al. 2021, arXiv:2103.11922)."""
+
+from __future__ import annotations
+
+from typing import final
+
+import networkx as nx
+from torch import Tensor, nn
+
+from nas.graph import chain
+from nas.space import Arch, Space, Task, space
+from spaces._cell import initialise_by_place, named, pooled
+
+LAYERS = ("identity", "MB3-k3", "MB6-k5")
+"""The digits 0, 1 and 2: nothing, or an inverted bottleneck of expansion 3 or 6 and kernel 3 or 5."""
+BOTTLENECKS = {"MB3-k3": (3, 3), "MB6-k5": (6, 5)}
+STAGES = (2, 3, 3)
+"""Layers in each stage; the first of a stage halves the resolution and doubles the width."""
+
+
+class InvertedBottleneck(nn.Module):
+    """MobileNetV2's: 1 x 1 to ``expansion`` times the width, depthwise, 1 x 1; with a shortcut where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        hidden = expansion * inputs
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, kernel, stride, kernel // 2, groups=hidden, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = inputs == outputs and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return x + y if self.shortcut else y
+
+
+@final
+class MacroSpace(Space):
+    """Eight layers in three stages, each nothing or one of two inverted bottlenecks; a digit for each."""
+
+    slots = (LAYERS,) * sum(STAGES)
+
+    def __init__(self, width: int, last: int) -> None:
+        self.width, self.last = width, last
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        width, number = self.width, 0
+        layers: dict[str, nn.Module] = {"stem": conv_bn_relu(task.channels, width, 3)}
+        for stage in STAGES:
+            for place in range(stage):
+                before, stride = width, 1 if place else 2
+                width *= stride
+                layers[f"layer{number}"] = layer(LAYERS[arch[number][0]], before, width, stride)
+                number += 1
+        layers["last"] = conv_bn_relu(width, self.last, 1)
+        return initialise_by_place(named(layers | pooled(self.last, task.classes)))
+
+    def graph(self, arch: Arch) -> nx.DiGraph[int]:
+        return chain([LAYERS[option] for (option,) in arch])
+
+    def text(self, arch: Arch) -> str:
+        return "".join(str(o[0]) if len(o) == 1 else f"[{''.join(map(str, o))}]" for o in arch)
+
+    def parse(self, text: str) -> Arch:
+        digits = text.strip()
+        if len(digits) != len(self.slots) or not set(digits) <= set("012"):
+            raise ValueError(f"{text!r} is not eight digits 0 (identity), 1 (MB3-k3) or 2 (MB6-k5), like 02012100")
+        return tuple((int(digit),) for digit in digits)
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def layer(name: str, inputs: int, outputs: int, stride: int) -> nn.Module:
+    """A layer by its name; an identity that must change shapes is a 1 x 1 convolution with batch norm."""
+    if name in BOTTLENECKS:
+        return InvertedBottleneck(inputs, outputs, stride, *BOTTLENECKS[name])
+    if stride == 1:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+@space("nasbench_macro")
+def nasbench_macro(*, width: int = 32, last: int = 1280) -> MacroSpace:
+    """Chains of eight layers, a digit each (``02012100``): 0 identity, 1 MB3-k3, 2 MB6-k5; 6,561.
+
+    ``width`` is the stem's, doubled in each of three stages; ``last`` that of the 1 x 1 convolution before the pooling.
+    """
+    return MacroSpace(width, last)

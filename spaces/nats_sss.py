@@ -1,0 +1,77 @@
+"""The size space of NATS-Bench (Dong et al. 2021, arXiv:2009.00437)."""
+
+from __future__ import annotations
+
+from typing import final
+
+import networkx as nx
+from torch import nn
+
+from nas.graph import chain
+from nas.space import Arch, Space, Task, choice, space
+from spaces._cell import Cell, MixedEdge, Reduction, distinct_positive, head, initialise_by_place, named, stem
+from spaces._ops import OPERATIONS, relu_conv_bn
+
+CELL = {
+    (0, 1): "nor_conv_3x3",
+    (0, 2): "nor_conv_3x3",
+    (1, 2): "nor_conv_3x3",
+    (0, 3): "skip_connect",
+    (1, 3): "nor_conv_3x3",
+    (2, 3): "nor_conv_3x3",
+}
+"""The cell of every network, as in NAS-Bench-201."""
+
+
+@final
+class NatsSizeSpace(Space):
+    """Five layers (cell, residual block, cell, residual block, cell), each of a width of its own."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        self.widths = widths
+        self.slots = (tuple(map(str, widths)),) * 5
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        widths = [self.widths[option] for (option,) in arch]
+        layers: dict[str, nn.Module] = {"stem": stem(task.channels, widths[0])}
+        before = widths[0]
+        for number, width in enumerate(widths):
+            if number in (1, 3):
+                layers[f"reduction{number}"] = Reduction(before, width)
+            else:
+                layers[f"cell{number}"] = cell(before, width)
+            before = width
+        return initialise_by_place(named(layers | head(before, task.classes)))
+
+    def graph(self, arch: Arch) -> nx.DiGraph[int]:
+        kinds = ("cell", "residual block", "cell", "residual block", "cell")
+        return chain([f"{kind}, {self.widths[option]}" for kind, (option,) in zip(kinds, arch, strict=True)])
+
+    def text(self, arch: Arch) -> str:
+        return ":".join("/".join(self.slots[0][option] for option in options) for options in arch)
+
+    def parse(self, text: str) -> Arch:
+        parts = text.strip().split(":")
+        if len(parts) != len(self.slots):
+            raise ValueError(f"{text!r} names {len(parts)} widths: it takes {len(self.slots)}, like 8:16:24:32:64")
+        return tuple(choice(part.split("/"), self.slots[0], "width") for part in parts)
+
+
+def cell(inputs: int, outputs: int) -> Cell:
+    """The cell; where it changes the width, its skip connection is a 1 x 1 convolution with batch norm."""
+    edges = {}
+    for edge, name in CELL.items():
+        if edge[0] > 0 or inputs == outputs:
+            module = OPERATIONS[name](outputs)
+        elif name == "skip_connect":
+            module = nn.Sequential(nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        else:
+            module = relu_conv_bn(inputs, outputs, 3)
+        edges[edge] = MixedEdge({name: module}, 1)
+    return Cell(4, edges)
+
+
+@space("nats_sss")
+def nats_sss(*, widths: tuple[int, ...] = (8, 16, 24, 32, 40, 48, 56, 64)) -> NatsSizeSpace:
+    """Networks of five layers with one of eight widths each, written ``8:16:24:32:64``: 32,768."""
+    return NatsSizeSpace(distinct_positive("widths", widths))

@@ -1,0 +1,25 @@
+"""AmoebaNet (Real et al. 2019, arXiv:1802.01548), as one of NDS (Radosavovic et al. 2019, arXiv:1905.13214)."""
+
+from __future__ import annotations
+
+from nas.space import space
+from spaces._genotype import GenotypeSpace
+
+OPERATIONS = (
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "sep_conv_7x7",
+    "avg_pool_3x3",
+    "max_pool_3x3",
+    "dil_sep_conv_3x3",
+    "conv_7x1_1x7",
+)
+
+
+@space("nds_amoeba")
+def nds_amoeba(
+    *, widths: tuple[int, ...] = (16, 24, 32), depths: tuple[int, ...] = (20, 16, 12, 8, 4)
+) -> GenotypeSpace:
+    """Cells of five nodes and eight operations; what no node takes is the output. 6 · 10^14 cells, 15 sizes."""
+    return GenotypeSpace(OPERATIONS, 5, "loose", widths=widths, depths=depths)

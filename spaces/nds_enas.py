@@ -1,0 +1,20 @@
+"""ENAS (Pham et al. 2018, arXiv:1802.03268), as one of NDS (Radosavovic et al. 2019, arXiv:1905.13214)."""
+
+from __future__ import annotations
+
+from nas.space import space
+from spaces._genotype import GenotypeSpace
+
+OPERATIONS = (
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "avg_pool_3x3",
+    "max_pool_3x3",
+)
+
+
+@space("nds_enas")
+def nds_enas(*, widths: tuple[int, ...] = (16, 24, 32), depths: tuple[int, ...] = (20, 16, 12, 8, 4)) -> GenotypeSpace:
+    """Cells of five nodes and five operations; what no node takes is the output. 5 · 10^12 cells, 15 sizes."""
+    return GenotypeSpace(OPERATIONS, 5, "loose", widths=widths, depths=depths)
