@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nas import cli_show
+from nas import cli_show, cli_table
 from nas.cli_options import (
     BatchSize,
     Config,
@@ -39,6 +39,7 @@ app = typer.Typer(
     help="Neural architecture search without training.", pretty_exceptions_enable=False, add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+app.add_typer(cli_table.app, name="table")
 
 
 @app.command()

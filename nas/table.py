@@ -60,8 +60,12 @@ class Table:
             index = self._canonical.get(self.space.canonical(arch))
         if index is None:
             return {}
-        row = self.frame.iloc[index].drop("arch")
-        return {str(name): value for name, value in row.items() if not isinstance(value, str)}
+        return {str(name): value for name, value in self._numbers.iloc[index].items()}
+
+    @cached_property
+    def _numbers(self) -> pd.DataFrame:
+        """Without the columns of text: the architectures, a benchmark's own names of them, notes."""
+        return self.frame.select_dtypes(["number", "bool"])
 
     @cached_property
     def _canonical(self) -> dict[Arch, int]:
@@ -81,6 +85,10 @@ def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:
     return archs
 
 
+def without_pyarrow(path: Path) -> UsageError:
+    return UsageError(f"{path}: Parquet takes pyarrow: pip install 'gradalign-nas[parquet]'")
+
+
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"table {path} {'is not a file' if path.exists() else 'does not exist'}")
@@ -89,6 +97,6 @@ def _read(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         return pd.read_csv(path, dtype={"arch": str})  # NAS-Bench-Macro's digits are no number
     except ImportError:
-        raise UsageError(f"{path}: reading Parquet takes pyarrow: pip install 'gradalign-nas[parquet]'") from None
+        raise without_pyarrow(path) from None
     except (ValueError, OSError, EOFError, zlib.error) as error:  # the parsers' own errors are among these
         raise UsageError(f"{path}: cannot be read as a table: {str(error).strip().splitlines()[0]}") from None

@@ -1,0 +1,341 @@
+"""Plain data out of a pickle, without running what it names and without holding all of it in memory."""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from nas.errors import UsageError
+
+Summarise = Callable[[dict[Any, Any]], list[Any] | None]
+"""Looks at a dictionary when its items have been set. None leaves it as it is. A list says that it was made smaller in
+place, so that what was in it can be forgotten, and holds what `Unpickler.pieces` gives out for it."""
+
+
+def leave(found: dict[Any, Any]) -> None:
+    """Summarises nothing."""
+
+
+class Global(NamedTuple):
+    """Stands for a class or function that a pickle names: ``make`` is ours and gives plain data."""
+
+    name: str
+    make: Callable[..., Any]
+
+
+class Dtype:
+    """A numpy type of plain numbers; any other is refused."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if code.lstrip("<>|=") not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
+            raise ValueError(f"numpy type {code!r} is not one of plain numbers")
+        self.code, self.order = code.lstrip("<>|="), "<"
+
+    def build(self, state: tuple[Any, ...]) -> None:
+        self.order = {">": ">"}.get(state[1], "<")
+
+    def values(self, data: bytes) -> Any:
+        return np.frombuffer(data, np.dtype(self.order + self.code))
+
+
+class Array(list[Any]):
+    """A numpy array as nested lists."""
+
+    def build(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, columns_first, data = state
+        self[:] = dtype.values(data).reshape(shape, order="F" if columns_first else "C").tolist()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError(f"bytes written as {encoding!r} text")
+    return text.encode("latin1")
+
+
+def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
+    def record(*_: Any) -> dict[Any, Any]:
+        return {}
+
+    def not_read(*_: Any) -> None:
+        """Weights of networks."""
+
+    allowed: dict[tuple[str, str], Callable[..., Any]] = {
+        ("collections", "OrderedDict"): dict,
+        ("collections", "defaultdict"): record,
+        ("_codecs", "encode"): _encode,
+        ("numpy", "dtype"): Dtype,
+        ("numpy", "ndarray"): record,
+        ("torch", "Size"): tuple,
+        ("torch._utils", "_rebuild_tensor_v2"): not_read,
+        ("torch._utils", "_rebuild_parameter"): not_read,
+    }
+    for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        allowed[core, "scalar"] = lambda dtype, data: dtype.values(data)[0].item()
+        allowed[core, "_reconstruct"] = lambda *_: Array()
+    for builtins in ("builtins", "__builtin__"):
+        allowed |= {(builtins, kind.__name__): kind for kind in (set, frozenset, list, dict, tuple)}
+    for kind in ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool"):
+        allowed["torch", f"{kind}Storage"] = not_read
+    for api in ("nas_201_api", "nats_bench"):
+        for name in ("ArchResults", "ResultsCount"):
+            allowed |= {(f"{api}.{module}", name): record for module in ("api", "api_utils")}
+    allowed["models.cell_searchs.genotypes", "Structure"] = record
+    return allowed
+
+
+ALLOWED = _allowed()
+"""What a pickle may name, and what we make instead of it. Instances of the benchmarks' classes become dictionaries of
+their attributes, weights become None."""
+
+LARGEST = 2**28
+"""Bytes of one value; none in a table of numbers comes near it."""
+
+_FLOAT, _SHORT, _INT, _WORD, _LONG = (struct.Struct(form).unpack for form in (">d", "<H", "<i", "<I", "<Q"))
+
+
+class Unpickler:
+    """Reads one pickle of protocol 2 to 5 as plain data: numbers, texts, lists, tuples, sets, dictionaries.
+
+    It is a pickle machine of its own, in which a name that a pickle asks for is looked up in `ALLOWED` alone, so
+    there is no way to reach, import or call anything else.
+
+    Memory: what ``summarise`` made smaller is forgotten, with all that was in it. Besides what remains, the machine
+    keeps each distinct text and short list of texts once, since a pickle may refer back to them from anywhere, and four
+    bytes for everything that the pickle numbers for later reference.
+
+    Args:
+        file: open for reading, buffered, at the pickle's first byte; it is left behind the pickle's last.
+        summarise: see `Summarise`.
+
+    Raises:
+        UsageError: the pickle names something that is not allowed.
+        ValueError, EOFError, TypeError, LookupError, struct.error, AttributeError: it is damaged.
+    """
+
+    def __init__(self, file: BinaryIO, summarise: Summarise = leave) -> None:
+        self.file = file
+        self.summarise = summarise
+        self.stack: list[Any] = []
+        self._below: list[tuple[list[Any], int]] = []  # for each open mark: the stack under it, containers known then
+        self._numbers: dict[Any, int] = {}  # what is kept once for all its places, numbered
+        self._atoms: list[Any] = [None]
+        self._memo = array("I")  # per memo index a number in `_atoms`; 0 for what is in `_containers`, or forgotten
+        self._containers: dict[int, Any] = {}
+
+    def load(self) -> Any:
+        """All of the pickle."""
+        for _ in self.pieces():
+            pass
+        return self.stack[-1]
+
+    def pieces(self) -> Iterator[Any]:
+        """What ``summarise`` gives out, as the pickle is read."""
+        read, others = self.file.read, _OTHERS
+        while True:
+            code = read(1)
+            if code == b"G":
+                self.stack.append(_FLOAT(read(8))[0])
+            elif code == b"j":
+                self.stack.append(self._get(_WORD(read(4))[0]))
+            elif code == b"h":
+                self.stack.append(self._get(read(1)[0]))
+            elif code == b"K":
+                self.stack.append(read(1)[0])
+            elif code == b"X":
+                self.stack.append(str(self._bytes(_WORD(read(4))[0]), "utf-8"))
+            elif code == b"\x8c":
+                self.stack.append(str(self._bytes(read(1)[0]), "utf-8"))
+            elif code == b"\x94":
+                self._put(len(self._memo))
+            elif code == b"r":
+                self._put(_WORD(read(4))[0])
+            elif code == b"q":
+                self._put(read(1)[0])
+            elif code == b"u":
+                yield from self._set_items()
+            elif code == b"s":
+                key, value = self.stack[-2:]
+                del self.stack[-2:]
+                self._dictionary()[key] = value
+                yield from self.summarise(self.stack[-1]) or ()
+            elif code == b".":
+                return
+            elif code in others:
+                others[code](self)
+            elif code:
+                raise ValueError(f"there is no pickle operation {code!r} in protocols 2 to 5, or no use for it here")
+            else:
+                raise EOFError("it ends in the middle")
+
+    def _bytes(self, count: int) -> bytes:
+        if count > LARGEST:
+            raise ValueError(f"a single value of {count:,} bytes")
+        found = self.file.read(count)
+        if len(found) < count:
+            raise EOFError("it ends in the middle")
+        return found
+
+    def _put(self, index: int) -> None:
+        value, number = self.stack[-1], 0
+        if type(value) in (str, Global, Dtype):
+            number = self._number(value, value)
+        else:
+            self._containers[index] = value
+        if index == len(self._memo):  # picklers count upwards
+            self._memo.append(number)
+        else:
+            self._memo[index] = number
+
+    def _number(self, key: Any, value: Any) -> int:
+        number = self._numbers.get(key, 0)
+        if not number:
+            number = self._numbers[key] = len(self._atoms)
+            self._atoms.append(value)
+        return number
+
+    def _get(self, index: int) -> Any:
+        number = self._memo[index]
+        if number:
+            return self._atoms[number]
+        if index not in self._containers:
+            raise LookupError("it refers back to part of a network's results that was read and left")
+        return self._containers[index]
+
+    def _dictionary(self) -> dict[Any, Any]:
+        if type(self.stack[-1]) is not dict:
+            raise TypeError(f"items are set on a {type(self.stack[-1]).__name__}")
+        return self.stack[-1]
+
+    def _set_items(self) -> list[Any]:
+        known = self._below[-1][1]
+        items = self.pop_mark()
+        found = self._dictionary()
+        found.update(zip(items[::2], items[1::2], strict=True))
+        pieces = self.summarise(found)
+        if pieces is None:
+            return []
+        while len(self._containers) > known:  # what came after the mark is inside of the dictionary
+            index, value = self._containers.popitem()
+            if key := _key_of_small(value):
+                self._memo[index] = self._number(key, value)
+        return pieces
+
+    def mark(self) -> None:
+        self._below.append((self.stack, len(self._containers)))
+        self.stack = []
+
+    def pop_mark(self) -> list[Any]:
+        items = self.stack
+        self.stack, _ = self._below.pop()
+        return items
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def number(self, unpack: Callable[[bytes], tuple[Any, ...]], size: int) -> Any:
+        return unpack(self.file.read(size))[0]
+
+    def tuple_of(self, count: int) -> None:
+        if len(self.stack) < count:
+            raise IndexError("a tuple of more than there is")
+        self.stack[-count:] = [tuple(self.stack[-count:])]
+
+    def find(self, module: str, name: str) -> None:
+        if (module, name) not in ALLOWED:
+            raise UsageError(
+                f"it asks for {module}.{name}, which no table of numbers needs and which could run any program: "
+                "nothing of it was run, nothing was written"
+            )
+        self.push(Global(f"{module}.{name}", ALLOWED[module, name]))
+
+    def find_by_lines(self) -> None:
+        module, name = (self.file.readline(512).decode().rstrip("\n") for _ in range(2))
+        self.find(module, name)
+
+    def find_by_stack(self) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        self.find(str(module), str(name))
+
+    def call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if type(function) is not Global or type(arguments) is not tuple:
+            raise TypeError(f"a {type(function).__name__} is called")
+        self.push(function.make(*arguments))
+
+    def build(self) -> None:
+        """Sets the attributes of what is a dictionary here, or the content of a numpy type or array."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Dtype | Array):
+            target.build(state)
+        elif target is not None:
+            for part in state if type(state) is tuple else (state,):  # attributes in __dict__, then those in slots
+                self._dictionary().update(part or {})
+
+
+SHORT = 8
+"""Entries of a list, tuple, set or dictionary that is kept, by value, after what it was in is forgotten."""
+
+
+def _key_of_small(value: Any) -> Any:
+    """What equal values share, where ``value`` is a short container of texts and whole numbers; else None."""
+    if not isinstance(value, list | tuple | set | dict) or len(value) > SHORT:
+        return None
+    parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
+    kinds = tuple(type(part) for part in parts)
+    return (type(value), kinds, *parts) if set(kinds) <= {str, int, bool, type(None)} else None
+
+
+def _extend(machine: Unpickler, items: list[Any]) -> None:
+    target = machine.stack[-1]
+    if isinstance(target, set):
+        target.update(items)
+    elif isinstance(target, list):
+        target.extend(items)
+    else:
+        raise TypeError(f"a {type(target).__name__} is extended")
+
+
+def _long(machine: Unpickler) -> None:
+    size = machine.file.read(1)[0]
+    machine.push(int.from_bytes(machine.file.read(size), "little", signed=True))
+
+
+_OTHERS: dict[bytes, Callable[[Unpickler], Any]] = {
+    b"\x80": lambda machine: machine.file.read(1),  # protocol
+    b"\x95": lambda machine: machine.file.read(8),  # frame
+    b"(": Unpickler.mark,
+    b"0": lambda machine: machine.stack.pop(),
+    b"1": Unpickler.pop_mark,
+    b"N": lambda machine: machine.push(None),
+    b"\x88": lambda machine: machine.push(True),
+    b"\x89": lambda machine: machine.push(False),
+    b"J": lambda machine: machine.push(machine.number(_INT, 4)),
+    b"M": lambda machine: machine.push(machine.number(_SHORT, 2)),
+    b"\x8a": _long,
+    b"B": lambda machine: machine.push(machine._bytes(machine.number(_WORD, 4))),
+    b"C": lambda machine: machine.push(machine._bytes(machine.file.read(1)[0])),
+    b"\x8e": lambda machine: machine.push(machine._bytes(machine.number(_LONG, 8))),
+    b"\x8d": lambda machine: machine.push(str(machine._bytes(machine.number(_LONG, 8)), "utf-8")),
+    b"]": lambda machine: machine.push([]),
+    b")": lambda machine: machine.push(()),
+    b"}": lambda machine: machine.push({}),
+    b"\x8f": lambda machine: machine.push(set()),
+    b"a": lambda machine: _extend(machine, [machine.stack.pop()]),
+    b"e": lambda machine: _extend(machine, machine.pop_mark()),
+    b"\x90": lambda machine: _extend(machine, machine.pop_mark()),
+    b"\x91": lambda machine: machine.push(frozenset(machine.pop_mark())),
+    b"t": lambda machine: machine.push(tuple(machine.pop_mark())),
+    b"\x85": lambda machine: machine.tuple_of(1),
+    b"\x86": lambda machine: machine.tuple_of(2),
+    b"\x87": lambda machine: machine.tuple_of(3),
+    b"c": Unpickler.find_by_lines,
+    b"\x93": Unpickler.find_by_stack,
+    b"R": Unpickler.call,
+    b"\x81": Unpickler.call,  # a new object of a class, with arguments
+    b"b": Unpickler.build,
+    b"Q": lambda machine: machine.stack.__setitem__(-1, None),  # a storage of weights, which lies elsewhere
+}
