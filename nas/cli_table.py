@@ -17,11 +17,6 @@ TARGET = re.compile(r"\w+_(valid|test|validtest)_(\d+ep_mean|naslib)")
 app = typer.Typer(help="Tables of trained accuracies.")
 
 
-@app.callback()
-def table() -> None:
-    """Tables of trained accuracies."""
-
-
 @app.command(name="import")
 def import_(
     source: Annotated[Path, typer.Argument(metavar="OFFICIAL_FILE", help="The file or folder of a benchmark.")],
