@@ -64,30 +64,12 @@ def untouched(net: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(requires_grad).grad = grad
 
 
-def batch_normalisation(
-    x: Tensor,
-    mean: Any,
-    var: Any,
-    weight: Any = None,
-    bias: Any = None,
-    training: bool = False,
-    momentum: Any = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def batch_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     """Training-mode batch norm over the whole batch, which records nothing in the running statistics."""
     return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
-def sample_normalisation(
-    x: Tensor,
-    mean: Any,
-    var: Any,
-    weight: Any = None,
-    bias: Any = None,
-    training: bool = False,
-    momentum: Any = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def sample_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     """Training-mode batch norm of each sample by itself: a group norm with one group per channel."""
     if x[0, 0].numel() == 1:
         hint = "; larger images leave more, unless a pooling over the whole image goes before" if x.ndim > 2 else ""
@@ -97,21 +79,12 @@ def sample_normalisation(
     return F.group_norm(x, x.shape[1], weight, bias, eps)
 
 
-def running_normalisation(
-    x: Tensor,
-    mean: Any,
-    var: Any,
-    weight: Any = None,
-    bias: Any = None,
-    training: bool = False,
-    momentum: Any = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def running_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     """Evaluation-mode batch norm, by the running statistics where it has them."""
     return F.batch_norm(x, mean, var, weight, bias, training=mean is None, eps=eps)
 
 
-def no_normalisation(x: Tensor, *_: Any, **__: Any) -> Tensor:
+def no_normalisation(x: Tensor, *_: Any) -> Tensor:
     return x
 
 
@@ -132,9 +105,20 @@ def product_without_dropout(
 
 def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable[..., Any]]:
     """Handlers under which every batch norm goes through ``how`` and dropout drops nothing (a score is a function of
-    the network, not of a mask)."""
+    the network, not of a mask).
+
+    Args:
+        how: ``(input, running mean, running variance, weight, bias, eps) -> output``.
+    """
+
+    def normalise(
+        input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+        training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+    ) -> Tensor:  # fmt: skip
+        return how(input, running_mean, running_var, weight, bias, eps)
+
     return {
-        F.batch_norm: how,
+        F.batch_norm: normalise,
         F.multi_head_attention_forward: attention_without_dropout,
         F.scaled_dot_product_attention: product_without_dropout,
         **dict.fromkeys(DROPOUTS, no_dropout),

@@ -14,14 +14,7 @@ from torch.autograd import Function
 
 
 def twice_differentiable(
-    x: Tensor,
-    mean: Any,
-    var: Any,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: Any = 0.1,
-    eps: float = 1e-5,
+    x: Tensor, mean: Any, var: Any, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """Training-mode batch norm over the whole batch, recording nothing; weight and bias get no gradient."""
     return _BatchNorm.apply(x, weight, bias, eps)  # type: ignore[no-untyped-call, no-any-return]

@@ -144,10 +144,7 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
                 last[:] = [out]
             return out
 
-    def normalise(
-        x: Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None,
-        training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
-    ) -> Tensor:  # fmt: skip
+    def normalise(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
         out, _, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
         if "variances" in visits:
             visits["variances"](inverse**-2 - eps)
