@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
 from nas.probe import Probe
-from nas.registry import Registry, checked_options, origin
+from nas.registry import Registry, checked_options, options, origin
 
 ProxyFn = Callable[..., "Tensor | float"]
 """``(probe, *, options) -> number``."""
@@ -68,15 +68,20 @@ class Proxy:
     def __call__(self, probe: Probe) -> Tensor | float:
         if self.function is None:
             raise TypeError(f"{self.name} combines {' and '.join(self.parts)} by rank and has no value of its own")
-        return self.function(probe)
+        return self.function(probe, **self.options)
+
+    @cached_property
+    def setting(self) -> str:
+        """The name with every option, by which scores of the same proxy with other options are told apart."""
+        every = options(self.function) | self.options if self.function else {}
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in every.items())})"
 
     def with_options(self, given: dict[str, Any]) -> Proxy:
         """The same proxy with options set, checked against its signature (`UsageError`)."""
         if self.function is None:
             checked_options(self.name, lambda: 0, given)
             return self
-        options = checked_options(self.name, self.function, given)
-        return replace(self, function=partial(self.function, **options), options=options)
+        return replace(self, options=self.options | checked_options(self.name, self.function, given))
 
 
 PROXIES: Registry[Proxy] = Registry("proxy")

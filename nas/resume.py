@@ -16,7 +16,7 @@ from nas.errors import UsageError
 from nas.folder import RunFolder, write_line
 from nas.loop import Trial
 from nas.objective import Objective, reference_sample
-from nas.scorer import Score, Scorer
+from nas.scorer import Score
 
 Watch = Callable[[int, int, str], None]
 """Told of progress: how many are done, of how many, and a remark."""
@@ -30,22 +30,20 @@ def resume_search(
     The trials come again from the start, from the same seed; those that are recorded are compared, not written.
     """
     scorer = objective.scorer
-    recorded = [_recorded(scorer, record, line) for line, record in _numbered(folder, "trials.jsonl")]
+    recorded = [_recorded(objective, record, line) for line, record in _numbered(folder, "trials.jsonl")]
     if len(recorded) > budget:
         raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
     if len(objective.proxies) > 1 and objective.ranks == "reference":
         for line, row in _numbered(folder, "reference.jsonl"):
-            _recorded(scorer, REFERENCE_TRIAL | row, line)
-        known = set(scorer.known)
+            _recorded(objective, REFERENCE_TRIAL | row, line)
         file = stack.enter_context(folder.appender("reference.jsonl"))
         sample = reference_sample(scorer)
         for number, arch in enumerate(sample, start=1):
             if watch is not None:
                 watch(number, len(sample), "the reference sample that combined proxies are ranked in")
+            fresh = not scorer.knows(arch, objective.proxies)
             scores = scorer([arch], objective.proxies)[0]
-            fresh = any((scorer.space.canonical(arch), name) not in known for name in scores)
             if fresh:
-                known |= {(scorer.space.canonical(arch), name) for name in scores}
                 failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
                 write_line(file, {"arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
                                   "status": failed.status, "reason": failed.reason})  # fmt: skip
@@ -99,15 +97,17 @@ def _numbered(folder: RunFolder, name: str) -> list[tuple[str, dict[str, Any]]]:
     return [(f"{folder.path / name}: line {n}", record) for n, record in enumerate(folder.records(name), start=1)]
 
 
-def _recorded(scorer: Scorer, record: Any, where: str) -> Trial:
+def _recorded(objective: Objective, record: Any, where: str) -> Trial:
     """A trial as it was written down; the scorer gets to know its scores."""
+    scorer = objective.scorer
+    settings = {proxy.name: proxy.setting for proxy in objective.proxies}
     try:
         trial = Trial(**record)
         arch = scorer.space.canonical(scorer.space.parse(trial.arch))
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")
             found = Score(None, trial.status, reason) if value is None else Score(float(value))
-            scorer.known.setdefault((arch, name), found)
-    except (TypeError, ValueError, AttributeError) as error:
+            scorer.known.setdefault((arch, settings[name]), found)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise UsageError(f"{where} is no trial of this space: {error}") from None
     return trial

@@ -43,7 +43,7 @@ class Scorer:
     not depend on the order, on what else is asked or on what was scored before. Each is computed once.
 
     Attributes:
-        known: every score so far, by canonical architecture and proxy name.
+        known: every score so far, by canonical architecture and `Proxy.setting`.
     """
 
     def __init__(
@@ -60,15 +60,22 @@ class Scorer:
         self._inputs: dict[str, Minibatch] = {}
 
     def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
-        """For each architecture, the score by each proxy's name. Proxies asked together share their passes."""
+        """For each architecture, the score by each proxy's name. Proxies asked together share their passes.
+
+        Raises:
+            ValueError: two settings of one proxy, whose scores would have one name.
+        """
+        settings = {proxy.setting: proxy.name for proxy in proxies}
+        if len(settings) > len(set(settings.values())):
+            raise ValueError(f"one proxy with several settings, which take a call each: {', '.join(settings)}")
         return [self._score(self.space.canonical(arch), proxies) for arch in archs]
 
     def knows(self, arch: Arch, proxies: Iterable[Proxy]) -> bool:
         """Whether nothing is left to compute for ``arch``."""
-        return all((self.space.canonical(arch), proxy.name) in self.known for proxy in proxies)
+        return all((self.space.canonical(arch), proxy.setting) in self.known for proxy in proxies)
 
     def _score(self, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
-        missing = [proxy for proxy in proxies if (arch, proxy.name) not in self.known]
+        missing = [proxy for proxy in proxies if (arch, proxy.setting) not in self.known]
         for look in dict.fromkeys((proxy.network, proxy.initialisation) for proxy in missing):
             asked = [proxy for proxy in missing if (proxy.network, proxy.initialisation) == look]
             rounds: dict[str, list[Score]] = {proxy.name: [] for proxy in asked}
@@ -76,8 +83,8 @@ class Scorer:
                 now = [proxy for proxy in asked if initialisation < proxy.initialisations]
                 for name, score in self._visit(arch, *look, initialisation, now).items():
                     rounds[name].append(score)
-            self.known |= {(arch, name): _mean(scores) for name, scores in rounds.items()}
-        return {proxy.name: self.known[arch, proxy.name] for proxy in proxies}
+            self.known |= {(arch, proxy.setting): _mean(rounds[proxy.name]) for proxy in asked}
+        return {proxy.name: self.known[arch, proxy.setting] for proxy in proxies}
 
     def _visit(
         self, arch: Arch, network: Network, how: Initialisation, number: int, proxies: Sequence[Proxy]

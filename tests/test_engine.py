@@ -168,6 +168,38 @@ def test_isomorphic_architectures_share_one_score():
     assert len(calls) == 1
 
 
+def test_options_tell_scores_apart():
+    """Two settings of one proxy on one scorer, in either order; an option at its default is none."""
+    toy = narrow_space()
+    arch, default = toy.parse(networks()["ordinary"]), PROXIES["swap"]
+    few, again = default.with_options({"images": 4}), default.with_options({"images": 16})
+    settings = {"default": default, "few": few, "again": again}
+    alone = {name: Scorer(toy, DATA, device="cpu")([arch], [p])[0]["swap"].value for name, p in settings.items()}
+    assert alone["default"] == alone["again"] != alone["few"]
+    scorer = Scorer(toy, DATA, device="cpu")
+    for name in ("default", "few"):
+        assert not scorer.knows(arch, [settings[name]])
+        assert scorer([arch], [settings[name]])[0]["swap"].value == alone[name]
+    assert scorer.knows(arch, settings.values())
+    assert len(scorer.known) == 2
+    with pytest.raises(ValueError, match=r"take a call each: swap\(images=16\), swap\(images=4\)"):
+        scorer([arch], [default, few])
+
+
+def test_options_are_added_to_those_set_before():
+    both = PROXIES["zen"].with_options({"images": 4}).with_options({"step": 0.02})
+    assert both.setting == PROXIES["zen"].with_options({"images": 4, "step": 0.02}).setting
+    assert both.setting != PROXIES["zen"].with_options({"step": 0.02}).setting
+
+
+def test_a_run_with_options_continues_without_scoring_again(tmp_path, monkeypatch):
+    options = SEARCH["settings"] | {"swap": {"images": 4}}
+    settings = SEARCH | {"proxy": "swap+depth", "budget": 8, "settings": options, "run_folder": tmp_path}
+    whole = nas.search(**settings)
+    monkeypatch.setattr(Scorer, "_visit", lambda self, *args: pytest.fail("scored again"))
+    pd.testing.assert_frame_equal(nas.search(**settings), whole)
+
+
 def first_weight(probe):
     return next(probe.net.parameters()).flatten()[0].item()
 
