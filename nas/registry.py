@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from nas.errors import UsageError, unknown
@@ -54,6 +56,28 @@ def origin(function: Callable[..., Any]) -> str:
     return inspect.getsourcefile(function) or function.__module__
 
 
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes: ``images: Annotated[int, Range(1)] = 16``; of a list, each of its numbers.
+
+    Attributes:
+        least: the smallest one.
+        most: the largest one.
+        above: they are larger than this.
+    """
+
+    least: float = -inf
+    most: float = inf
+    above: float = -inf
+
+    def __contains__(self, value: float) -> bool:
+        return isfinite(value) and self.above < value and self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        bounds = {"more than": self.above, "at least": self.least, "at most": self.most}
+        return " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if isfinite(bound))
+
+
 def options(function: Callable[..., Any]) -> dict[str, Any]:
     """The options of a plug-in with their defaults: its keyword-only arguments."""
     parameters = inspect.signature(function).parameters.values()
@@ -61,10 +85,12 @@ def options(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def checked_options(plugin: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """``given``, checked against the names, the types of the defaults and the `Literal` annotations of ``function``.
+    """``given``, checked against the names, the types of the defaults and the annotations of ``function``: `Literal`
+    and `Range`.
 
     Raises:
-        UsageError: an option that ``function`` does not have, or a value of another type than its default.
+        UsageError: an option that ``function`` does not have, a value of another type than its default, or one that the
+            annotation does not allow.
     """
     defaults = options(function)
     accepted = {}
@@ -80,6 +106,16 @@ def _converted(label: str, function: Callable[..., Any], name: str, value: Any) 
     hint = get_type_hints(function).get(name)
     if get_origin(hint) is Literal and value not in get_args(hint):
         raise unknown(f"value for {label}", value, map(str, get_args(hint)))
+    converted = _of_type(default, value, label)
+    annotations = getattr(get_type_hints(function, include_extras=True).get(name), "__metadata__", ())
+    for allowed in (annotation for annotation in annotations if isinstance(annotation, Range)):
+        for number in converted if isinstance(default, tuple) else (converted,):
+            if number not in allowed:
+                raise UsageError(f"{label} is {allowed}, not {number!r}")
+    return converted
+
+
+def _of_type(default: Any, value: Any, label: str) -> Any:
     if isinstance(default, tuple):
         values = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         if not isinstance(values, list | tuple) or not values:

@@ -8,7 +8,7 @@ Per-sample gradients are exact (batch norm normalises each sample by itself) and
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from nas.probe import Block, Probe, product_of_signs
 from nas.proxy import proxy
+from nas.registry import Range
 
 TINY = 1e-300
 """Keeps a direction of length zero at zero."""
@@ -60,7 +61,9 @@ def gradalign_i(
 
 
 @proxy("gradalign_ii", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
-def gradalign_ii(probe: Probe, *, per_class: bool = True, direction: Direction = "sign", eps: float = 1e-3) -> Tensor:
+def gradalign_ii(
+    probe: Probe, *, per_class: bool = True, direction: Direction = "sign", eps: Annotated[float, Range(0)] = 1e-3
+) -> Tensor:
     """GradAlign-II: log-determinant of the Gram matrix of the gradients' directions; larger is better.
 
         Σ_c log det(D_c D_cᵀ + ε I),   D_c the directions d(g_i) of the samples of class c, one in a row

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
+from nas.registry import Range
 
 
 @proxy("ntk", larger_is_better=False, labels=True, initialisations=3, paper="Chen et al. 2021, arXiv:2102.11535")
 def ntk(
-    probe: Probe, *, images: int = 32, batch_norm: Literal["sample", "batch"] = "sample", loss: bool = False
+    probe: Probe,
+    *,
+    images: Annotated[int, Range(2)] = 32,
+    batch_norm: Literal["sample", "batch"] = "sample",
+    loss: bool = False,
 ) -> Tensor:
     """Condition number of the neural tangent kernel, mean of three initialisations; smaller is better.
 
@@ -23,7 +28,8 @@ def ntk(
     looks at its own narrow supernet (3 channels, one cell per stage); here it is the space's network.
 
     Args:
-        images: the kernel's size N; the minibatch's first ones are taken (32 in the paper, 72 in its launcher).
+        images: the kernel's size N; the minibatch's first ones are taken, all where it has fewer (32 in the paper, 72
+            in its launcher).
         batch_norm: ``sample`` normalises each image by itself, so that J_i is a function of image i, as the kernel
             means it; θ are the weights of the convolutions and linear layers. ``batch`` is what the published code
             does: training mode over the batch, where every J_i passes through all images, and θ every parameter whose

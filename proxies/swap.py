@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from nas.probe import Probe
 from nas.proxy import proxy
+from nas.registry import Range
 
 BITS = 48
 """Images whose answers fit the whole numbers that a float64 holds."""
 
 
 @proxy("swap", paper="Peng et al. 2024, arXiv:2403.04161")
-def swap(probe: Probe, *, images: int = 16) -> float:
+def swap(probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16) -> float:
     """How many different ways the ReLU units have to switch over the images; larger is better.
 
     The number of distinct columns of the binary patterns (input > 0), [images, units] of all ReLUs. Batch norm is in
     training mode over these images. Without the paper's optional regularisation by size.
 
     Args:
-        images: how many of the minibatch, at most 48; at most 2^images patterns exist.
+        images: how many of the minibatch, all where it has fewer; at most 48. At most 2^images patterns exist.
     """
-    if not 1 <= images <= BITS:
-        raise ValueError(f"swap.images is between 1 and {BITS}, not {images}")
 
     def columns(pattern: Tensor) -> Tensor:
         weights = 2.0 ** torch.arange(len(pattern), dtype=torch.float64, device=pattern.device)

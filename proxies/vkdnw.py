@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
+from nas.registry import Range
 
 SMOOTHING = 0.05
 """How much of each prediction is spread over all classes, as in the published code."""
 
 
 @proxy("vkdnw", initialisation="kaiming", paper="Tybl & Neumann 2025, arXiv:2502.04975")
-def vkdnw(probe: Probe, *, images: int = 16) -> Tensor:
+def vkdnw(probe: Probe, *, images: Annotated[int, Range(1)] = 16) -> Tensor:
     """Entropy of the deciles of the Fisher matrix's eigenvalues; larger is better.
 
         −Σ_k q_k log q_k,   q_k = λ_k / Σ λ,   λ_1 … λ_9 the deciles of the eigenvalues of F
@@ -26,7 +29,7 @@ def vkdnw(probe: Probe, *, images: int = 16) -> Tensor:
     Labels do not count.
 
     Args:
-        images: how many of the minibatch; one backward pass of them for each class.
+        images: how many of the minibatch, all where it has fewer; one backward pass of them for each class.
     """
     logits, jacobian = probe.scalar_jacobian(images)  # [samples, classes], [samples, classes, scalars]
     p = (1 - SMOOTHING) * logits.double().softmax(1) + SMOOTHING / logits.shape[1]

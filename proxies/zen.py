@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from nas.probe import Probe
 from nas.proxy import proxy
+from nas.registry import Range
 
 
 @proxy("zen", initialisation="gaussian", initialisations=2, paper="Lin et al. 2021, arXiv:2102.01063")
-def zen(probe: Probe, *, images: int = 16, step: float = 0.01) -> Tensor:
+def zen(
+    probe: Probe, *, images: Annotated[int, Range(1)] = 16, step: Annotated[float, Range(above=0)] = 0.01
+) -> Tensor:
     """How sensitive the last feature map is to its input, with what batch norm scaled away; larger is better.
 
         log mean |F(x) − F(x + step · ε)| + Σ over batch norms of log sqrt(mean variance)

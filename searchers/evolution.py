@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from random import Random
+from typing import Annotated
 
+from nas.registry import Range
 from nas.searcher import Search, searcher
 from nas.space import Arch, Space
 
 
 @searcher("evolution", paper="Real et al. 2019, arXiv:1802.01548")
-def evolution(space: Space, rng: Random, *, population: int = 50, tournament: int = 10) -> Search:
+def evolution(
+    space: Space,
+    rng: Random,
+    *,
+    population: Annotated[int, Range(1)] = 50,
+    tournament: Annotated[int, Range(1)] = 10,
+) -> Search:
     """Tournament selection, mutation in one slot, and ageing: the oldest dies, not the worst.
 
     Args:
         population: how many architectures live at a time; the first ones are random.
         tournament: how many of them, drawn at random without replacement, compete to be the parent.
     """
-    if population < 1 or tournament < 1:
-        raise ValueError(f"population and tournament are at least 1, not {population} and {tournament}")
     living: deque[tuple[Arch, float]] = deque()  # the oldest first
     while len(living) < population:
         arch = space.sample(rng)

@@ -9,6 +9,7 @@ import sys
 import time
 from itertools import pairwise, product
 from random import Random
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ import yaml
 from torch import nn
 
 import nas
-from nas import limits
+from nas import limits, registry
 from nas.data import minibatch
 from nas.errors import UsageError
 from nas.folder import RunFolder
@@ -27,7 +28,7 @@ from nas.loop import best, run
 from nas.objective import Objective, quantile
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy, ProxyFailure, proxy
-from nas.registry import Registry, checked_options
+from nas.registry import Range, Registry, checked_options
 from nas.scorer import Scorer, build
 from nas.searcher import SEARCHERS
 from nas.settings import checked_settings
@@ -86,6 +87,67 @@ def test_options_take_the_type_of_their_default(given, accepted):
 def test_options_of_another_type_are_refused(given, reason):
     with pytest.raises(UsageError, match=reason):
         checked_options("plugin", plugin, given)
+
+
+def ranged(
+    *,
+    images: Annotated[int, Range(1, 48)] = 16,
+    step: Annotated[float, Range(above=0)] = 0.1,
+    widths: Annotated[tuple[int, ...], Range(1)] = (4, 8),
+): ...
+
+
+def test_options_within_their_range():
+    given = {"images": 48, "step": "1e-300", "widths": "1,2"}
+    assert checked_options("ranged", ranged, given) == {"images": 48, "step": 1e-300, "widths": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"images": 0}, r"^ranged\.images is at least 1 and at most 48, not 0$"),
+        ({"images": "49"}, r"^ranged\.images is at least 1 and at most 48, not 49$"),
+        ({"step": 0}, r"^ranged\.step is more than 0, not 0\.0$"),
+        ({"step": "nan"}, r"^ranged\.step is more than 0, not nan$"),
+        ({"step": "inf"}, r"^ranged\.step is more than 0, not inf$"),
+        ({"widths": [4, 0]}, r"^ranged\.widths is at least 1, not 0$"),
+    ],
+)
+def test_options_out_of_their_range_are_refused(given, reason):
+    with pytest.raises(UsageError, match=reason):
+        checked_options("ranged", ranged, given)
+
+
+BOUNDS = {  # an allowed value, and the next that is refused
+    "gradalign_ii.eps": (0, -1e-9),
+    "ntk.images": (2, 1),
+    "swap.images": (48, 49),
+    "vkdnw.images": (1, 0),
+    "zen.images": (1, 0),
+    "zen.step": (1e-9, 0),
+    "evolution.population": (1, 0),
+    "evolution.tournament": (1, 0),
+}
+
+
+def test_every_number_of_a_proxy_or_searcher_has_its_bounds():
+    functions = {name: PROXIES[name].function for name in PROXIES if not PROXIES[name].parts}
+    functions |= {name: SEARCHERS[name].function for name in SEARCHERS}
+    numbers = set()
+    for name, function in functions.items():
+        defaults = registry.options(function)
+        assert checked_options(name, function, defaults) == defaults
+        numbers |= {f"{name}.{option}" for option, value in defaults.items() if type(value) in (int, float)}
+    assert numbers == set(BOUNDS)
+
+
+@pytest.mark.parametrize("label", BOUNDS)
+def test_bounds_of_options(label):
+    owner, option = label.split(".")
+    allowed, refused = BOUNDS[label]
+    checked_settings({owner: {option: allowed}})
+    with pytest.raises(UsageError, match=rf"^{label} is (at least|more than) .*, not {refused}"):
+        checked_settings({owner: {option: refused}})
 
 
 def test_choices_come_from_the_annotation():

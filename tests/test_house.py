@@ -11,7 +11,7 @@ from nas.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
-PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph"}
+PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "printing", "blocks", "layers"},
     {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle"},
