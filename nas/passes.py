@@ -132,15 +132,25 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
 
     Visitors:
         convolutions: the output of each convolution, [samples, channels, height, width].
-        last: the last feature map of more than one pixel that a function gave, [samples, channels, height, width].
+        last: the last feature map of more than one pixel, [samples, channels, height, width]: what a function gave, but
+            from an attention to the next convolution, where four dimensions may mean heads and tokens; without a
+            convolution after the last attention there is none.
         variances: the variance of each channel of what each batch norm takes, over the images: [channels].
     """
     last: list[Tensor] = []
+    attending = False
 
     class Watch(Intercept):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal attending
             out = super().__torch_function__(func, types, args, kwargs)
-            if isinstance(out, Tensor) and out.ndim == 4 and out[0, 0].numel() > 1 and out.is_floating_point():
+            if func in ATTENTIONS or (func in SOFTMAXES and out.ndim > 2 and min(out.shape[-2:]) > 1):
+                attending = True
+                last.clear()
+            attending = attending and func is not CONVOLUTION
+            if attending or not isinstance(out, Tensor):
+                return out
+            if out.ndim == 4 and out[0, 0].numel() > 1 and out.is_floating_point():
                 last[:] = [out]
             return out
 

@@ -172,15 +172,17 @@ class Probe:
     def last_features(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The last feature map for other images, and of each batch norm the variance of each channel.
 
-        The feature map [samples, channels, height, width] is what the network's head averages over; batch norm is in
-        training mode.
+        The feature map [samples, channels, height, width] is what the network's head averages over: a transformer, in
+        which no convolution follows the last attention, has none (`ValueError`). Batch norm is in training mode.
         """
         maps: list[Tensor] = []
         variances: list[Tensor] = []
         with self._autocast():
             passes.visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
         if not maps:
-            raise ValueError("the network has no feature map of more than one pixel")
+            raise ValueError(
+                "the network has no feature map of more than one pixel, or no convolution after its last attention"
+            )
         return maps[0], variances
 
     def forward(self, samples: int | None = None) -> Tensor:

@@ -22,7 +22,7 @@ def zen(
 
     F is the feature map before pooling, x and ε are Gaussian noise, weights are drawn from N(0, 1); the mean over
     initialisations. Batch norm is in training mode, its variance that of the batch x, averaged over channels. Images
-    and labels do not count.
+    and labels do not count. Fails on transformers, which have no feature maps.
 
     Args:
         images: how many images of noise.
