@@ -5,11 +5,12 @@ from __future__ import annotations
 from zlib import crc32
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def initialise(net: nn.Module, how: str, seed: int) -> None:
-    """Draws the weights of all convolutions and linear layers again; biases become zero, norm layers the identity.
+    """Draws the weights of all convolutions, linear layers and attention's projections again; biases become zero, norm
+    layers the identity.
 
     A layer's stream depends on ``seed`` and the layer's name alone. Torch's generator is left as it was.
 
@@ -17,11 +18,19 @@ def initialise(net: nn.Module, how: str, seed: int) -> None:
         how: ``gaussian``, N(0, 1), as for Zen-Score; ``kaiming``, N(0, 2 / inputs) (He et al. 2015).
     """
     for name, module in net.named_modules():
+        drawn: dict[str, Tensor] = {}
         if isinstance(module, nn.Conv2d | nn.Linear):
-            stream = torch.Generator().manual_seed(seed ^ crc32(name.encode()))
-            scale = 1.0 if how == "gaussian" else (2 / module.weight[0].numel()) ** 0.5
+            drawn = {name: module.weight}
+        elif isinstance(module, nn.MultiheadAttention):
+            own = dict(module.named_parameters(prefix=name, recurse=False))
+            drawn = {path: parameter for path, parameter in own.items() if parameter.ndim == 2}
+            for bias in own.keys() - drawn.keys():
+                nn.init.zeros_(own[bias])
+        for path, weight in drawn.items():
+            stream = torch.Generator().manual_seed(seed ^ crc32(path.encode()))
+            scale = 1.0 if how == "gaussian" else (2 / weight[0].numel()) ** 0.5
             with torch.no_grad():
-                module.weight.copy_(torch.randn(module.weight.shape, generator=stream) * scale)
+                weight.copy_(torch.randn(weight.shape, generator=stream) * scale)
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):

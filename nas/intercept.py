@@ -97,6 +97,35 @@ def attention_without_dropout(*args: Any, **kwargs: Any) -> Any:
     return F.multi_head_attention_forward(**arguments | {"training": False})
 
 
+def attention_projected_by(linear: Callable[..., Tensor]) -> Callable[..., Any]:
+    """A handler under which attention, without dropout, projects by ``linear`` what it takes and gives: [samples,
+    tokens, channels]. The function itself would do so out of sight; it is left with identities, which change nothing.
+    """
+
+    def samples_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return linear(x.transpose(0, 1), weight, bias).transpose(0, 1)
+
+    def attend(*args: Any, **kwargs: Any) -> Any:
+        bound = signature(F.multi_head_attention_forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if given["query"].ndim < 3:
+            raise ValueError("an attention takes all samples as one sequence")
+        names = ("query", "key", "value")
+        separate = [given.pop(f"{name[0]}_proj_weight") for name in names]
+        weights = separate if given["use_separate_proj_weight"] else given["in_proj_weight"].chunk(3)
+        biases = [None] * 3 if given["in_proj_bias"] is None else given["in_proj_bias"].chunk(3)
+        for name, weight, bias in zip(names, weights, biases, strict=True):
+            given[name] = samples_first(given[name], weight, bias)
+        identity = torch.eye(len(weights[0]), dtype=weights[0].dtype, device=weights[0].device)
+        projections = {"in_proj_weight": identity.repeat(3, 1), "in_proj_bias": None, "use_separate_proj_weight": False}
+        projections |= {"out_proj_weight": identity, "out_proj_bias": None}
+        out, attention = F.multi_head_attention_forward(**given | projections | {"training": False})
+        return samples_first(out, given["out_proj_weight"], given["out_proj_bias"]), attention
+
+    return attend
+
+
 def product_without_dropout(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Any = None, dropout_p: Any = 0.0, *args: Any, **kwargs: Any
 ) -> Tensor:

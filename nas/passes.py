@@ -24,6 +24,7 @@ from nas.intercept import (
     RECTIFIERS,
     SOFTMAXES,
     Intercept,
+    attention_projected_by,
     batch_normalisation,
     no_normalisation,
     normalising,
@@ -40,7 +41,7 @@ class Layer(NamedTuple):
     """One use of a convolution or linear weight in a forward and backward pass.
 
     Attributes:
-        weight: the parameter.
+        weight: the parameter, or the rows of it that an attention takes for queries, keys or values.
         output: [samples, channels, …].
         gradient: the loss's gradient with respect to the output, of the same shape.
     """
@@ -82,13 +83,15 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         watched = {id(weight) for weight in weights} if by_weight else set()
         for parameter in net.parameters():
             parameter.requires_grad_(id(parameter) in watched)
-        watch = _Layers(visits["layers"]) if "layers" in visits else None
+        watch = _Layers(visits["layers"], len(images)) if "layers" in visits else None
         twice = "curvature" in visits
         handlers = normalising(twice_differentiable if twice else batch_normalisation) | _rectifiers(
             visits.get("relus"), watch
         )
+        linear = F.linear if watch is None else partial(watch.use, F.linear)
+        handlers[F.multi_head_attention_forward] = attention_projected_by(linear)  # always, so that numbers agree
         if watch is not None:
-            handlers |= {CONVOLUTION: partial(watch.use, F.conv2d), LINEAR: partial(watch.use, F.linear)}
+            handlers |= {CONVOLUTION: partial(watch.use, F.conv2d), LINEAR: linear}
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
         with differentiable, Intercept(handlers), _features(net, "features" in visits) as features:
@@ -204,7 +207,7 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
             entry of each convolution and linear weight, as one pair.
     """
     weights = convolution_and_linear_weights(net)
-    place = {id(weight): number for number, weight in enumerate(weights)}
+    place = {weight.data_ptr(): number for number, weight in enumerate(weights)}  # its first rows have it too
     rows = images.new_zeros(len(images), len(weights))
 
     def follow(out: Tensor, weight: Tensor, factor: Tensor, channel: int) -> Tensor:
@@ -212,9 +215,10 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
 
         def add(gradient: Tensor) -> None:
             product = gradient.select(channel, 0) * factor
-            rows[:, place[id(weight)]] += product.reshape(len(product), -1).sum(1)
+            rows[:, place[weight.data_ptr()]] += product.reshape(len(product), -1).sum(1)
 
-        if id(weight) in place and out.requires_grad:
+        if weight.data_ptr() in place and out.requires_grad:
+            _check_samples(out, len(images))
             out.register_hook(add)  # type: ignore[no-untyped-call]
         return out
 
@@ -231,6 +235,7 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
         return follow(F.linear(input, weight, bias), weight, input.detach()[..., 0], -1)
 
     handlers = normalising(running_normalisation) | {CONVOLUTION: convolve, LINEAR: linear}
+    handlers[F.multi_head_attention_forward] = attention_projected_by(linear)
     with untouched(net):
         net.eval().requires_grad_(False)
         images = images.detach().requires_grad_()
@@ -249,6 +254,11 @@ def _gradients(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tensor,
     if not value.requires_grad:
         return tuple(map(torch.zeros_like, inputs))
     return torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True, **how)
+
+
+def _check_samples(out: Tensor, samples: int) -> None:
+    if len(out) != samples:
+        raise ValueError(f"a layer gives {len(out)} rows for {samples} images: which are whose is not known")
 
 
 def convolution_and_linear_weights(net: nn.Module) -> list[Tensor]:
@@ -322,8 +332,9 @@ def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None) -
 class _Layers:
     """Hands the outputs of layers and their gradients to a visitor while ``recording``."""
 
-    def __init__(self, visit: Callable[[Layer], None]) -> None:
+    def __init__(self, visit: Callable[[Layer], None], samples: int) -> None:
         self.visit = visit
+        self.samples = samples
         self.recording = False
         self.intact: dict[int, int] = {}  # the last version of each output at which output x gradient is as it was
 
@@ -335,6 +346,7 @@ class _Layers:
     def use(self, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = function(input, weight, *args, **kwargs)
         if out.requires_grad:
+            _check_samples(out, self.samples)
             output = out.detach()
             self.intact[output.data_ptr()] = output._version
 

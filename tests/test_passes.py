@@ -217,6 +217,20 @@ def test_initialisations_are_normal(how, scale):
         assert not norm.bias.any()
 
 
+@pytest.mark.parametrize("kdim", [None, 40])
+@pytest.mark.parametrize(("how", "scale"), [("gaussian", lambda inputs: 1), ("kaiming", lambda n: math.sqrt(2 / n))])
+def test_initialisations_reach_the_projections_of_attention(how, scale, kdim):
+    net = nn.ModuleDict({"attention": nn.MultiheadAttention(60, 2, kdim=kdim, vdim=kdim, add_bias_kv=True)})
+    for parameter in net.parameters():
+        nn.init.uniform_(parameter, 2, 3)
+    initialise(net, how, 7)
+    weights = {name: p.detach() for name, p in net.named_parameters() if p.ndim == 2}
+    assert len(weights) == (2 if kdim is None else 4)
+    for name, weight in weights.items():
+        assert kstest(weight.flatten() / scale(weight.shape[1]), "norm").pvalue > 1e-3, name
+    assert not any(p.any() for p in net.parameters() if p.ndim != 2)
+
+
 def test_an_initialisation_depends_on_the_seed_and_the_name_alone():
     before = torch.get_rng_state()
     generator = torch.random.get_rng_state()

@@ -208,10 +208,12 @@ def test_zen_fails_without_feature_maps():
         zen(Probe(*make("fully connected")))
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "transformer"])
+@pytest.mark.parametrize("name", [*EVERY, "cross attention"])
 def test_vkdnw(name):
     net, images, _ = make(name, seed=1)
-    weights = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    layers = nn.Conv2d | nn.Linear | nn.MultiheadAttention
+    own = [p for m in net.modules() if isinstance(m, layers) for p in m.named_parameters(recurse=False)]
+    weights = [weight for key, weight in own if key.endswith("weight")]
     net.eval()
     fisher = np.zeros((len(weights), len(weights)))
     for image in images[:3]:
@@ -228,6 +230,11 @@ def test_vkdnw(name):
     deciles = np.quantile(np.linalg.eigvalsh(fisher).clip(0), [k / 10 for k in range(1, 10)])
     expected = -sum(q * math.log(q) for q in deciles / deciles.sum() if q > 0)
     assert float(vkdnw(Probe(*make(name, seed=1)), images=3)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_vkdnw_fails_where_rows_are_not_the_samples():
+    with pytest.raises(ValueError, match="a layer gives 16 rows for 4 images"):
+        vkdnw(Probe(*make("windows")), images=4)
 
 
 def test_vkdnw_fails_where_the_network_cannot_choose():

@@ -86,9 +86,43 @@ def test_grasp(name):
     assert float(grasp(Probe(*make(name)))) == pytest.approx(expected, rel=1e-6, abs=1e-7 * scale)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "transformer"])
+class Projections(nn.Module):
+    """What a `nn.MultiheadAttention` computes, by four linear layers."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.heads = attention.num_heads
+        packed = attention.in_proj_weight
+        weights = [attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight]
+        weights = weights if packed is None else packed.chunk(3)
+        self.projections = nn.ModuleList()
+        for weight, bias in zip(weights, attention.in_proj_bias.chunk(3), strict=True):
+            layer = nn.Linear(*weight.T.shape)
+            layer.weight, layer.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+            self.projections.append(layer)
+        self.out_proj = attention.out_proj
+
+    def forward(self, *inputs, **_):
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, x in zip(self.projections, inputs, strict=True)
+        )
+        weights = (query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])).softmax(-1)
+        return self.out_proj((weights @ value).transpose(1, 2).flatten(2)), None
+
+
+def with_visible_projections(net):
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.MultiheadAttention):
+                setattr(module, name, Projections(child))
+    return net
+
+
+@pytest.mark.parametrize("name", [*EVERY, "transformer, norm first", "cross attention"])
 def test_fisher(name):
     net, images, labels = make(name)
+    net = with_visible_projections(net)
     uses = []
 
     def keep(module, inputs, output):
@@ -111,6 +145,25 @@ def test_fisher(name):
             value = sum(product[n, channel].sum() ** 2 for n in range(len(images))) / (2 * len(images))
             expected += value * module.weight[channel].numel()
     assert float(fisher(Probe(*make(name)))) == pytest.approx(expected, rel=1e-9)
+
+
+def test_fisher_fails_where_rows_are_not_the_samples():
+    with pytest.raises(ValueError, match="a layer gives 36 rows for 9 images"):
+        fisher(Probe(*make("windows")))
+
+
+def test_fisher_fails_where_samples_attend_to_each_other():
+    class Sequence(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.attention = nn.Linear(192, 3), nn.MultiheadAttention(3, 1)
+
+        def forward(self, x):
+            x = self.head(x.flatten(1))
+            return self.attention(x, x, x)[0]
+
+    with pytest.raises(ValueError, match="takes all samples as one sequence"):
+        fisher(Probe(Sequence(), torch.randn(6, 3, 8, 8), torch.arange(6) % 3))
 
 
 def linearised(net, images):
