@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,10 +81,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 def check_writable(file: Path | None) -> None:
     """`UsageError` where ``file`` cannot be written, before anything is computed for it."""
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise UsageError(
-            f"{file} cannot be written: {'it is a folder' if file.is_dir() else f'no folder {file.parent}'}"
-        )
+    if file is None:
+        return
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        reason = "it is a folder" if file.is_dir() else f"no folder {file.parent}"
+    elif not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+        reason = f"no permission to write {'it' if file.exists() else f'to the folder {file.absolute().parent}'}"
+    else:
+        return
+    raise UsageError(f"{file} cannot be written: {reason}")
 
 
 def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The command line as a contract: what it prints, writes and refuses."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -268,6 +269,26 @@ def test_what_cannot_be_written_is_one_sentence(nas, tmp_path):
     (tmp_path / "cell.png").mkdir()
     code, _, err = nas("show", "0", "--out", "cell.png")
     assert (code, err) == (2, "nas: cell.png: Is a directory\n")
+
+
+def test_what_may_not_be_written_is_refused_before_anything_is_scored(nas, monkeypatch, tmp_path):
+    from nas.scorer import Scorer
+
+    monkeypatch.setattr(Scorer, "_visit", lambda self, *arguments: pytest.fail("scored for nothing"))
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked.csv").write_text("mine")
+    access = os.access  # an administrator may write anywhere, so it is not enough to take the right away
+
+    def granted(path, mode):
+        return access(path, mode) and not (mode == os.W_OK and "locked" in Path(path).name)
+
+    monkeypatch.setattr(os, "access", granted)
+    code, _, err = nas("score", "0", "--csv", "locked/out.csv", *SMALL)
+    assert code == 2
+    assert err == f"nas: locked/out.csv cannot be written: no permission to write to the folder {tmp_path / 'locked'}\n"
+    code, _, err = nas("score", "0", "--csv", "locked.csv", *SMALL)
+    assert (code, err) == (2, "nas: locked.csv cannot be written: no permission to write it\n")
+    assert (tmp_path / "locked.csv").read_text() == "mine"
 
 
 def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
