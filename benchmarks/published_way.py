@@ -5,7 +5,7 @@
 Ours is one visit of the scorer for all proxies together. The published codes
 
 - copy the network for each measure and run each by itself: `alone`, a deep copy of the network and a probe of its own
-  for each proxy and each of its initialisations;
+  for each proxy, and a network drawn anew for each further initialisation that it declares;
 - take per-sample gradients from one image at a time: `loop`, for the proxies that such a loop defines.
 
 All are measured in one process, in turns, and the loops' values are compared with ours. Without --cells: the largest
@@ -25,9 +25,10 @@ from torch.nn import functional as F
 from nas import plugins
 from nas.cost import milliseconds, plain_pass, visit
 from nas.data import Minibatch, minibatch
+from nas.initialisation import initialise
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build
+from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build, initialisation_seed
 from nas.space import SPACES, Arch, Space
 
 LARGEST = "nats:3,3,3,3,3,3"
@@ -65,6 +66,7 @@ def middle(space: Space) -> Arch:
 
 
 def report(scorer: Scorer, arch: Arch, suite: Sequence[Proxy]) -> None:
+    arch = scorer.space.canonical(arch)
     inputs = on_device(scorer.data, scorer.device)
     networks = {"full": (build(scorer.space, arch, inputs.task).to(scorer.device), inputs)}
     thin = scorer.space.thin()
@@ -74,7 +76,7 @@ def report(scorer: Scorer, arch: Arch, suite: Sequence[Proxy]) -> None:
     net, _ = networks["full"]
     looped = [proxy for proxy in suite if proxy.name in LOOPS]
     cases: dict[str, Callable[[], object]] = {PLAIN: plain_pass(scorer, arch)}
-    cases |= {proxy.name: partial(alone, proxy, *networks[proxy.network]) for proxy in suite}
+    cases |= {proxy.name: partial(alone, scorer, arch, proxy, *networks[proxy.network]) for proxy in suite}
     cases |= {TOGETHER: partial(visit, scorer, arch, suite), ONE_VISIT: partial(visit, scorer, arch, looped)}
     cases |= {f"loop {proxy.name}": partial(loop, net, inputs, [proxy.name]) for proxy in looped}
     cases[ONE_LOOP] = partial(loop, net, inputs, [proxy.name for proxy in looped])
@@ -111,10 +113,23 @@ def on_device(data: Minibatch, device: torch.device) -> Minibatch:
     return Minibatch(data.images.to(device), data.labels.to(device), data.classes)
 
 
-def alone(proxy: Proxy, net: nn.Module, inputs: Minibatch) -> None:
-    """One proxy by itself, as often as it wants an initialisation."""
-    for _ in range(proxy.initialisations):
-        measure(Probe(deepcopy(net), inputs.images, inputs.labels), {proxy.name: proxy})
+def alone(scorer: Scorer, arch: Arch, proxy: Proxy, net: nn.Module, inputs: Minibatch) -> list[object]:
+    """One proxy by itself, with each of the initialisations that it declares: the values, or why there are none.
+
+    Args:
+        net: the network that ``proxy`` looks at, in its own first initialisation.
+    """
+    space = scorer.space if proxy.network == "full" else scorer.space.thin()
+    values: list[object] = []
+    for number in range(proxy.initialisations):
+        seed = initialisation_seed(scorer.seed, number)
+        own = build(space, arch, inputs.task, seed) if number else deepcopy(net)
+        if proxy.initialisation != "default":
+            initialise(own.cpu(), proxy.initialisation, seed)
+        probe = Probe(own.to(scorer.device), inputs.images, inputs.labels, seed)
+        ((value, _),) = measure(probe, {proxy.name: proxy}).values()
+        values.append(value)
+    return values
 
 
 def loop(net: nn.Module, inputs: Minibatch, names: Sequence[str]) -> dict[str, float]:

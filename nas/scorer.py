@@ -96,7 +96,7 @@ class Scorer:
             reason = f"the space {type(self.space).__name__} has no thin copy"
             return {proxy.name: Score(None, "failed", reason) for proxy in proxies}
         inputs = self._minibatch(network)
-        seed = _seed(self.seed, number)
+        seed = initialisation_seed(self.seed, number)
         try:
             net = build(space, arch, inputs.task, seed)
         except Exception as error:  # a network that cannot be made fails alone, among others that can
@@ -149,7 +149,8 @@ def running(space: Space, arch: Arch, task: Task) -> Iterator[None]:
         raise UsageError(f"{space.text(arch)} does not run on {images}: {_reason(error)}") from error
 
 
-def _seed(seed: int, initialisation: int) -> int:
+def initialisation_seed(seed: int, initialisation: int) -> int:
+    """The seed of a network's ``initialisation``-th initialisation; the first one's is ``seed`` itself."""
     return int(np.random.SeedSequence([seed, initialisation]).generate_state(1)[0]) if initialisation else seed
 
 

@@ -1,16 +1,20 @@
 """What `bench` measures and prints: sleeping proxies, known tensors, the contract of the JSON file."""
 
+import importlib
 import json
 import math
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 import nas
 from nas import cli, cost
+from nas.data import minibatch
 from nas.proxy import PROXIES, ProxyFailure, proxy
+from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build
 from nas.space import SPACES, Space, space
 
 SMALL = {"nasbench201": {"widths": [4, 8], "repeats": 1}}
@@ -209,6 +213,25 @@ def test_progress_is_told_to_the_end():
     assert [done for done, _, _ in told] == list(range(total))
     assert {total for _, total, _ in told} == {total}
     assert {name for _, _, name in told} == {"params", "depth", "all", "plain"}
+
+
+@pytest.mark.parametrize("name", ["zen", "vkdnw", "linear_regions", "ntk", "naswot"])
+def test_the_published_way_measures_the_networks_that_the_scorer_measures(name, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    alone = importlib.import_module("published_way").alone
+    space, data, proxy = (
+        SPACES["nasbench201"](widths=(4, 8), repeats=1),
+        minibatch("synthetic:size=8", 40),
+        PROXIES[name],
+    )
+    scorer, arch = Scorer(space, data, device="cpu"), space.canonical(space.parse(CELL))
+    inputs = data if proxy.network == "full" else data.crops(THIN_INPUTS, THIN_SIZE)
+    net = build(space if proxy.network == "full" else space.thin(), arch, inputs.task)
+    found = alone(scorer, arch, proxy, net, inputs)
+    assert len(found) == proxy.initialisations
+    expected = scorer([arch], [proxy])[0][name]
+    assert expected.status == "ok"
+    assert sum(map(float, found)) / len(found) == pytest.approx(expected.value, rel=1e-9)
 
 
 WRONG = {
