@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, final
+from typing import Annotated, Any, final
 
 import networkx as nx
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.graph import chain
+from nas.registry import Range
 from nas.space import Arch, Space, Task, choice, is_leaf, space
 
 HEAD = 64
@@ -186,11 +187,11 @@ class AutoFormerSpace(Space):
 @space("autoformer")
 def autoformer(
     *,
-    hidden_dims: tuple[int, ...] = (192, 216, 240),
-    depths: tuple[int, ...] = (12, 13, 14),
-    mlp_ratios: tuple[float, ...] = (3.5, 4.0),
-    num_heads: tuple[int, ...] = (3, 4),
-    patch: int = 16,
+    hidden_dims: Annotated[tuple[int, ...], Range(1)] = (192, 216, 240),
+    depths: Annotated[tuple[int, ...], Range(1)] = (12, 13, 14),
+    mlp_ratios: Annotated[tuple[float, ...], Range(above=0)] = (3.5, 4.0),
+    num_heads: Annotated[tuple[int, ...], Range(1)] = (3, 4),
+    patch: Annotated[int, Range(1)] = 16,
 ) -> AutoFormerSpace:
     """AutoFormer-Tiny: transformers of 12 to 14 blocks with an MLP ratio and a number of heads each: 10^9.
 

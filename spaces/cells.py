@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import networkx as nx
 from torch import nn
 
 from nas.graph import Edge, canonical
+from nas.registry import Range
 from nas.space import Arch, Space, Task, choice, is_leaf, space
 from spaces._cell import Cell, MixedEdge, Skeleton, initialise_by_place, stages
 from spaces._ops import NONE, OPERATIONS, Operation
@@ -153,10 +154,10 @@ def staged(widths: Sequence[int], repeats: int) -> tuple[Skeleton, Skeleton]:
 @space("cells")
 def cells(
     *,
-    nodes: int = 3,
+    nodes: Annotated[int, Range(2)] = 3,
     operations: tuple[str, ...] = ("none", "skip_connect", "nor_conv_3x3"),
-    widths: tuple[int, ...] = (16, 32, 64),
-    repeats: int = 3,
+    widths: Annotated[tuple[int, ...], Range(1)] = (16, 32, 64),
+    repeats: Annotated[int, Range(1)] = 3,
 ) -> CellSpace:
     """Cells on the complete graph of ``nodes`` nodes with named ``operations``, stacked as in NAS-Bench-201: a stem,
     stages of ``repeats`` cells at each of the ``widths``, a head. More freedom: call `CellSpace` in a plug-in."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from nas.registry import Range
 from nas.space import space
 from spaces._genotype import GenotypeSpace
 
@@ -19,7 +22,7 @@ OPERATIONS = (
 
 
 @space("darts")
-def darts(*, width: int = 36, depth: int = 20) -> GenotypeSpace:
+def darts(*, width: Annotated[int, Range(2)] = 36, depth: Annotated[int, Range(1)] = 20) -> GenotypeSpace:
     """Cells of four nodes with two distinct predecessors each, written as a Genotype: about 10^18 networks.
 
     ``none`` is in the supernet only: a derived cell has none. The published networks have ``width`` 36 and ``depth``

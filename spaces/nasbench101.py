@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import md5
 from itertools import combinations, permutations
-from typing import Any, NamedTuple, final
+from typing import Annotated, Any, NamedTuple, final
 
 import networkx as nx
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.graph import Edge, alive
+from nas.registry import Range
 from nas.space import Arch, Space, Task, is_leaf, space
 from spaces._cell import initialise_by_place, named, pooled
 
@@ -269,7 +270,7 @@ class Wired(nn.Module):
 
 
 @space("nasbench101")
-def nasbench101(*, stem: int = 128, modules: int = 3) -> NasBench101:
+def nasbench101(*, stem: Annotated[int, Range(5)] = 128, modules: Annotated[int, Range(1)] = 3) -> NasBench101:
     """Modules of at most seven vertices and nine edges, as JSON ``{"matrix": …, "ops": …}``: 423,624 networks.
 
     Three stacks of ``modules`` modules, of ``stem`` channels in the first and twice as many in each next. Proxies in

@@ -6,7 +6,9 @@ import re
 from functools import lru_cache
 from itertools import product
 from random import Random
+from typing import Annotated
 
+from nas.registry import Range
 from nas.space import Arch, space
 from spaces._ops import NONE, OPERATIONS
 from spaces.cells import CellSpace, Dialect, staged
@@ -18,7 +20,11 @@ NASLIB_SLOTS = (0, 1, 3, 2, 4, 5)
 
 
 @space("nasbench201")
-def nasbench201(*, widths: tuple[int, ...] = (16, 32, 64), repeats: int = 5) -> CellSpace:
+def nasbench201(
+    *,
+    widths: Annotated[tuple[int, ...], Range(1)] = (16, 32, 64),
+    repeats: Annotated[int, Range(1)] = 5,
+) -> CellSpace:
     """Cells of four nodes with one of five operations on each of the six edges: 15,625.
 
     Besides the string ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`` an architecture may be given as its index in the

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Annotated, final
 
 import networkx as nx
 from torch import Tensor, nn
 
 from nas.graph import chain
+from nas.registry import Range
 from nas.space import Arch, Space, Task, space
 from spaces._cell import initialise_by_place, named, pooled
 
@@ -90,7 +91,7 @@ def layer(name: str, inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 @space("nasbench_macro")
-def nasbench_macro(*, width: int = 32, last: int = 1280) -> MacroSpace:
+def nasbench_macro(*, width: Annotated[int, Range(1)] = 32, last: Annotated[int, Range(1)] = 1280) -> MacroSpace:
     """Chains of eight layers, a digit each (``02012100``): 0 identity, 1 MB3-k3, 2 MB6-k5; 6,561.
 
     ``width`` is the stem's, doubled in each of three stages; ``last`` that of the 1 x 1 convolution before the pooling.

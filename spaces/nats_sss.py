@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Annotated, final
 
 import networkx as nx
 from torch import nn
 
 from nas.graph import chain
+from nas.registry import Range
 from nas.space import Arch, Space, Task, choice, space
 from spaces._cell import Cell, MixedEdge, Reduction, distinct_positive, head, initialise_by_place, named, stem
 from spaces._ops import OPERATIONS, relu_conv_bn
@@ -72,6 +73,6 @@ def cell(inputs: int, outputs: int) -> Cell:
 
 
 @space("nats_sss")
-def nats_sss(*, widths: tuple[int, ...] = (8, 16, 24, 32, 40, 48, 56, 64)) -> NatsSizeSpace:
+def nats_sss(*, widths: Annotated[tuple[int, ...], Range(1)] = (8, 16, 24, 32, 40, 48, 56, 64)) -> NatsSizeSpace:
     """Networks of five layers with one of eight widths each, written ``8:16:24:32:64``: 32,768."""
     return NatsSizeSpace(distinct_positive("widths", widths))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from nas.registry import Range
 from nas.space import space
 from spaces._genotype import GenotypeSpace
 
@@ -15,6 +18,10 @@ OPERATIONS = (
 
 
 @space("nds_enas")
-def nds_enas(*, widths: tuple[int, ...] = (16, 24, 32), depths: tuple[int, ...] = (20, 16, 12, 8, 4)) -> GenotypeSpace:
+def nds_enas(
+    *,
+    widths: Annotated[tuple[int, ...], Range(2)] = (16, 24, 32),
+    depths: Annotated[tuple[int, ...], Range(1)] = (20, 16, 12, 8, 4),
+) -> GenotypeSpace:
     """Cells of five nodes and five operations; what no node takes is the output. 5 · 10^12 cells, 15 sizes."""
     return GenotypeSpace(OPERATIONS, 5, "loose", widths=widths, depths=depths)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
+from nas.registry import Range
 from nas.space import space
 from spaces._stages import StageSpace
 
@@ -23,7 +26,12 @@ def basic(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 @space("nds_resnet")
-def nds_resnet(*, depths: tuple[int, ...] = DEPTHS, widths: tuple[int, ...] = WIDTHS, stem: int = 16) -> StageSpace:
+def nds_resnet(
+    *,
+    depths: Annotated[tuple[int, ...], Range(1)] = DEPTHS,
+    widths: Annotated[tuple[int, ...], Range(1)] = WIDTHS,
+    stem: Annotated[int, Range(1)] = 16,
+) -> StageSpace:
     """Three stages of basic residual blocks with one of nine depths and twelve widths each: 1,259,712.
 
     Written as in NDS's records: ``{"ds": [2, 3, 2], "ws": [16, 32, 64]}``.

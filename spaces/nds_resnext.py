@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
+from nas.registry import Range
 from nas.space import space
 from spaces._stages import StageSpace
 
@@ -32,7 +33,12 @@ def bottleneck(inputs: int, outputs: int, stride: int, ratio: float, groups: int
 
 
 @space("nds_resnext")
-def nds_resnext(*, variant: Literal["a", "b"] = "a", depths: tuple[int, ...] = DEPTHS, stem: int = 16) -> StageSpace:
+def nds_resnext(
+    *,
+    variant: Literal["a", "b"] = "a",
+    depths: Annotated[tuple[int, ...], Range(1)] = DEPTHS,
+    stem: Annotated[int, Range(1)] = 16,
+) -> StageSpace:
     """Three stages of bottlenecks with a depth, width, bottleneck ratio and groups each: 11,390,625 in ResNeXt-A.
 
     ResNeXt-B (``variant`` b; 52,734,375) is wider and has more groups. Written as in NDS's records: ``{"ds": [1, 2, 4],
