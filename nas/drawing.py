@@ -12,7 +12,7 @@ import networkx as nx
 
 from nas.graph import terminals
 
-COLUMN, ROW, LAYER = 2.0, 0.8, 1.5
+COLUMN, ROW, LAYER = 2.4, 0.8, 1.5
 """Inches between the columns and the rows of a cell, and between the layers of a chain."""
 WRAPPED = 8
 """The most layers of a chain in one row."""

@@ -135,7 +135,7 @@ def space_text(module):
 
 
 def test_nasbench101_channels():
-    """Concatenated vertices share the module's channels, the first get the rest; others are as wide as what they feed."""
+    """Concatenated vertices share the channels, the first get the rest; others are as wide as what they feed."""
     module = Module(frozenset({(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4)}), (0, 1, 2))
     assert widths(module, 128, 128) == [128, 43, 43, 42, 128]
     inner = Module(frozenset({(0, 1), (1, 2), (1, 3), (2, 4), (3, 4), (0, 4)}), (0, 0, 1))
@@ -264,7 +264,7 @@ def test_every_space_is_drawn_and_described(name, tmp_path):
 @pytest.mark.parametrize("searcher", ["random_search", "evolution", "local_search", "pruning"])
 @pytest.mark.parametrize("name", list(SPACES))
 def test_every_searcher_on_every_space(name, searcher):
-    """Fifty-five evaluations (what pruning takes on NAS-Bench-201) of narrow networks. Where a space has no supernet, or
+    """Fifty-five evaluations (what pruning takes on NAS-Bench-201); where a space has no supernet, or
     a round of pruning takes more, it says so."""
     space = SPACES[name](**SMALL[name])
     call = {

@@ -67,8 +67,9 @@ def test_checks_as_a_third_party_runs_them(folder):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("proxy", ["gradient_cosine", "naswot", "gradalign_i"])
 @pytest.mark.parametrize("searcher", ["random_search", "evolution", "local_search", "pruning", "one_plus_one"])
-def test_the_three_plugins_together(folder, searcher, monkeypatch, capsys, tmp_path):
+def test_the_three_plugins_together(folder, searcher, proxy, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     files = [
         part for name in ("my_proxy.py", "my_searcher.py", "my_space.py") for part in ("--plugin", str(folder / name))
@@ -76,7 +77,7 @@ def test_the_three_plugins_together(folder, searcher, monkeypatch, capsys, tmp_p
     small = (
         "--set mobile_cells.widths=4,8 --set mobile_cells.repeats=1 --batch-size 12 --data synthetic:classes=3,size=8"
     )
-    command = f"search --space mobile_cells --proxy gradient_cosine --searcher {searcher} --budget 26 {small}"
+    command = f"search --space mobile_cells --proxy {proxy} --searcher {searcher} --budget 26 {small}"
     monkeypatch.setattr(sys, "argv", ["nas", *shlex.split(command), *files])
     with pytest.raises(SystemExit, match="0"):
         cli.main()
