@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, final
 
 import networkx as nx
@@ -51,21 +52,40 @@ class NatsSizeSpace(Space):
     def text(self, arch: Arch) -> str:
         return ":".join("/".join(self.slots[0][option] for option in options) for options in arch)
 
+    def notations(self, arch: Arch) -> dict[str, str]:
+        index = 0
+        for (option,) in arch:
+            index = index * len(self.widths) + option
+        return {"text": self.text(arch), "index": str(index)}
+
     def parse(self, text: str) -> Arch:
+        if re.fullmatch(r"\s*(index:)?\s*[0-9]{1,9}\s*", text):
+            return self._by_index(int(text.rpartition(":")[2]))
         parts = text.strip().split(":")
         if len(parts) != len(self.slots):
             raise ValueError(f"{text!r} names {len(parts)} widths: it takes {len(self.slots)}, like 8:16:24:32:64")
         return tuple(choice(part.split("/"), self.slots[0], "width") for part in parts)
 
+    def _by_index(self, index: int) -> Arch:
+        """The benchmark counts with the last width changing fastest."""
+        if index >= self.size():
+            raise ValueError(f"{index} is no index of this space: those are 0 to {self.size() - 1}")
+        options = []
+        for _ in self.slots:
+            index, option = divmod(index, len(self.widths))
+            options.append((option,))
+        return tuple(reversed(options))
+
 
 def cell(inputs: int, outputs: int) -> Cell:
-    """The cell; where it changes the width, its skip connection is a 1 x 1 convolution with batch norm."""
+    """The cell; where it changes the width, its skip connection is a 1 x 1 convolution with batch norm (and, alone
+    among these, without ReLU)."""
     edges = {}
     for edge, name in CELL.items():
         if edge[0] > 0 or inputs == outputs:
             module = OPERATIONS[name](outputs)
         elif name == "skip_connect":
-            module = nn.Sequential(nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+            module = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         else:
             module = relu_conv_bn(inputs, outputs, 3)
         edges[edge] = MixedEdge({name: module}, 1)
@@ -74,5 +94,8 @@ def cell(inputs: int, outputs: int) -> Cell:
 
 @space("nats_sss")
 def nats_sss(*, widths: Annotated[tuple[int, ...], Range(1)] = (8, 16, 24, 32, 40, 48, 56, 64)) -> NatsSizeSpace:
-    """Networks of five layers with one of eight widths each, written ``8:16:24:32:64``: 32,768."""
+    """Networks of five layers with one of eight widths each, written ``8:16:24:32:64``: 32,768.
+
+    An architecture may also be given as its index in the benchmark (``5349`` or ``index:5349``).
+    """
     return NatsSizeSpace(distinct_positive("widths", widths))

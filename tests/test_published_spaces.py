@@ -50,6 +50,13 @@ def test_every_row_of_a_table_is_read_and_written_back(name, nas_data):
     assert [space.text(space.parse(text)) for text in texts] == list(texts)
 
 
+def test_sizes_are_counted_as_in_their_benchmark(nas_data):
+    space = SPACES["nats_sss"]()
+    texts = pd.read_csv(nas_data / "nats_sss.csv.gz")["arch"]
+    assert [space.text(space.parse(str(index))) for index in range(len(texts))] == list(texts)
+    assert space.notations(space.parse(texts[4711]))["index"] == "4711"
+
+
 DARTS_V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
     "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], "
@@ -204,6 +211,7 @@ def test_genotypes_are_read_as_they_are_published():
         ("nasbench101", '{"matrix":[[0,1],[0,0]],"ops":["input","conv"]}', "end with output"),
         ("nasbench101", "hash:abc", "a hash cannot be turned back"),
         ("nats_sss", "8:16:24:32", "names 4 widths"),
+        ("nats_sss", "32768", "those are 0 to 32767"),
         ("nats_sss", "8:16:24:32:65", "did you mean '64'"),
         ("nasbench_macro", "02012103", "eight digits"),
         ("nds_resnet", '{"ds":[1,2,3],"ws":[16,17,18]}', "unknown ws '17'"),
