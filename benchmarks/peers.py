@@ -5,9 +5,9 @@
 
 Reads the rows of one or several ``scores.csv`` on NAS-Bench-201 (CIFAR-10 images), and from the folder ``NAS_DATA``
 ``nasbench201.csv.gz`` and ``nasbench201_peer_scores.csv.gz``. Prints, for each column of another code, the Spearman ρ
-with our score of the same cells; and for each proxy Kendall's τ-b with the test accuracy on CIFAR-10 and CIFAR-100,
-with 95 % intervals, beside the published figure. Where there are several seeds, a score is their mean; a failure ranks
-last.
+with our score of the same cells, and Kendall's τ-b of either with their test accuracy on CIFAR-10; and for each proxy
+Kendall's τ-b with the test accuracy on CIFAR-10 and CIFAR-100, with 95 % intervals, beside the published figure. Where
+there are several seeds, a score is their mean; a failure ranks last.
 """
 
 from __future__ import annotations
@@ -50,13 +50,16 @@ def main(scores: list[Path]) -> None:
     values = rows.groupby(["proxy", "arch"], sort=False)["value"].agg(lambda seeds: seeds.mean(skipna=False))
     names = list(dict.fromkeys(rows["proxy"]))
     peers = pd.read_csv(data / "nasbench201_peer_scores.csv.gz").set_index("arch")
-    print(f"{'column':<24} {'cells':>5}  ρ with ours")
+    truth = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")
+    print(f"{'column':<24} {'cells':>5}  ρ with ours  τ of ours  τ of theirs (CIFAR-10)")
     for column, name in PEERS.items():
         if name in names:
             both = pd.concat([values[name], peers[column].rename("peer")], axis=1, join="inner").dropna()
             both = both[(both["peer"] > FAILED) & np.isfinite(both["peer"])]
-            print(f"{column:<24} {len(both):>5}  {spearman(both['value'].to_numpy(), both['peer'].to_numpy()):.3f}")
-    truth = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")
+            ours, theirs = both["value"].to_numpy(), both["peer"].to_numpy()
+            accuracy = truth.loc[both.index, "cifar10_test"].to_numpy()
+            taus = f"{kendall(ours, accuracy):>9.3f}  {kendall(theirs, accuracy):>9.3f}"
+            print(f"{column:<24} {len(both):>5}  {spearman(ours, theirs):>11.3f}  {taus}")
     print(f"\n{'proxy':<20} {'cells':>5} {'failed':>6}  {'τ CIFAR-10 [95 %]':<22} {'τ CIFAR-100 [95 %]':<22} published")
     for name in names:
         score = values[name] if name not in PROXIES or PROXIES[name].larger_is_better else -values[name]

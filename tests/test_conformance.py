@@ -34,6 +34,7 @@ SMALL = {
     "nasbench_macro": {"width": 4, "last": 8},
     "nats_sss": {"widths": (4, 6, 8)},
     "nds_amoeba": GENOTYPE,
+    "nds_darts": GENOTYPE,
     "nds_enas": {"widths": (4, 6), "depths": (3, 4)},
     "nds_nasnet": GENOTYPE,
     "nds_pnas": GENOTYPE,

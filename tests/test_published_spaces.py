@@ -84,7 +84,7 @@ def test_numbers_of_leaves_are_the_published_ones():
     assert size["nds_resnet"] == 1_259_712
     assert size["nds_resnext"] == 11_390_625
     assert SPACES["nds_resnext"](variant="b").size() == 52_734_375
-    billions = {"nasnet": 71_465_842, "amoeba": 556_628, "pnas": 556_628, "enas": 5_063}  # of one cell
+    billions = {"nasnet": 71_465_842, "amoeba": 556_628, "pnas": 556_628, "enas": 5_063, "darts": 242}  # of one cell
     for name, published in billions.items():
         cells = math.isqrt(size[f"nds_{name}"] // 15)
         assert cells**2 * 15 == size[f"nds_{name}"]
@@ -232,7 +232,7 @@ def test_nds_records_carry_the_stem():
     )
 
 
-@pytest.mark.parametrize("name", ["darts", "nds_enas", "nds_nasnet", "nds_amoeba", "nds_pnas"])
+@pytest.mark.parametrize("name", ["darts", "nds_darts", "nds_enas", "nds_nasnet", "nds_amoeba", "nds_pnas"])
 def test_pruning_ends_with_two_inputs_a_node(name):
     options = {"width": 4, "depth": 3} if name == "darts" else {"widths": (4,), "depths": (3,)}
     space, rng = SPACES[name](**options), Random(0)
