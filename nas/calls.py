@@ -26,7 +26,7 @@ from nas.probe import Probe
 from nas.registry import normal, options
 from nas.resume import Watch, resume_comparison, resume_search
 from nas.scorer import Scorer, build, running
-from nas.searcher import SEARCHERS
+from nas.searcher import SEARCHERS, Searcher
 from nas.settings import (
     Settings,
     check_number,
@@ -97,7 +97,8 @@ def search(
     record = SEARCHERS[searcher]
     inside = make_space(space, settings)
     if record.supernet and not inside.supernet:
-        raise UsageError(f"{record.name} walks down from a supernet, which the space {space} cannot build")
+        takes = f": it takes {inside.supernet_takes}" if inside.supernet_takes else ""
+        raise UsageError(f"{record.name} walks down from a supernet, which the space {space} cannot build{takes}")
     if not all(inside.slots):
         raise UsageError(
             f"the space {space} has nothing to choose from: 'nas score' ranks what you name, and --set {normal(space)}."
@@ -111,10 +112,10 @@ def search(
     if constraints:
         inside = Limited(inside, [parse_limit(text) for text in constraints], minibatch_.task)
     started = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
-    if record.ranks == "batch" and len(started[1]) > budget:
+    if record.supernet and not constraints and budget < (needed := evaluations(record, inside, settings)):
         raise UsageError(
-            f"the first round of {record.name} takes {len(started[1])} evaluations, more than the budget of {budget}: "
-            "give a larger --budget"
+            f"{record.name} takes {needed} evaluations down to a single network of this space, more than the budget of "
+            f"{budget}: give a larger --budget"
         )
     config = plain_config(
         space=space, proxy=proxy, searcher=searcher, budget=budget, data=data, batch_size=batch_size, seed=seed,
@@ -329,6 +330,19 @@ def bench(
     frame = proxy_costs(scorer, chosen, suite, watch)
     frame.attrs["archs"] = [inside.text(arch) for arch in chosen]
     return frame
+
+
+def evaluations(record: Searcher, space: Space, settings: Settings) -> int:
+    """How many proposals a searcher that walks down from the supernet makes; a dry run, in which all score alike."""
+    search, proposals = record.start(space, Random(0), dict(settings.get(record.name, {})))
+    total = 0
+    while proposals:
+        total += len(proposals)
+        try:
+            proposals = search.send([0.0] * len(proposals))
+        except StopIteration:
+            break
+    return total
 
 
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:

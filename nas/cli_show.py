@@ -70,12 +70,15 @@ def convert(
     """Write an architecture in another notation of its space."""
     from nas import plugins
     from nas.settings import checked_settings, make_space, parse
+    from nas.space import is_leaf
     from nas.table import Table
 
     plugins.load(plugin or ())
     inside = make_space(space, checked_settings(parse_settings(set_)))
     column, _, value = arch.partition(":")
     parsed = parse(inside, arch) if table is None else Table(table, inside).find(column.strip(), value.strip())
+    if not is_leaf(parsed):
+        raise UsageError(f"{arch!r} leaves operations open: only a single network has other notations")
     notations = inside.notations(parsed)
     if to is not None and to not in notations:
         raise unknown(f"notation of {space}", to, notations)

@@ -21,7 +21,7 @@ from nas.scorer import build, running
 from nas.space import Arch, Space, Task, is_leaf
 
 EXHAUSTIVE = 256
-RESTARTS = 10
+RESTARTS = 3
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
@@ -62,11 +62,12 @@ class Limited(Space):
 
     An open architecture is valid when a leaf below it keeps them. Up to 256 leaves are all looked at. Among more, the
     slots are changed one at a time, each to the option that lowers the excess most (among equals, the one with the
-    fewest parameters), from the first options, the last ones and ten random leaves: exact for an upper bound on a cost
-    that is a sum over the slots, as parameters and multiply-accumulates are, and a search otherwise.
+    fewest parameters), from the nearest leaf known, the first options, the last ones and three random leaves: exact for
+    an upper bound on a cost that is a sum over the slots, as parameters and multiply-accumulates are, and a search
+    otherwise. Costs are counted without weights.
 
     Raises:
-        UsageError: nothing in the space keeps the limits; the message names what came nearest.
+        UsageError: nothing that keeps the limits was found; the message names what came nearest.
     """
 
     def __init__(self, space: Space, limits: Sequence[Limit], task: Task) -> None:
@@ -76,11 +77,12 @@ class Limited(Space):
         self.limits = tuple(limits)
         self.task = task
         self._costs: dict[Arch, tuple[float, float]] = {}
-        nearest = self._nearest(self.full())
+        self._known: Arch | None = None
+        nearest = self._known = self._nearest(self.full())
         if self._cost(nearest)[0] > 0:
             values = ", ".join(f"{limit.proxy.name} {self._values(nearest)[limit.proxy.name]:g}" for limit in limits)
             raise UsageError(
-                f"no architecture of the space satisfies {' and '.join(map(str, limits))}: the nearest found, "
+                f"no architecture of the space was found that satisfies {' and '.join(map(str, limits))}: the nearest, "
                 f"{self.text(nearest)}, has {values}"
             )
 
@@ -91,6 +93,9 @@ class Limited(Space):
         if not self.space.valid(arch):
             return False
         return self._cost(arch if is_leaf(arch) else self._nearest(arch))[0] == 0
+
+    def draw(self, rng: Random) -> Arch:
+        return self.space.sample(rng)
 
     def graph(self, arch: Arch) -> nx.DiGraph[int] | None:
         return self.space.graph(arch)
@@ -110,9 +115,18 @@ class Limited(Space):
     def _values(self, arch: Arch) -> dict[str, float]:
         image = torch.zeros(1, self.task.channels, self.task.size, self.task.size)
         proxies = {limit.proxy.name: limit.proxy for limit in self.limits}
-        with running(self.space, arch, self.task):
-            probe = Probe(build(self.space, arch, self.task), image, torch.zeros(1, dtype=torch.long))
+
+        def count(device: str) -> dict[str, float]:
+            with torch.device(device):
+                net = build(self.space, arch, self.task)
+            probe = Probe(net, image.to(device), torch.zeros(1, dtype=torch.long))
             return {name: float(proxy(probe)) for name, proxy in proxies.items()} | {"params": float(probe.params)}
+
+        try:
+            return count("meta")
+        except Exception:  # a network that cannot be made without weights is made with them, or fails there
+            with running(self.space, arch, self.task):
+                return count("cpu")
 
     def _cost(self, arch: Arch) -> tuple[float, float]:
         """(excess over all limits, parameters) of a leaf."""
@@ -130,16 +144,31 @@ class Limited(Space):
         if prod(map(len, arch)) <= EXHAUSTIVE:
             found: Iterator[Arch] = (tuple((option,) for option in leaf) for leaf in product(*arch))
         else:
-            rng = Random(0)
-            starts = [tuple((options[end],) for options in arch) for end in (0, -1)]
-            starts += [tuple((rng.choice(options),) for options in arch) for _ in range(RESTARTS)]
-            found = (self._descend(arch, start) for start in starts)
+            found = (self._descend(arch, start) for start in self._starts(arch))
         nearest = next(found)
         for leaf in found:
             if self._cost(nearest)[0] == 0:
                 break
             nearest = min(nearest, leaf, key=self._cost)
         return nearest
+
+    def _starts(self, arch: Arch) -> Iterator[Arch]:
+        """Leaves below ``arch`` to begin at; in a space with rules of its own, such as keep them."""
+        rng = Random(0)
+        if self._known is not None:
+            yield tuple(
+                known if known[0] in options else options[:1] for known, options in zip(self._known, arch, strict=True)
+            )
+        for end in (0, -1):
+            yield tuple((options[end],) for options in arch)
+        for _ in range(RESTARTS):
+            leaf = arch
+            for slot in rng.sample(range(len(arch)), len(arch)):
+                below = [
+                    leaf[:slot] + ((option,),) + leaf[slot + 1 :] for option in rng.sample(arch[slot], len(arch[slot]))
+                ]
+                leaf = next(filter(self.space.valid, below), below[0])
+            yield leaf
 
     def _descend(self, arch: Arch, best: Arch) -> Arch:
         while self._cost(best)[0] > 0:

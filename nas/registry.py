@@ -118,6 +118,8 @@ def _converted(label: str, function: Callable[..., Any], name: str, value: Any) 
 def _of_type(default: Any, value: Any, label: str) -> Any:
     if isinstance(default, tuple):
         values = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if isinstance(values, int | float):
+            values = [values]
         if not isinstance(values, list | tuple) or not values:
             raise UsageError(f"{label} takes a list like {','.join(map(str, default))}, not {value!r}")
         return tuple(_like(default[0], part, label) for part in values) if default else tuple(values)

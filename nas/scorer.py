@@ -93,7 +93,7 @@ class Scorer:
         start = time.perf_counter()
         space = self.space if network == "full" else self.space.thin()
         if space is None:
-            reason = f"the space {type(self.space).__name__} has no thin copy"
+            reason = "the space has no thin copy of its networks"
             return {proxy.name: Score(None, "failed", reason) for proxy in proxies}
         inputs = self._minibatch(network)
         seed = initialisation_seed(self.seed, number)

@@ -13,7 +13,7 @@ from nas.errors import UsageError, unknown
 from nas.proxy import PROXIES
 from nas.registry import checked_options, normal
 from nas.searcher import SEARCHERS
-from nas.space import SPACES, Arch, Space
+from nas.space import SPACES, Arch, Space, is_leaf
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Options by plug-in name: ``{"evolution": {"population": 100}}``."""
@@ -32,13 +32,17 @@ def make_space(name: str, settings: Settings) -> Space:
 
 
 def parse(space: Space, text: str) -> Arch:
-    """An architecture from its notation; `UsageError` where it is none."""
+    """An architecture from its notation; `UsageError` where it is none, or leaves options open of which the space can
+    build no supernet."""
     try:
-        return space.parse(text)
+        arch = space.parse(text)
     except UsageError:
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if not is_leaf(arch) and not space.supernet:
+        raise UsageError(f"{text!r} leaves options open, and this space has no supernet: name one option each")
+    return arch
 
 
 def proxy_names(given: Sequence[str] | str) -> list[str]:

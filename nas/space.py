@@ -39,7 +39,7 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `notations`, `canonical`, `thin` and `size`, whose defaults suit a space without constraints, pictures or a
+    `notations`, `canonical`, `thin`, `draw` and `size`, whose defaults suit a space without constraints, pictures or a
     notation of its own, and it is never subclassed itself. Everything that searchers call is final.
     """
 
@@ -47,6 +47,9 @@ class Space(ABC):
     """The names of the options of each slot."""
     supernet: bool = False
     """Whether `build` accepts open slots (as the mean of their options); pruning needs that."""
+
+    supernet_takes: str = ""
+    """What ``supernet`` takes, where it depends on the space's options."""
 
     @abstractmethod
     def build(self, arch: Arch, task: Task) -> nn.Module:
@@ -90,6 +93,11 @@ class Space(ABC):
         """The same space at width 1 with one cell per stage and no stem, or None where there is no such thing."""
         return None
 
+    def draw(self, rng: Random) -> Arch:
+        """A random leaf for `sample` to look at: uniform among all. A space in which few of these are valid replaces it
+        by a draw that is uniform among the valid ones, or nearly so."""
+        return tuple((rng.randrange(len(names)),) for names in self.slots)
+
     def size(self) -> int:
         """The number of valid leaves: by multiplication where every leaf is valid, else by counting them, which a space
         of more than some millions replaces."""
@@ -111,7 +119,7 @@ class Space(ABC):
             UsageError: neither way found a valid leaf.
         """
         for _ in range(ATTEMPTS):
-            arch: Arch = tuple((rng.randrange(len(names)),) for names in self.slots)
+            arch = self.draw(rng)
             if self.valid(arch):
                 return arch
         arch = self.full()

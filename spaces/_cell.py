@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 from zlib import crc32
 
 import torch
@@ -62,10 +63,13 @@ class Reduction(nn.Module):
         return self.shortcut(x) + self.second(self.first(x))  # type: ignore[no-any-return]
 
 
-def distinct_positive(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    """``values``; `ValueError` unless they are distinct and at least 1."""
-    if len(set(values)) < len(values) or not values or min(values) < 1:
-        raise ValueError(f"{name} are distinct and at least 1, not {','.join(map(str, values))}")
+Number = TypeVar("Number", int, float)
+
+
+def distinct_positive(name: str, values: Sequence[Number]) -> tuple[Number, ...]:
+    """``values``; `ValueError` unless they are distinct and larger than 0."""
+    if len(set(values)) < len(values) or not values or min(values) <= 0:
+        raise ValueError(f"{name} are distinct and larger than 0, not {','.join(map(str, values))}")
     return tuple(values)
 
 
@@ -103,7 +107,8 @@ def stages(cell: MakeCell, task: Task, *, widths: Sequence[int], repeats: int, w
 
 
 def initialise_by_place(net: nn.Module) -> nn.Module:
-    """Draws every layer's weights again, from PyTorch's default distributions, by a stream of its own.
+    """Draws the weights of all convolutions and linear layers again, from PyTorch's default distributions, each by a
+    stream of its own; but for modules that `drawn_by_place` has made, which keep the initialisation of their author.
 
     The stream depends on the layer's place in the network and on torch's current seed alone, so a supernet and what
     remains of it after a cut, or two cells that share an operation, have the same weights where they are the same.
@@ -111,8 +116,24 @@ def initialise_by_place(net: nn.Module) -> nn.Module:
     if any(parameter.is_meta for parameter in net.parameters()):
         return net
     seed = torch.initial_seed()
+    kept = {inner for module in net.modules() if hasattr(module, PLACED) for inner in module.modules()}
     for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):  # batch norm draws nothing
+        if isinstance(module, nn.Conv2d | nn.Linear) and module not in kept:  # batch norm draws nothing
             torch.default_generator.manual_seed(seed ^ crc32(name.encode()))
             module.reset_parameters()
+    torch.default_generator.manual_seed(seed)
     return net
+
+
+PLACED = "drawn_by_place"
+"""Marks a module whose weights were drawn when it was made, by the stream of its place."""
+
+
+def drawn_by_place(make: Callable[[int], nn.Module], channels: int, where: str) -> nn.Module:
+    """``make(channels)`` with random numbers that depend on torch's current seed and on ``where`` alone."""
+    seed = torch.initial_seed()
+    torch.default_generator.manual_seed(seed ^ crc32(where.encode()))
+    module = make(channels)
+    torch.default_generator.manual_seed(seed)
+    setattr(module, PLACED, True)
+    return module

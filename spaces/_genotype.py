@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import permutations
 from math import prod
+from random import Random
 from typing import Any, Literal, final
 
 import networkx as nx
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from nas.space import Arch, Space, Task, choice, is_leaf
 from spaces._cell import distinct_positive, initialise_by_place, named, pooled
+from spaces._json import record
 from spaces._ops import NONE, OPERATIONS, FactorizedReduce, Zero, relu_conv_bn
 
 CELLS = ("normal", "reduce")
@@ -55,6 +57,7 @@ class GenotypeSpace(Space):
         self.operations, self.nodes, self.output, self.distinct = tuple(operations), nodes, output, distinct
         self.widths, self.depths = distinct_positive("widths", widths), distinct_positive("depths", depths)
         self.supernet = len(widths) == len(depths) == 1
+        self.supernet_takes = "one width and one depth among its options"
         inputs = [(tuple(map(str, range(2 + node))), self.operations) for node in range(nodes) for _ in range(2)]
         self.cell_slots = 2 * len(inputs)
         cells = tuple(slot for _ in CELLS for pair in inputs for slot in pair)
@@ -78,6 +81,17 @@ class GenotypeSpace(Space):
         return all(len({*first[0], *second[0]}) > 1 for first, second in pairs) and all(
             any(self.operations[option] != NONE for option in input_[1]) for pair in pairs for input_ in pair
         )
+
+    def draw(self, rng: Random) -> Arch:
+        if not self.distinct:
+            return tuple((rng.randrange(len(names)),) for names in self.slots)
+        operations = [option for option, name in enumerate(self.operations) if name != NONE]
+        slots = []
+        for node in [*range(self.nodes)] * len(CELLS):
+            for predecessor in rng.sample(range(2 + node), 2):
+                slots += [predecessor, rng.choice(operations)]
+        rest = [rng.randrange(len(names)) for names in self.slots[len(slots) :]]
+        return tuple((option,) for option in slots + rest)
 
     def size(self) -> int:
         operations = len(self.operations) - (self.distinct and NONE in self.operations)
@@ -126,8 +140,8 @@ class GenotypeSpace(Space):
                 raise ValueError(
                     f"{text!r}: the {name} cell has {len(inputs)} inputs, this space's has {2 * self.nodes}"
                 )
-            concat, given = self._given(inputs), list(fields.pop(f"{name}_concat"))
-            if sorted(given) != concat:
+            concat, given = self._given(inputs), fields.pop(f"{name}_concat")
+            if any(type(node) is not int for node in given) or sorted(given) != concat:
                 raise ValueError(f"{text!r}: {name}_concat is {given}, in this space the cell gives {concat}")
             slots += [options for input_ in inputs for options in input_]
         for name, known in (("width", self.widths), ("depth", self.depths)):
@@ -142,8 +156,8 @@ class GenotypeSpace(Space):
     def notations(self, arch: Arch) -> dict[str, str]:
         (width,), (depth,) = self._sizes(arch)
         genotype = {key: value for key, value in _fields(self.text(arch)).items() if key not in ("width", "depth")}
-        record = {"genotype": genotype, "width": width, "depth": depth}
-        return {"text": self.text(arch), "nds": json.dumps(record, separators=(",", ":"))}
+        found = {"genotype": genotype, "width": width, "depth": depth}
+        return {"text": self.text(arch), "nds": json.dumps(found, separators=(",", ":"))}
 
     def canonical(self, arch: Arch) -> Arch:
         """The inputs of a node are sorted, and of all orders of the nodes in which edges lead forward the first one is
@@ -201,8 +215,8 @@ def _fields(text: str) -> dict[str, Any]:
     form = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=[…], reduce=[…], reduce_concat=[…])"
     try:
         if given.startswith("{"):
-            record = json.loads(given)
-            fields = dict(record["genotype"]) | {k: record[k] for k in ("width", "depth") if k in record}
+            found = record(given, form)
+            fields = dict(found["genotype"]) | {k: found[k] for k in ("width", "depth") if k in found}
         else:
             call = ast.parse(given, mode="eval").body
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
@@ -212,14 +226,17 @@ def _fields(text: str) -> dict[str, Any]:
             fields |= {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
         if any(not isinstance(fields[name], list) for cell in CELLS for name in (cell, f"{cell}_concat")):
             raise ValueError("its parts are lists")
-    except (ValueError, TypeError, KeyError, SyntaxError) as error:
-        raise ValueError(f"{text!r} is not of the form {form}: {error}") from None
+    except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+        raise ValueError(f"{text[:300]!r} is not of the form {form}: {error}") from None
     return fields
 
 
 def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        return list(range(*map(ast.literal_eval, node.args)))
+        ends = [ast.literal_eval(argument) for argument in node.args]
+        if any(type(end) is not int or not 0 <= end <= 100 for end in ends):
+            raise ValueError(f"range of {ends}")
+        return list(range(*ends))
     return ast.literal_eval(node)
 
 

@@ -7,6 +7,7 @@ Convolutions have no bias and are followed by batch norm.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -96,8 +97,12 @@ def skip_connect(channels: int, stride: int = 1) -> nn.Module:
 
 def _published(make: Callable[..., nn.Module], *settings: int) -> Operation:
     """``make(channels, kernel, stride, dilation)`` as an operation; ``settings`` are the kernel and the dilation."""
+    return partial(_made, make, settings)
+
+
+def _made(make: Callable[..., nn.Module], settings: tuple[int, ...], channels: int, stride: int = 1) -> nn.Module:
     kernel, *dilation = settings
-    return lambda channels, stride=1: make(channels, kernel, stride, *dilation)
+    return make(channels, kernel, stride, *dilation)
 
 
 def _convolution(channels: int, kernel: int, stride: int) -> nn.Module:

@@ -10,8 +10,9 @@ import networkx as nx
 from torch import Tensor, nn
 
 from nas.graph import chain
-from nas.space import Arch, Space, Task, choice
-from spaces._cell import initialise_by_place, named, pooled
+from nas.space import Arch, Space, Task
+from spaces._cell import distinct_positive, initialise_by_place, named, pooled
+from spaces._json import field, numbers, place, record
 
 STAGES = 3
 Transform = Callable[..., nn.Module]
@@ -32,10 +33,9 @@ class StageSpace(Space):
     """
 
     def __init__(self, settings: Mapping[str, Sequence[float]], transform: Transform, stem: int) -> None:
-        self.settings = {name: tuple(values) for name, values in settings.items()}
+        self.settings = {name: distinct_positive(name, values) for name, values in settings.items()}
         self.transform, self.stem = transform, stem
-        names = {name: tuple(f"{value:g}" for value in values) for name, values in self.settings.items()}
-        self.slots = tuple(values for values in names.values() for _ in range(STAGES))
+        self.slots = tuple(tuple(map(str, values)) for values in self.settings.values() for _ in range(STAGES))
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         width = self.stem
@@ -67,16 +67,13 @@ class StageSpace(Space):
 
     def parse(self, text: str) -> Arch:
         form = json.dumps({name: [values[0]] * STAGES for name, values in self.settings.items()})
-        try:
-            given: dict[str, Any] = dict(json.loads(text))
-            lists = [[float(value) for value in given[name]] for name in self.settings]
-        except (ValueError, TypeError, KeyError):
-            raise ValueError(f"{text!r} is not JSON like {form}") from None
+        given = record(text, form)
+        lists = [numbers(name, field(text, given, name, form)) for name in self.settings]
         if {len(values) for values in lists} not in ({STAGES}, {STAGES + 1}):
-            raise ValueError(f"{text!r}: each list has an entry for each of the {STAGES} stages, like {form}")
+            raise ValueError(f"{text[:200]!r}: each list has an entry for each of the {STAGES} stages, like {form}")
         return tuple(
-            choice([f"{value:g}"], names, name)
-            for name, values, names in zip(self.settings, lists, self.slots[::STAGES], strict=True)
+            place(name, value, known)
+            for (name, known), values in zip(self.settings.items(), lists, strict=True)
             for value in values[-STAGES:]
         )
 

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from nas.graph import chain
 from nas.registry import Range
-from nas.space import Arch, Space, Task, choice, is_leaf, space
+from nas.space import Arch, Space, Task, is_leaf, space
+from spaces._cell import distinct_positive
+from spaces._json import field, numbers, place, record
 
 HEAD = 64
 """Channels of one head, whatever the width of the network."""
@@ -111,9 +113,12 @@ class AutoFormerSpace(Space):
         num_heads: tuple[int, ...],
         patch: int,
     ) -> None:
-        self.hidden_dims, self.depths, self.mlp_ratios, self.num_heads = hidden_dims, depths, mlp_ratios, num_heads
+        self.hidden_dims = distinct_positive("hidden_dims", hidden_dims)
+        self.depths = distinct_positive("depths", depths)
+        self.mlp_ratios = distinct_positive("mlp_ratios", mlp_ratios)
+        self.num_heads = distinct_positive("num_heads", num_heads)
         self.patch = patch
-        ratios, heads = tuple(f"{ratio:g}" for ratio in mlp_ratios), tuple(map(str, num_heads))
+        ratios, heads = tuple(map(str, mlp_ratios)), tuple(map(str, num_heads))
         deepest = max(depths)
         self.slots = (tuple(map(str, hidden_dims)), tuple(map(str, depths)), *[ratios] * deepest, *[heads] * deepest)
 
@@ -151,22 +156,17 @@ class AutoFormerSpace(Space):
         return json.dumps(self._chosen(arch))
 
     def parse(self, text: str) -> Arch:
-        try:
-            given: dict[str, Any] = dict(json.loads(text))
-            width, depth = str(int(given["hidden_dim"])), int(given["depth"])
-            ratios = [f"{float(ratio):g}" for ratio in given["mlp_ratio"]]
-            heads = [str(int(number)) for number in given["num_heads"]]
-        except (ValueError, TypeError, KeyError):
-            form = '{"depth": 2, "hidden_dim": 192, "mlp_ratio": [3.5, 4.0], "num_heads": [3, 4]}'
-            raise ValueError(f"{text!r} is not JSON of the form {form}") from None
-        widths = choice([width], self.slots[0], "hidden_dim")
-        depths = choice([str(depth)], self.slots[1], "depth")
+        form = '{"depth": 2, "hidden_dim": 192, "mlp_ratio": [3.5, 4.0], "num_heads": [3, 4]}'
+        given = record(text, form)
+        width, depth = (field(text, given, name, form) for name in ("hidden_dim", "depth"))
+        ratios, heads = (numbers(name, field(text, given, name, form)) for name in ("mlp_ratio", "num_heads"))
+        slots = [place("hidden_dim", width, self.hidden_dims), place("depth", depth, self.depths)]
         if len(ratios) != depth or len(heads) != depth:
-            raise ValueError(f"{text!r}: {len(ratios)} MLP ratios and {len(heads)} heads for {depth} blocks")
-        deepest, slots = max(self.depths), []
-        for name, values, known in (("mlp_ratio", ratios, self.slots[2]), ("num_heads", heads, self.slots[-1])):
-            slots += [choice([value], known, name) for value in values] + [(0,)] * (deepest - depth)
-        return (widths, depths, *slots)
+            raise ValueError(f"{text[:200]!r}: {len(ratios)} MLP ratios and {len(heads)} heads for {depth} blocks")
+        absent = [(0,)] * (max(self.depths) - depth)
+        slots += [*(place("mlp_ratio", ratio, self.mlp_ratios) for ratio in ratios), *absent]
+        slots += [*(place("num_heads", number, self.num_heads) for number in heads), *absent]
+        return tuple(slots)
 
     def _blocks(self, arch: Arch) -> tuple[Arch, Arch]:
         """The slots of the MLP ratios and of the heads."""

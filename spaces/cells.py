@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import count
 from typing import Annotated, NamedTuple, final
 
 import networkx as nx
+import torch
 from torch import nn
 
 from nas.graph import Edge, canonical
 from nas.registry import Range
 from nas.space import Arch, Space, Task, choice, is_leaf, space
-from spaces._cell import Cell, MixedEdge, Skeleton, initialise_by_place, stages
+from spaces._cell import Cell, MixedEdge, Skeleton, drawn_by_place, initialise_by_place, stages
 from spaces._ops import NONE, OPERATIONS, Operation
 
 
@@ -34,7 +36,8 @@ class CellSpace(Space):
     Args:
         nodes: the number of nodes, input and output included.
         operations: name -> function from a number of channels to a fresh module that keeps shapes. The name ``none``
-            means no edge; what it maps to is not called.
+            means no edge; what it maps to is not called. Published operations are drawn by PyTorch's defaults; any
+            other keeps the initialisation that it gives itself.
         skeleton: ``(cell, task) -> network``, where ``cell(channels)`` makes a fresh cell.
         edges: pairs (i, j), i < j; all of them when not given.
         thin: a skeleton of width 1 with one cell per stage and no stem, for proxies that look at a thin copy.
@@ -63,16 +66,10 @@ class CellSpace(Space):
         self.skeleton = skeleton
         self._thin = thin
         self.dialects = dict(dialects or {})
-        modules = {name: make(1) for name, make in self.operations.items() if name != NONE and make is not None}
-        self._weighted = {
-            option
-            for option, name in enumerate(self.operations)
-            if name in modules and list(modules[name].parameters())
-        }
         self._representatives: dict[Arch, Arch] = {}
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
-        return initialise_by_place(self.skeleton(partial(self._cell, arch), task))
+        return initialise_by_place(self.skeleton(partial(self._cell, arch, count()), task))
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         graph: nx.DiGraph[int] = nx.empty_graph(self.nodes, create_using=nx.DiGraph)
@@ -134,13 +131,40 @@ class CellSpace(Space):
             return None
         return CellSpace(self.nodes, self.operations, self._thin, self.edges, dialects=self.dialects)
 
-    def _cell(self, arch: Arch, channels: int) -> Cell:
-        edges = {}
+    @cached_property
+    def _weighted(self) -> set[int]:
+        """The operations with weights, at the first number of channels that the skeleton asks for."""
+        asked: list[int] = []
+
+        def ask(channels: int) -> nn.Module:
+            asked.append(channels)
+            return nn.Identity()
+
+        with torch.device("meta"):
+            self.skeleton(ask, Task(2))
+            return {
+                option
+                for option, (name, make) in enumerate(self.operations.items())
+                if name != NONE and make is not None and (not asked or list(make(asked[0]).parameters()))
+            }
+
+    def _cell(self, arch: Arch, numbers: Iterator[int], channels: int) -> Cell:
+        edges, cell = {}, next(numbers)
         for edge, options in zip(self.edges, arch, strict=True):
-            makers = {name: self.operations[name] for name in (self.slots[0][o] for o in options) if name != NONE}
+            names = [self.slots[0][option] for option in options]
+            makers = {name: self.operations[name] for name in names if name != NONE}
             if makers:
-                edges[edge] = MixedEdge({name: make(channels) for name, make in makers.items() if make}, len(options))
+                where = f"cell {cell}, edge {edge[0]}-{edge[1]}"
+                made = {
+                    name: make(channels) if make in PUBLISHED else drawn_by_place(make, channels, f"{where}, {name}")
+                    for name, make in makers.items()
+                    if make is not None
+                }
+                edges[edge] = MixedEdge(made, len(options))
         return Cell(self.nodes, edges)
+
+
+PUBLISHED = set(OPERATIONS.values())
 
 
 def staged(widths: Sequence[int], repeats: int) -> tuple[Skeleton, Skeleton]:

@@ -22,7 +22,7 @@ OPERATIONS = (
 
 
 @space("darts")
-def darts(*, width: Annotated[int, Range(2)] = 36, depth: Annotated[int, Range(1)] = 20) -> GenotypeSpace:
+def darts(*, width: Annotated[int, Range(2)] = 36, depth: Annotated[int, Range(3)] = 20) -> GenotypeSpace:
     """Cells of four nodes with two distinct predecessors each, written as a Genotype: about 10^18 networks.
 
     ``none`` is in the supernet only: a derived cell has none. The published networks have ``width`` 36 and ``depth``

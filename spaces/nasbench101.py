@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import md5
 from itertools import combinations, permutations
-from typing import Annotated, Any, NamedTuple, final
+from typing import Annotated, NamedTuple, final
 
 import networkx as nx
 import numpy as np
@@ -18,6 +18,7 @@ from nas.graph import Edge, alive
 from nas.registry import Range
 from nas.space import Arch, Space, Task, is_leaf, space
 from spaces._cell import initialise_by_place, named, pooled
+from spaces._json import field, record
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 """In the benchmark's order, on which its hash depends."""
@@ -100,7 +101,6 @@ class NasBench101(Space):
 
     def __init__(self, width: int, modules: int) -> None:
         self.width, self.modules = width, modules
-        self._canonical = lru_cache(maxsize=100_000)(_canonical)
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         module = read(arch).pruned()
@@ -158,7 +158,7 @@ class NasBench101(Space):
         return {"text": self.text(arch), "hash": read(arch).pruned().hash()}
 
     def canonical(self, arch: Arch) -> Arch:
-        return self._canonical(arch)
+        return _canonical(arch)
 
     def size(self) -> int:
         """All graphs are looked at, 2^21, at once; each has 3^5 labellings."""
@@ -178,6 +178,7 @@ def _on_paths(edges: set[Edge]) -> int:
     return sum(i in living and j in living for i, j in edges)
 
 
+@lru_cache(maxsize=100_000)
 def _canonical(arch: Arch) -> Arch:
     if not is_leaf(arch):
         return arch
@@ -199,18 +200,18 @@ def write(module: Module) -> Arch:
 
 def from_spec(text: str) -> Module:
     """A ModelSpec as JSON: an upper triangular 0-1 ``matrix`` and the vertices' ``ops``."""
-    try:
-        spec: Any = json.loads(text)
-        matrix, names = spec["matrix"], spec["ops"]
-        rows = [[int(entry) for entry in row] for row in matrix]
-    except (ValueError, TypeError, KeyError):
-        form = '{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}'
-        raise ValueError(f"{text!r} is no module: it takes JSON like {form}") from None
+    form = '{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}'
+    given = record(text, form)
+    rows, names = field(text, given, "matrix", form), field(text, given, "ops", form)
+    if not isinstance(rows, list) or not 2 <= len(rows) <= VERTICES or not isinstance(names, list):
+        raise ValueError(f"{text[:200]!r}: the matrix is a list of 2 to {VERTICES} rows, and ops is a list")
     size = len(rows)
-    if not 2 <= size <= VERTICES or any(len(row) != size for row in rows) or len(names) != size:
-        raise ValueError(f"{text!r}: the matrix is square with 2 to {VERTICES} rows, and there are as many ops")
-    if any(rows[i][j] not in (0, int(i < j)) and rows[i][j] != 0 for i in range(size) for j in range(size)):
-        raise ValueError(f"{text!r}: the matrix holds 0 and 1, and 1 only above the diagonal")
+    if any(not isinstance(row, list) or len(row) != size for row in rows) or len(names) != size:
+        raise ValueError(f"{text[:200]!r}: the matrix is square, and there are as many ops as rows")
+    if any(type(rows[i][j]) is not int or rows[i][j] not in (0, i < j) for i in range(size) for j in range(size)):
+        raise ValueError(f"{text[:200]!r}: the matrix holds 0 and 1, and 1 only above the diagonal")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{text[:200]!r}: ops are names")
     if [names[0], names[-1]] != ["input", "output"] or not set(names[1:-1]) <= set(OPERATIONS):
         raise ValueError(f"{text!r}: ops start with input, end with output, and in between are {', '.join(OPERATIONS)}")
     edges = frozenset((i, j) for i in range(size) for j in range(size) if rows[i][j])

@@ -35,7 +35,7 @@ def nasbench201(
     operations = {name: None if name == NONE else OPERATIONS[name] for name in NAMES}
     skeleton, thin = staged(widths, repeats)
     dialects = {
-        "index": Dialect(by_index, lambda arch: str(indices()[arch])),
+        "index": Dialect(by_index, to_index),
         "nats": Dialect(from_nats, to_nats),
         "naslib": Dialect(from_naslib, to_naslib),
     }
@@ -59,6 +59,10 @@ def by_index(text: str) -> Arch:
     if not re.fullmatch(r"\s*[0-9]+\s*", text) or int(text) >= len(benchmark_order()):
         raise ValueError(f"{text!r} is no index of NAS-Bench-201: those are 0 to {len(benchmark_order()) - 1}")
     return benchmark_order()[int(text)]
+
+
+def to_index(arch: Arch) -> str:
+    return str(indices()[arch])
 
 
 def from_nats(text: str) -> Arch:

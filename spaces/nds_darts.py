@@ -14,7 +14,7 @@ from spaces.darts import OPERATIONS
 def nds_darts(
     *,
     widths: Annotated[tuple[int, ...], Range(2)] = (16, 24, 32),
-    depths: Annotated[tuple[int, ...], Range(1)] = (20, 16, 12, 8, 4),
+    depths: Annotated[tuple[int, ...], Range(3)] = (20, 16, 12, 8, 4),
 ) -> GenotypeSpace:
     """Cells of four nodes and eight operations (``none`` too); all nodes are the output. 2 · 10^11 cells, 15 sizes."""
     return GenotypeSpace(OPERATIONS, 4, "all", widths=widths, depths=depths)

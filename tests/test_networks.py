@@ -183,7 +183,7 @@ def test_a_failure_is_one_networks_own():
     assert reasons[number, "naswot"].endswith("returns int instead of a network, a torch.nn.Module")
     assert "larger images leave more" in reasons[shrinking, "gradsign"]
     assert reasons[flat, "naswot"] == "ValueError: the network has no ReLU"
-    assert reasons[twins, "linear_regions"] == "the space NetworkSpace has no thin copy"
+    assert reasons[twins, "linear_regions"] == "the space has no thin copy of its networks"
     finite = {(fixed, "gradsign"), (fixed, "naswot"), (shrinking, "naswot"), (flat, "gradsign")}
     finite |= {(twins, "gradsign"), (twins, "naswot")}
     assert set(found.index[found["status"] == "ok"]) == finite

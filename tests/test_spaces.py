@@ -1,6 +1,7 @@
 """NAS-Bench-201 against the published table, and canonical forms against brute force."""
 
 import math
+import pickle
 from collections import Counter
 from itertools import permutations, product
 from random import Random
@@ -13,8 +14,10 @@ from torch import nn
 
 from nas import graph
 from nas.drawing import draw
+from nas.errors import UsageError
 from nas.probe import Probe
 from nas.scorer import build
+from nas.settings import parse
 from nas.space import SPACES, Task
 from nas.testing import same_graph
 from spaces.cells import CellSpace, staged
@@ -184,3 +187,47 @@ def test_alive_by_brute_force():
         network.add_nodes_from(range(5))
         paths = nx.all_simple_paths(network, 0, 4)
         assert graph.alive(present, 5) == {node for path in paths for node in path}
+
+
+def test_operations_that_one_channel_does_not_admit():
+    """A user's operations see the skeleton's numbers of channels only, and keep their own initialisation."""
+
+    def grouped(channels):
+        return nn.Conv2d(channels, channels, 3, padding=1, groups=4)
+
+    def silent(channels):
+        convolution = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(convolution.weight)
+        return convolution
+
+    def scaled(channels):
+        module = nn.Sequential(nn.Conv2d(channels, channels, 1))
+        module.register_parameter("scale", nn.Parameter(torch.randn(channels)))
+        return module
+
+    skeleton, _ = staged((8, 16), 1)
+    space = CellSpace(3, {"none": None, "grouped": grouped, "silent": silent, "scaled": scaled}, skeleton)
+    assert len({space.canonical(arch) for arch in space}) < len(space)
+    full = build(space, space.full(), Task(3, 1, 8), seed=3)
+    assert full.get_submodule("cell0-0.edges.0-1.silent").weight.abs().sum() == 0
+    for arch in [space.sample(Random(s)) for s in range(5)]:
+        for name, value in build(space, arch, Task(3, 1, 8), seed=3).state_dict().items():
+            assert torch.equal(value, full.state_dict()[name]), name
+    other = build(space, space.full(), Task(3, 1, 8), seed=4).state_dict()
+    key = "cell0-0.edges.0-1.scaled.scale"
+    assert not torch.equal(other[key], full.state_dict()[key])
+    assert not torch.equal(full.state_dict()[key.replace("0-1", "0-2")], full.state_dict()[key])
+
+
+@pytest.mark.parametrize("name", [name for name in SPACES if name != "networks"])
+def test_published_spaces_go_to_other_processes(name):
+    space = SPACES[name]()
+    copy = pickle.loads(pickle.dumps(space))
+    arch = space.sample(Random(0))
+    assert copy.text(arch) == space.text(arch)
+    assert copy.canonical(arch) == space.canonical(arch)
+
+
+def test_an_open_architecture_without_a_supernet_is_refused():
+    with pytest.raises(UsageError, match="leaves options open, and this space has no supernet"):
+        parse(SPACES["nats_sss"](), "8/16:8:8:8:8")

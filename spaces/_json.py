@@ -1,0 +1,51 @@
+"""Notations that are JSON: read strictly, so that what is wrong is refused rather than rounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from nas.space import choice
+
+Number = TypeVar("Number", int, float)
+
+
+def record(text: str, form: str) -> dict[str, Any]:
+    """The object that ``text`` is; `ValueError`, with the ``form`` that it should have, where it is none, or where it
+    names something twice."""
+    try:
+        found = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{text[:200]!r} is not JSON like {form}: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{text[:200]!r} is not JSON like {form}")
+    return found
+
+
+def field(text: str, given: dict[str, Any], name: str, form: str) -> Any:
+    if name not in given:
+        raise ValueError(f"{text[:200]!r} has no {name!r}: it takes JSON like {form}")
+    return given[name]
+
+
+def numbers(name: str, given: Any) -> list[float]:
+    """A list of numbers, as they are; `ValueError` for anything else, true and false among it."""
+    if not isinstance(given, list) or any(type(value) not in (int, float) for value in given):
+        raise ValueError(f"{name} is a list of numbers, not {given!r}"[:300])
+    return given
+
+
+def place(name: str, value: Any, known: Sequence[Number]) -> tuple[int]:
+    """The number of the option that ``value`` is; `ValueError` names the known ones."""
+    if type(value) not in (int, float) or value not in known:
+        choice([repr(value)], tuple(map(str, known)), name)  # which raises
+    return (list(known).index(value),)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
+        raise ValueError(f"it names {twice!r} twice")
+    return found
