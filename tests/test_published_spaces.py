@@ -277,6 +277,10 @@ def test_every_space_is_drawn_and_described(name, tmp_path):
     assert any(op for _, op in attributes)
 
 
+SLOW = ("nds_amoeba", "nds_darts", "nds_nasnet", "nds_pnas", "nds_resnext")
+"""Built as `darts`, `nds_enas` and `nds_resnet` are, which are searched with gradients."""
+
+
 @pytest.mark.parametrize("searcher", ["random_search", "evolution", "local_search", "pruning"])
 @pytest.mark.parametrize("name", list(SPACES))
 def test_every_searcher_on_every_space(name, searcher):
@@ -294,7 +298,8 @@ def test_every_searcher_on_every_space(name, searcher):
         with pytest.raises(UsageError, match=r"more than the budget of 55: give a larger --budget"):
             nas.search(name, "params", searcher, **call)
         return
-    trials = nas.search(name, "gradalign_i" if searcher == "evolution" else "params", searcher, **call)
+    proxy = "gradalign_i" if searcher == "evolution" and name not in SLOW else "params"
+    trials = nas.search(name, proxy, searcher, **call)
     assert len(trials) <= 55
     assert (trials["status"] == "ok").all(), trials["reason"].unique()
     assert trials["leaf"].any()
