@@ -1,5 +1,7 @@
 """Small networks of several kinds, and the slow, obviously correct ways to measure them."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -282,3 +284,25 @@ def one_image_at_a_time(net, images, labels, target="loss"):
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
             rows[name].append((torch.zeros_like(weight) if gradient is None else gradient).flatten())
     return {name: torch.stack(row) for name, row in rows.items()}
+
+
+MINE = Path(__file__).parent / "user_networks.py"
+GENOTYPE = {"widths": (4,), "depths": (3,)}
+SMALL = {
+    "autoformer": {"hidden_dims": (16, 24), "depths": (1, 2, 3), "patch": 4},
+    "cells": {"widths": (4, 8), "repeats": 1},
+    "darts": {"width": 4, "depth": 3},
+    "nasbench101": {"stem": 60, "modules": 1},
+    "nasbench201": {"widths": (4, 8), "repeats": 1},
+    "nasbench_macro": {"width": 4, "last": 8},
+    "nats_sss": {"widths": (4, 6, 8)},
+    "nds_amoeba": GENOTYPE,
+    "nds_darts": GENOTYPE,
+    "nds_enas": {"widths": (4, 6), "depths": (3, 4)},
+    "nds_nasnet": GENOTYPE,
+    "nds_pnas": GENOTYPE,
+    "nds_resnet": {"depths": (1, 2), "widths": (4, 8), "stem": 4},
+    "nds_resnext": {"depths": (1, 2), "stem": 4},
+    "networks": {"names": (f"{MINE}:Twins", f"{MINE}:flat")},
+}
+"""The options under which a space's networks are built in milliseconds."""

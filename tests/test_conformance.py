@@ -1,8 +1,7 @@
 """Every registered plug-in keeps what its kind promises. A new one is tested by being registered."""
 
-from pathlib import Path
-
 import pytest
+from cases import SMALL
 
 from nas import plugins
 from nas.proxy import PROXIES
@@ -21,28 +20,6 @@ def name_of(check):
 @pytest.mark.parametrize("name", PROXIES)
 def test_proxy(name, check):
     check(name)
-
-
-MINE = Path(__file__).parent / "user_networks.py"
-GENOTYPE = {"widths": (4,), "depths": (3,)}
-SMALL = {
-    "autoformer": {"hidden_dims": (16, 24), "depths": (1, 2, 3), "patch": 4},
-    "cells": {"widths": (4, 8), "repeats": 1},
-    "darts": {"width": 4, "depth": 3},
-    "nasbench101": {"stem": 60, "modules": 1},
-    "nasbench201": {"widths": (4, 8), "repeats": 1},
-    "nasbench_macro": {"width": 4, "last": 8},
-    "nats_sss": {"widths": (4, 6, 8)},
-    "nds_amoeba": GENOTYPE,
-    "nds_darts": GENOTYPE,
-    "nds_enas": {"widths": (4, 6), "depths": (3, 4)},
-    "nds_nasnet": GENOTYPE,
-    "nds_pnas": GENOTYPE,
-    "nds_resnet": {"depths": (1, 2), "widths": (4, 8), "stem": 4},
-    "nds_resnext": {"depths": (1, 2), "stem": 4},
-    "networks": {"names": (f"{MINE}:Twins", f"{MINE}:flat")},
-}
-"""The options under which a space's networks are built in milliseconds."""
 
 
 @pytest.mark.parametrize("check", SPACE_CHECKS, ids=name_of)

@@ -9,6 +9,7 @@ import networkx as nx
 import pandas as pd
 import pytest
 import torch
+from cases import SMALL
 
 import nas
 from nas.drawing import draw
@@ -19,7 +20,6 @@ from nas.searcher import SEARCHERS
 from nas.space import SPACES, Task, is_leaf
 from nas.testing import same_graph
 from spaces.nasbench101 import OPERATIONS, Module, Wired, read, widths
-from tests.test_conformance import SMALL
 
 TABLES = ("nasbench101", "nats_sss", "nasbench_macro")
 
