@@ -65,8 +65,24 @@ DARTS_V2 = (
 )
 
 
+ENAS = (
+    "Genotype(normal=[('avg_pool_3x3', 0), ('sep_conv_3x3', 0), ('skip_connect', 0), ('sep_conv_5x5', 0), "
+    "('skip_connect', 0), ('sep_conv_5x5', 1), ('sep_conv_3x3', 1), ('sep_conv_5x5', 0), ('avg_pool_3x3', 0), "
+    "('sep_conv_5x5', 1)], normal_concat=[2, 3, 4, 5, 6], reduce=[('sep_conv_3x3', 1), ('sep_conv_3x3', 1), "
+    "('max_pool_3x3', 0), ('avg_pool_3x3', 0), ('sep_conv_5x5', 1), ('sep_conv_5x5', 3), ('sep_conv_3x3', 1), "
+    "('skip_connect', 0), ('max_pool_3x3', 0), ('sep_conv_5x5', 1)], reduce_concat=[2, 4, 5, 6])"
+)
+
+
 def test_sizes_of_published_networks():
     assert counted(SPACES["darts"](), DARTS_V2)[0] == 3_349_342  # "3.3 M"
+    enas = SPACES["nds_enas"](widths=(36,), depths=(20,))
+    params, channels = counted(enas, ENAS)[0], [36] * 6 + [72] * 7 + [144] * 7
+    extra = sum(
+        c * c + 2 * c for c in channels
+    )  # a 1 x 1 convolution of the newer input, which NDS's cells do not have
+    assert params == 4_394_710
+    assert round((params + extra) / 1e6, 1) == 4.6  # "4.6 M"
     blocks = {"mlp_ratio": [3.5, 3.5, 3, 3.5, 3, 3, 4, 4, 3.5, 4, 3.5, 4, 3.5], "num_heads": [3] * 10 + [4, 3, 3]}
     tiny = json.dumps({"depth": 13, "hidden_dim": 192} | blocks)  # AutoFormer-Tiny was retrained with ratios of 3 too
     params, _ = counted(SPACES["autoformer"](mlp_ratios=(3.0, 3.5, 4.0)), tiny, Task(1000, 3, 224))
