@@ -94,7 +94,7 @@ class Limited(Space):
             return False
         return self._cost(arch if is_leaf(arch) else self._nearest(arch))[0] == 0
 
-    def draw(self, rng: Random) -> Arch:
+    def random_leaf(self, rng: Random) -> Arch:
         return self.space.sample(rng)
 
     def graph(self, arch: Arch) -> nx.DiGraph[int] | None:

@@ -39,8 +39,8 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `notations`, `canonical`, `thin`, `draw` and `size`, whose defaults suit a space without constraints, pictures or a
-    notation of its own, and it is never subclassed itself. Everything that searchers call is final.
+    `notations`, `canonical`, `thin`, `random_leaf` and `size`, whose defaults suit a space without constraints, pictures
+    or a notation of its own, and it is never subclassed itself. Everything that searchers call is final.
     """
 
     slots: tuple[tuple[str, ...], ...]
@@ -93,7 +93,7 @@ class Space(ABC):
         """The same space at width 1 with one cell per stage and no stem, or None where there is no such thing."""
         return None
 
-    def draw(self, rng: Random) -> Arch:
+    def random_leaf(self, rng: Random) -> Arch:
         """A random leaf for `sample` to look at: uniform among all. A space in which few of these are valid replaces it
         by a draw that is uniform among the valid ones, or nearly so."""
         return tuple((rng.randrange(len(names)),) for names in self.slots)
@@ -119,7 +119,7 @@ class Space(ABC):
             UsageError: neither way found a valid leaf.
         """
         for _ in range(ATTEMPTS):
-            arch = self.draw(rng)
+            arch = self.random_leaf(rng)
             if self.valid(arch):
                 return arch
         arch = self.full()

@@ -82,7 +82,7 @@ class GenotypeSpace(Space):
             any(self.operations[option] != NONE for option in input_[1]) for pair in pairs for input_ in pair
         )
 
-    def draw(self, rng: Random) -> Arch:
+    def random_leaf(self, rng: Random) -> Arch:
         if not self.distinct:
             return tuple((rng.randrange(len(names)),) for names in self.slots)
         operations = [option for option, name in enumerate(self.operations) if name != NONE]
