@@ -39,8 +39,8 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `notations`, `canonical`, `thin`, `random_leaf` and `size`, whose defaults suit a space without constraints, pictures
-    or a notation of its own, and it is never subclassed itself. Everything that searchers call is final.
+    `notations`, `canonical`, `thin`, `random_leaf` and `size`, whose defaults suit a space without constraints,
+    pictures or a notation of its own, and it is never subclassed itself. Everything that searchers call is final.
     """
 
     slots: tuple[tuple[str, ...], ...]
