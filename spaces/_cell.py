@@ -73,6 +73,12 @@ def distinct_positive(name: str, values: Sequence[Number]) -> tuple[Number, ...]
     return tuple(values)
 
 
+def conv_bn_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Convolution without bias, batch norm, ReLU, in this order; it keeps the resolution."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
 def stem(channels: int, width: int) -> nn.Module:
     """A 3 x 3 convolution of the images, and batch norm."""
     return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))

@@ -84,7 +84,7 @@ class GenotypeSpace(Space):
 
     def random_leaf(self, rng: Random) -> Arch:
         if not self.distinct:
-            return tuple((rng.randrange(len(names)),) for names in self.slots)
+            return super().random_leaf(rng)
         operations = [option for option, name in enumerate(self.operations) if name != NONE]
         slots = []
         for node in [*range(self.nodes)] * len(CELLS):

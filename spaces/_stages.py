@@ -60,9 +60,7 @@ class StageSpace(Space):
 
     def text(self, arch: Arch) -> str:
         if any(len(options) > 1 for options in arch):
-            return ",".join(
-                "/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True)
-            )
+            return super().text(arch)
         return json.dumps(self._chosen(arch), separators=(",", ":"))
 
     def parse(self, text: str) -> Arch:

@@ -150,9 +150,7 @@ class AutoFormerSpace(Space):
 
     def text(self, arch: Arch) -> str:
         if not is_leaf(arch):
-            return ",".join(
-                "/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True)
-            )
+            return super().text(arch)
         return json.dumps(self._chosen(arch))
 
     def parse(self, text: str) -> Arch:

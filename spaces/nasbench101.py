@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nas.graph import Edge, alive
 from nas.registry import Range
 from nas.space import Arch, Space, Task, is_leaf, space
-from spaces._cell import initialise_by_place, named, pooled
+from spaces._cell import conv_bn_relu, initialise_by_place, named, pooled
 from spaces._json import field, record
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
@@ -132,9 +132,7 @@ class NasBench101(Space):
 
     def text(self, arch: Arch) -> str:
         if not is_leaf(arch):
-            return ",".join(
-                "/".join(names[o] for o in options) for names, options in zip(self.slots, arch, strict=True)
-            )
+            return super().text(arch)
         module = read(arch)
         isolated = [v not in {w for e in module.edges for w in e} and not module.operations[v - 1] for v in range(1, 6)]
         kept = VERTICES - 2 - (isolated[::-1].index(False) if False in isolated else VERTICES - 2)
@@ -216,11 +214,6 @@ def from_spec(text: str) -> Module:
         raise ValueError(f"{text!r}: ops start with input, end with output, and in between are {', '.join(OPERATIONS)}")
     edges = frozenset((i, j) for i in range(size) for j in range(size) if rows[i][j])
     return Module(edges, tuple(OPERATIONS.index(name) for name in names[1:-1]))
-
-
-def conv_bn_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs, eps=1e-5), nn.ReLU())
 
 
 def operation(number: int, channels: int) -> nn.Module:

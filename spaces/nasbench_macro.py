@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nas.graph import chain
 from nas.registry import Range
 from nas.space import Arch, Space, Task, space
-from spaces._cell import initialise_by_place, named, pooled
+from spaces._cell import conv_bn_relu, initialise_by_place, named, pooled
 
 LAYERS = ("identity", "MB3-k3", "MB6-k5")
 """The digits 0, 1 and 2: nothing, or an inverted bottleneck of expansion 3 or 6 and kernel 3 or 5."""
@@ -74,11 +74,6 @@ class MacroSpace(Space):
         if len(digits) != len(self.slots) or not set(digits) <= set("012"):
             raise ValueError(f"{text!r} is not eight digits 0 (identity), 1 (MB3-k3) or 2 (MB6-k5), like 02012100")
         return tuple((int(digit),) for digit in digits)
-
-
-def conv_bn_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def layer(name: str, inputs: int, outputs: int, stride: int) -> nn.Module:
