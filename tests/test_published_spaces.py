@@ -112,14 +112,18 @@ def test_numbers_of_leaves_are_the_published_ones():
 
 
 def test_nasbench101_is_counted_as_it_is_enumerated():
-    """On the graphs of five vertices, where a third of the slots is left."""
-    space, rng = SPACES["nasbench101"](), Random(0)
-    for _ in range(300):
+    """What belongs to the space, by the edges on simple paths; and the size, by the share of it among random leaves."""
+    space, rng, belonging = SPACES["nasbench101"](), Random(0), 0
+    for _ in range(1000):
         arch = tuple((rng.randrange(len(names)),) for names in space.slots)
         cell = nx.DiGraph(sorted(read(arch).edges))
         cell.add_nodes_from(range(7))
         paths = list(nx.all_simple_paths(cell, 0, 6))
-        assert space.valid(arch) == (0 < len({e for path in paths for e in nx.utils.pairwise(path)}) <= 9)
+        belongs = 0 < len({edge for path in paths for edge in nx.utils.pairwise(path)}) <= 9
+        assert space.valid(arch) == belongs
+        belonging += belongs
+    share = space.size() / (2**21 * 3**5)
+    assert abs(belonging / 1000 - share) < 4 * math.sqrt(share * (1 - share) / 1000)
     opened = [((0, 1),) * 21 + ((0,),) * 5, ((1,),) * 21 + ((0,),) * 5, ((0,),) * 21 + ((0,),) * 5]
     assert [space.valid(arch) for arch in opened] == [True, False, False]
     assert all(space.valid(arch) for arch in islice(space, 200))
