@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from nas import plugins
 from nas.data import minibatch
 from nas.gradients import visit_blocks
+from nas.measurer import build
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES
-from nas.scorer import build
 from nas.space import SPACES
 
 ROUNDS = 7

@@ -26,9 +26,10 @@ from nas import plugins
 from nas.cost import milliseconds, plain_pass, visit
 from nas.data import Minibatch, minibatch
 from nas.initialisation import initialise
+from nas.measurer import THIN_INPUTS, THIN_SIZE, build, initialisation_seed
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build, initialisation_seed
+from nas.scorer import Scorer
 from nas.space import SPACES, Arch, Space
 
 LARGEST = "nats:3,3,3,3,3,3"

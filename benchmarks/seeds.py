@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from nas import plugins
 from nas.data import minibatch
 from nas.intercept import Intercept, batch_normalisation, normalising
-from nas.scorer import build, resolve_device
+from nas.measurer import build, resolve_device
 from nas.space import SPACES
 
 CELLS = {"largest": "nats:3,3,3,3,3,3", "middle": "nats:3,1,2,0,3,1"}

@@ -21,11 +21,12 @@ from nas.errors import UsageError
 from nas.folder import RunFolder, write_yaml
 from nas.limits import Limited, parse_limit
 from nas.loop import Trial, best, run
+from nas.measurer import build, running
 from nas.objective import Objective, resolve
 from nas.probe import Probe
 from nas.registry import normal, options
 from nas.resume import Watch, resume_comparison, resume_search
-from nas.scorer import Scorer, build, running
+from nas.scorer import Scorer
 from nas.searcher import SEARCHERS, Searcher
 from nas.settings import (
     Settings,
@@ -73,7 +74,7 @@ def search(
         data: see `nas.data.minibatch`.
         seed: of the minibatch, the initialisation and the searcher.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
-        precision: see `nas.scorer.PRECISIONS`; ``float32`` or ``float64`` throughout, or mixed precision.
+        precision: see `nas.measurer.PRECISIONS`; ``float32`` or ``float64`` throughout, or mixed precision.
         constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is never scored.
         table: trained accuracies, written beside the best architecture; they take no part in the search.
         settings: options of plug-ins.
@@ -221,22 +222,21 @@ def compare(
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config))
             append = resume_comparison(stack, folder, rows)
         done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
-        finished = 0
-        for scorer, objectives in repeats:
-            for arch in chosen:
-                text = inside.text(arch)
-                left = {n: o for n, o in objectives.items() if (scorer.seed, text, n) not in done}
-                for row in score_rows(scorer, [arch], left) if left else ():
-                    append(row)
-                finished += 1
+        for number, (scorer, objectives) in enumerate(repeats):
+            left = [a for a in chosen if any((scorer.seed, inside.text(a), name) not in done for name in names)]
+            earlier = len(chosen) * (number + 1) - len(left)
+            for finished, found in enumerate(score_rows(scorer, left, objectives), start=earlier + 1):
+                for row in found:
+                    if (row["seed"], row["arch"], row["proxy"]) not in done:
+                        append(row)
                 if watch is not None:
                     watch(finished, len(chosen) * seeds, "")
         scores = pd.DataFrame(rows, columns=list(SCORES))
         directions = {name: all_larger(objective) for name, objective in repeats[0][1].items()}
-        found = correlations(scores, truth, directions, seed)
+        correlated = correlations(scores, truth, directions, seed)
         if run_folder is not None:
-            found.to_csv(folder.path / "correlations.csv", index=False)
-    return Comparison(scores, found)
+            correlated.to_csv(folder.path / "correlations.csv", index=False)
+    return Comparison(scores, correlated)
 
 
 def score(
@@ -282,8 +282,8 @@ def score(
         objectives = {name: Objective(scorer, name, settings) for name in names}
         if repeat == 0:
             try_out(scorer, parsed)
-        for done, arch in enumerate(parsed, start=repeat * len(parsed) + 1):
-            rows.extend(score_rows(scorer, [arch], objectives))
+        for done, found in enumerate(score_rows(scorer, parsed, objectives), start=repeat * len(parsed) + 1):
+            rows.extend(found)
             if watch is not None:
                 watch(done, len(parsed) * seeds, "")
     return pd.DataFrame(rows, columns=list(SCORES))

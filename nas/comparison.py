@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 import numpy as np
 import pandas as pd
 
 from nas import stats
-from nas.objective import Objective, Outcome
+from nas.objective import Objective, Outcome, reference_sample
+from nas.proxy import Proxy
 from nas.scorer import Scorer
 from nas.space import Arch
 from nas.stats import Vector
@@ -20,23 +21,31 @@ ALWAYS = ("params", "flops", "depth")
 SCORES = ("arch", "proxy", "seed", "value", "status", "reason", "seconds")
 
 
-def score_rows(scorer: Scorer, archs: Sequence[Arch], objectives: dict[str, Objective]) -> Iterator[dict[str, object]]:
+def score_rows(
+    scorer: Scorer, archs: Sequence[Arch], objectives: Mapping[str, Objective]
+) -> Iterator[list[dict[str, object]]]:
     """The rows of ``scores.csv``, architecture by architecture; all proxies look at one network together."""
-    proxies = {proxy.name: proxy for objective in objectives.values() for proxy in objective.proxies}
-    for arch in archs:
-        scores = scorer([arch], list(proxies.values()))[0]
+    everything, combined = _proxies(objectives), _proxies({n: o for n, o in objectives.items() if len(o.proxies) > 1})
+    if combined:
+        scorer(reference_sample(scorer), combined)
+    for arch, scores in zip(archs, scorer.stream(archs, everything), strict=True):
+        rows: list[dict[str, object]] = []
         for name, objective in objectives.items():
             (outcome,) = objective([arch])
-            seconds = sum(scores[proxy.name].seconds for proxy in objective.proxies)
-            yield {
+            rows.append({
                 "arch": scorer.space.text(arch),
                 "proxy": name,
                 "seed": scorer.seed,
                 "value": value_of(objective, outcome),
                 "status": outcome.status,
                 "reason": outcome.reason,
-                "seconds": round(seconds, 6),
-            }
+                "seconds": round(sum(scores[proxy.name].seconds for proxy in objective.proxies), 6),
+            })  # fmt: skip
+        yield rows
+
+
+def _proxies(objectives: Mapping[str, Objective]) -> list[Proxy]:
+    return list({proxy.name: proxy for objective in objectives.values() for proxy in objective.proxies}.values())
 
 
 def value_of(objective: Objective, outcome: Outcome) -> float | None:

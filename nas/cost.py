@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from nas.allocator import return_freed_memory
 from nas.errors import UsageError
+from nas.measurer import Score, build
 from nas.proxy import Proxy
-from nas.scorer import Score, Scorer, build
+from nas.scorer import Scorer
 from nas.space import Arch
 
 ALL, PLAIN = "all", "plain"

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from nas.errors import UsageError, unknown
+from nas.measurer import build, running
 from nas.probe import Probe
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import build, running
 from nas.space import Arch, Space, Task, is_leaf
 
 EXHAUSTIVE = 256

@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from scipy.stats import rankdata
 
+from nas.measurer import Score
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import Score, Scorer
+from nas.scorer import Scorer
 from nas.space import Arch
 
 REFERENCE = 64
@@ -24,7 +25,7 @@ class Outcome(NamedTuple):
     Attributes:
         score: larger is better; minus infinity for a failure.
         values: each proxy's own number, None where it failed.
-        cached: nothing had to be computed.
+        cached: scored before in this run, as the same or an isomorphic architecture.
     """
 
     score: float
@@ -61,12 +62,12 @@ class Objective:
         self.scorer = scorer
         self.proxies, self.log = resolve(expression, settings or {})
         self.ranks = ranks
-        self._reference: dict[str, tuple[list[float], int]] | None = None
+        self._reference: dict[str, tuple[list[float], int]] = {}
 
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
         """The outcomes in order, each as soon as it is known."""
         if len(self.proxies) > 1 and self.ranks == "batch":
-            visits = [self._visit(arch) for arch in archs]
+            visits = list(self._visits(archs))
             columns = []
             for proxy in self.proxies:
                 oriented = [_oriented(proxy, scores[proxy.name]) for scores, *_ in visits]
@@ -74,17 +75,24 @@ class Objective:
             for (scores, cached, seconds), quantiles in zip(visits, zip(*columns, strict=True), strict=True):
                 yield self._outcome(scores, cached, seconds, list(map(float, quantiles)))
             return
-        for arch in archs:
-            scores, cached, seconds = self._visit(arch)
+        if len(self.proxies) > 1:
+            self._take_reference()
+        for scores, cached, seconds in self._visits(archs):
             if len(self.proxies) == 1:
                 yield self._outcome(scores, cached, seconds, None)
             else:
                 yield self._outcome(scores, cached, seconds, [self._quantile(p, scores[p.name]) for p in self.proxies])
 
-    def _visit(self, arch: Arch) -> tuple[dict[str, Score], bool, float]:
-        cached = self.scorer.knows(arch, self.proxies)
-        scores = self.scorer([arch], self.proxies)[0]
-        return scores, cached, 0.0 if cached else sum(score.seconds for score in scores.values())
+    def _visits(self, archs: Sequence[Arch]) -> Iterator[tuple[dict[str, Score], bool, float]]:
+        """For each architecture its scores, whether it was scored before or stands earlier in ``archs``, and what it
+        took."""
+        forms = [self.scorer.space.canonical(arch) for arch in archs]
+        before = [self.scorer.knows(arch, self.proxies) for arch in archs]
+        met = set()
+        for form, known, scores in zip(forms, before, self.scorer.stream(archs, self.proxies), strict=True):
+            cached = known or form in met
+            met.add(form)
+            yield scores, cached, 0.0 if cached else sum(score.seconds for score in scores.values())
 
     def _outcome(
         self, scores: dict[str, Score], cached: bool, seconds: float, quantiles: list[float] | None
@@ -101,15 +109,18 @@ class Objective:
             total = sum(map(log, quantiles)) if self.log else sum(quantiles)
         return Outcome(total, values, "ok", "", cached, seconds)
 
+    def _take_reference(self) -> None:
+        if self._reference:
+            return
+        columns: dict[str, list[float]] = {proxy.name: [] for proxy in self.proxies}
+        for scores in self.scorer(reference_sample(self.scorer), self.proxies):
+            for proxy in self.proxies:
+                columns[proxy.name].append(_oriented(proxy, scores[proxy.name]))
+        self._reference = {
+            name: (sorted(v for v in column if v > -inf), column.count(-inf)) for name, column in columns.items()
+        }
+
     def _quantile(self, proxy: Proxy, score: Score) -> float:
-        if self._reference is None:
-            columns: dict[str, list[float]] = {p.name: [] for p in self.proxies}
-            for scores in self.scorer(reference_sample(self.scorer), self.proxies):
-                for p in self.proxies:
-                    columns[p.name].append(_oriented(p, scores[p.name]))
-            self._reference = {
-                name: (sorted(v for v in column if v > -inf), column.count(-inf)) for name, column in columns.items()
-            }
         return quantile(_oriented(proxy, score), *self._reference[proxy.name])
 
 

@@ -15,8 +15,8 @@ from nas.comparison import SCORES
 from nas.errors import UsageError
 from nas.folder import RunFolder, write_line
 from nas.loop import Trial
+from nas.measurer import Score
 from nas.objective import Objective, reference_sample
-from nas.scorer import Score
 
 Watch = Callable[[int, int, str], None]
 """Told of progress: how many are done, of how many, and a remark."""

@@ -12,8 +12,8 @@ import torch
 
 from nas import plugins
 from nas.graph import pruned, terminals
+from nas.measurer import build
 from nas.probe import Probe
-from nas.scorer import build
 from nas.space import SPACES, Arch, Space, Task, is_leaf
 
 

@@ -26,10 +26,11 @@ from torch import nn
 
 from nas import plugins
 from nas.data import Minibatch, minibatch
+from nas.measurer import Score, build
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.registry import options
-from nas.scorer import Score, Scorer, build
+from nas.scorer import Scorer
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space, Task, is_leaf
 from nas.space_checks import SPACE_CHECKS, same_graph

@@ -13,8 +13,9 @@ import torch
 import nas
 from nas import cli, cost
 from nas.data import minibatch
+from nas.measurer import THIN_INPUTS, THIN_SIZE, build
 from nas.proxy import PROXIES, ProxyFailure, proxy
-from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build
+from nas.scorer import Scorer
 from nas.space import SPACES, Space, space
 
 SMALL = {"nasbench201": {"widths": [4, 8], "repeats": 1}}

@@ -285,9 +285,9 @@ def test_what_cannot_be_written_is_one_sentence(nas, tmp_path):
 
 
 def test_what_may_not_be_written_is_refused_before_anything_is_scored(nas, monkeypatch, tmp_path):
-    from nas.scorer import Scorer
+    from nas.measurer import Measurer
 
-    monkeypatch.setattr(Scorer, "_visit", lambda self, *arguments: pytest.fail("scored for nothing"))
+    monkeypatch.setattr(Measurer, "_visit", lambda self, *arguments: pytest.fail("scored for nothing"))
     (tmp_path / "locked").mkdir()
     (tmp_path / "locked.csv").write_text("mine")
     access = os.access  # an administrator may write anywhere, so it is not enough to take the right away
@@ -305,9 +305,9 @@ def test_what_may_not_be_written_is_refused_before_anything_is_scored(nas, monke
 
 
 def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
-    from nas.scorer import Scorer
+    from nas.measurer import Measurer
 
-    original, visits = Scorer._visit, []
+    original, visits = Measurer._visit, []
 
     def visit(self, *arguments):
         visits.append(1)
@@ -315,7 +315,7 @@ def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(Scorer, "_visit", visit)
+    monkeypatch.setattr(Measurer, "_visit", visit)
     arguments = ["search", "--budget", "6", "--searcher", "random_search", "--run", "r", *SMALL]
     code, _, err = nas(*arguments)
     assert (code, err) == (130, "nas: interrupted; the same command continues where it stopped\n")

@@ -25,11 +25,12 @@ from nas.errors import UsageError
 from nas.folder import RunFolder
 from nas.limits import Limited, parse_limit
 from nas.loop import best, run
+from nas.measurer import Measurer, build
 from nas.objective import Objective, quantile
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy, ProxyFailure, proxy
 from nas.registry import Range, Registry, checked_options
-from nas.scorer import Scorer, build
+from nas.scorer import Scorer
 from nas.searcher import SEARCHERS
 from nas.settings import checked_settings
 from nas.space import SPACES, Space, Task, space
@@ -258,7 +259,7 @@ def test_a_run_with_options_continues_without_scoring_again(tmp_path, monkeypatc
     options = SEARCH["settings"] | {"swap": {"images": 4}}
     settings = SEARCH | {"proxy": "swap+depth", "budget": 8, "settings": options, "run_folder": tmp_path}
     whole = nas.search(**settings)
-    monkeypatch.setattr(Scorer, "_visit", lambda self, *args: pytest.fail("scored again"))
+    monkeypatch.setattr(Measurer, "_visit", lambda self, *args: pytest.fail("scored again"))
     pd.testing.assert_frame_equal(nas.search(**settings), whole)
 
 
@@ -495,8 +496,8 @@ def test_a_truncated_run_continues_without_scoring_again(undisturbed, tmp_path, 
     (tmp_path / "trials.jsonl").write_text("".join(lines[:kept]) + lines[-1][:25] * (kept < 40))  # the last is torn
     (tmp_path / "config.yaml").write_text((undisturbed / "config.yaml").read_text())
     visits = []
-    original = Scorer._visit
-    monkeypatch.setattr(Scorer, "_visit", lambda self, *args: visits.append(args[0]) or original(self, *args))
+    original = Measurer._visit
+    monkeypatch.setattr(Measurer, "_visit", lambda self, *args: visits.append(args[0]) or original(self, *args))
     nas.search(**SEARCH, run_folder=tmp_path)
     assert recorded(tmp_path) == recorded(undisturbed)
     assert len(visits) == sum(not trial["cached"] for trial in recorded(undisturbed)[kept:])
@@ -516,7 +517,7 @@ def test_a_combination_continues_without_scoring_its_reference_again(tmp_path, m
     settings = SEARCH | {"proxy": "gradsign+depth", "budget": 12}
     nas.search(**settings, run_folder=tmp_path)
     before = (tmp_path / "reference.jsonl").read_text()
-    monkeypatch.setattr(Scorer, "_visit", lambda self, *args: pytest.fail("scored again"))
+    monkeypatch.setattr(Measurer, "_visit", lambda self, *args: pytest.fail("scored again"))
     nas.search(**settings, run_folder=tmp_path)
     assert (tmp_path / "reference.jsonl").read_text() == before
 
@@ -651,8 +652,8 @@ def test_an_interrupted_comparison_continues(table, tmp_path, monkeypatch):
     (tmp_path / "b" / "config.yaml").write_text((tmp_path / "a" / "config.yaml").read_text())
     (tmp_path / "b" / "scores.csv").write_text("".join(lines[:23]) + lines[23][:9])
     visits = []
-    original = Scorer._visit
-    monkeypatch.setattr(Scorer, "_visit", lambda self, *args: visits.append(args[0]) or original(self, *args))
+    original = Measurer._visit
+    monkeypatch.setattr(Measurer, "_visit", lambda self, *args: visits.append(args[0]) or original(self, *args))
     again = nas.compare("nasbench201", table, "accuracy", "gradsign", 10, **COMPARE, run_folder=tmp_path / "b")
     assert len(visits) < 10
     pd.testing.assert_frame_equal(

@@ -5,8 +5,9 @@ import torch
 
 from nas import plugins, search
 from nas.data import minibatch
+from nas.measurer import PRECISIONS
 from nas.proxy import PROXIES
-from nas.scorer import PRECISIONS, Scorer
+from nas.scorer import Scorer
 from nas.testing import Transformers, narrow_space, networks
 
 plugins.load()

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from nas import blocks, gradients, layers
 from nas.gradients import Block, product_of_signs, visit_blocks
+from nas.measurer import build
 from nas.probe import Probe, measure
-from nas.scorer import build
 from nas.space import SPACES, Task
 from proxies.gradalign import gradalign_i, gradalign_ii
 from proxies.gradsign import gradsign

@@ -15,8 +15,8 @@ from torch import nn
 from nas import graph
 from nas.drawing import draw
 from nas.errors import UsageError
+from nas.measurer import build
 from nas.probe import Probe
-from nas.scorer import build
 from nas.settings import parse
 from nas.space import SPACES, Task
 from nas.testing import same_graph
