@@ -21,7 +21,7 @@ import typer
 
 from nas import plugins
 from nas.proxy import PROXIES
-from nas.stats import kendall, kendall_interval, spearman
+from nas.stats import interval, kendall, kendall_resampled, resamples, spearman
 
 PEERS = {
     "naslib_nwot": "naswot", "freerea_naswot": "naswot", "naslib_synflow": "synflow", "naslib_l2_norm": "l2_norm",
@@ -66,7 +66,8 @@ def main(scores: list[Path]) -> None:
         columns = []
         for target in ("cifar10_test", "cifar100_test"):
             accuracy, column = truth.loc[score.index, target].to_numpy(), score.fillna(-np.inf).to_numpy()
-            low, high = kendall_interval(column, accuracy, np.random.default_rng(0))
+            weights = resamples(len(column), np.random.default_rng(0))
+            low, high = interval(kendall_resampled(column, accuracy, weights))
             columns.append(f"{kendall(column, accuracy):.3f} [{low:.3f}, {high:.3f}]")
         failed = int(score.isna().sum())
         print(f"{name:<20} {len(score):>5} {failed:>6}  {columns[0]:<22} {columns[1]:<22} {PUBLISHED.get(name, '')}")

@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.calls import Comparison, bench, compare, score, search
+    from nas.calls import bench, score, search
+    from nas.compare_call import compare
+    from nas.comparison import Comparison
     from nas.errors import UsageError
 
 __all__ = ["Comparison", "UsageError", "bench", "compare", "score", "search"]
@@ -22,6 +24,14 @@ def __getattr__(name: str) -> Any:
         from nas.errors import UsageError
 
         return UsageError
+    if name == "compare":
+        from nas.compare_call import compare
+
+        return compare
+    if name == "Comparison":
+        from nas.comparison import Comparison
+
+        return Comparison
     if name in __all__:
         from nas import calls
 

@@ -1,4 +1,4 @@
-"""The calls of the toolkit: search, compare, score, bench. The command line and Python users make the same ones."""
+"""The calls `nas.search`, `nas.score` and `nas.bench`; `nas.compare` is in `nas.compare_call`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nas import plugins
-from nas.comparison import ALWAYS, SCORES, correlations, score_rows
+from nas.comparison import SCORES, score_rows
 from nas.cost import proxy_costs
 from nas.data import Minibatch, minibatch
 from nas.errors import UsageError
@@ -25,14 +24,13 @@ from nas.measurer import build, running
 from nas.objective import Objective, resolve
 from nas.probe import Probe
 from nas.registry import normal, options
-from nas.resume import Watch, resume_comparison, resume_search
+from nas.resume import Watch, resume_search
 from nas.scorer import Scorer
 from nas.searcher import SEARCHERS, Searcher
 from nas.settings import (
     Settings,
     check_number,
     checked_settings,
-    draw,
     make_space,
     parse,
     plain_config,
@@ -141,102 +139,6 @@ def search(
         if run_folder is not None:
             write_yaml(folder.path / "best.yaml", describe_best(winner, inside, minibatch_, known))
     return pd.DataFrame([trial._asdict() | trial.values for trial in trials])
-
-
-class Comparison(NamedTuple):
-    """What `compare` returns: the columns of ``scores.csv`` and of ``correlations.csv``."""
-
-    scores: pd.DataFrame
-    correlations: pd.DataFrame
-
-
-def compare(
-    space: str,
-    table: str | Path,
-    target: str,
-    proxies: Sequence[str] | str = DEFAULT_PROXIES,
-    archs: int | str = "all",
-    seeds: int = 1,
-    *,
-    data: str = "synthetic",
-    batch_size: int = 64,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "float32",
-    settings: Settings | None = None,
-    plugin: Sequence[str | Path] = (),
-    run_folder: str | Path | None = None,
-    watch: Watch | None = None,
-) -> Comparison:
-    """Correlates proxies with a column of a table of trained networks.
-
-    Every proxy sees the same architectures, drawn once from the table, and the same minibatch and network of each.
-    ``params``, ``flops`` and ``depth`` are always among them.
-
-    Args:
-        target: a column of ``table``; larger is better.
-        proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
-        archs: how many of the table's architectures, or ``"all"``.
-        seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
-            ``seed + 1``, …
-        run_folder: where ``config.yaml``, ``scores.csv`` and ``correlations.csv`` go; a comparison that was interrupted
-            there is continued.
-        watch: told how many of how many architectures are done.
-        data, batch_size, device, precision, settings, plugin: as in `search`.
-
-    Raises:
-        UsageError: something given cannot be used; nothing has been written then.
-    """
-    plugin = several(plugin)
-    plugins.load(plugin)
-    asked = proxy_names(proxies)
-    check_number("seeds", seeds, 1)
-    check_number("seed", seed, 0)
-    given = dict(settings or {})
-    settings = checked_settings(given)
-    inside = make_space(space, settings)
-    known = Table(table, inside)
-    column = known.target(target)
-    usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
-    chosen = [known.archs[row] for row in draw(usable, archs, seed)]
-    if len(set(chosen)) < len(chosen):
-        twice = next(inside.text(arch) for arch in chosen if chosen.count(arch) > 1)
-        raise UsageError(f"{table}: {twice} has several rows: keep one of them")
-    truth = pd.Series(column.to_numpy(), index=list(map(inside.text, known.archs)))
-    truth = truth[~truth.index.duplicated()]
-    names = list(dict.fromkeys([*asked, *ALWAYS]))
-    repeats = []
-    for number in range(seed, seed + seeds):
-        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device, precision=precision)
-        repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
-    try_out(repeats[0][0], chosen)
-    config = plain_config(
-        space=space, table=table, target=target, proxies=asked, archs=archs, seeds=seeds, data=data,
-        batch_size=batch_size, seed=seed, device=device, precision=precision, set=given, plugin=plugin,
-        minibatch=" ".join(scorer.data.fingerprint for scorer, _ in repeats),
-    )  # fmt: skip
-    rows: list[dict[str, object]] = []
-    with ExitStack() as stack:
-        append: Callable[[dict[str, object]], None] = rows.append
-        if run_folder is not None:
-            folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config))
-            append = resume_comparison(stack, folder, rows)
-        done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
-        for number, (scorer, objectives) in enumerate(repeats):
-            left = [a for a in chosen if any((scorer.seed, inside.text(a), name) not in done for name in names)]
-            earlier = len(chosen) * (number + 1) - len(left)
-            for finished, found in enumerate(score_rows(scorer, left, objectives), start=earlier + 1):
-                for row in found:
-                    if (row["seed"], row["arch"], row["proxy"]) not in done:
-                        append(row)
-                if watch is not None:
-                    watch(finished, len(chosen) * seeds, "")
-        scores = pd.DataFrame(rows, columns=list(SCORES))
-        directions = {name: all_larger(objective) for name, objective in repeats[0][1].items()}
-        correlated = correlations(scores, truth, directions, seed)
-        if run_folder is not None:
-            correlated.to_csv(folder.path / "correlations.csv", index=False)
-    return Comparison(scores, correlated)
 
 
 def score(
@@ -376,11 +278,6 @@ def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | No
     if table is not None:
         found |= {name: float(value) for name, value in table.row(arch).items() if name not in found}
     return found
-
-
-def all_larger(objective: Objective) -> bool:
-    """The direction of a proxy; a combination is always larger for better."""
-    return len(objective.proxies) > 1 or objective.proxies[0].larger_is_better
 
 
 def default_run(command: str, config: Mapping[str, Any]) -> Path:

@@ -31,7 +31,7 @@ from nas.cli_options import (
     parse_settings,
 )  # fmt: skip
 from nas.errors import UsageError
-from nas.printing import print_failures, print_frame, print_mapping, progress
+from nas.printing import print_comparison, print_failures, print_frame, print_mapping, progress
 
 INTERRUPTED = 130
 
@@ -92,14 +92,16 @@ def search(
     print_failures(console, trials)
 
 
-@app.command()
-def compare(
+@app.command(name="compare")
+def compare_(
     space: Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")],
     table: Annotated[Path, typer.Option(help="CSV, .csv.gz or Parquet with a column 'arch' and the target.")],
     target: Annotated[str, typer.Option(help="Column of the table; larger is better.")],
     proxies: Proxies = "gradalign_i,gradalign_ii",
     archs: Annotated[str, typer.Option(help="How many of the table's architectures, or 'all'.")] = "all",
     seeds: Seeds = 1,
+    unique: Annotated[bool, typer.Option("--unique", help="Of isomorphic architectures take only the first.")] = False,
+    constraint: Constraint = None,
     data: Data = "synthetic",
     batch_size: BatchSize = 64,
     seed: Seed = 0,
@@ -112,31 +114,24 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Rank proxies by their correlation with trained accuracy."""
-    from nas import calls
+    from nas.calls import default_run
+    from nas.compare_call import compare
 
     settings = parse_settings(set_)
     given: dict[str, Any] = {
         "space": space, "table": table, "target": target, "proxies": proxies, "archs": archs, "seeds": seeds,
-        "data": data, "batch_size": batch_size, "seed": seed, "device": device, "precision": precision,
-        "set": settings, "plugin": plugin or [],
+        "unique": unique, "constraint": constraint or [], "data": data, "batch_size": batch_size, "seed": seed,
+        "device": device, "precision": precision, "set": settings, "plugin": plugin or [],
     }  # fmt: skip
-    folder = run or calls.default_run("compare", given)
+    folder = run or default_run("compare", given)
     with progress("scoring", quiet) as watch:
-        result = calls.compare(
-            space, table, target, proxies, archs, seeds, data=data, batch_size=batch_size, seed=seed, device=device,
-            precision=precision, settings=settings, plugin=plugin or (), run_folder=folder, watch=watch,
+        result = compare(
+            space, table, target, proxies, archs, seeds, unique=unique, constraints=constraint or (), data=data,
+            batch_size=batch_size, seed=seed, device=device, precision=precision, settings=settings,
+            plugin=plugin or (), run_folder=folder, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
-    overall = result.correlations[result.correlations["seed"] == "all"].sort_values("kendall", ascending=False)
-    shown = overall[["proxy", "n", "failed"]].copy()
-    for name, label in (("kendall", "Kendall τ-b"), ("spearman", "Spearman ρ")):
-        rows = overall[[name, f"{name}_lo", f"{name}_hi"]].itertuples(index=False)
-        shown[f"{label} [95 %]"] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]
-    shown["τ given params"] = overall["kendall_given_params"].map("{:.3f}".format)
-    shown[f"best {target}"] = overall["best_at_1"].map("{:.2f}".format)
-    shown["ms"] = overall["ms_per_arch"].map("{:.0f}".format)
-    print_frame(console, shown, f"{target} on {space}")
-    print_failures(console, result.scores)
+    print_comparison(console, result, target, space)
     console.print(f"results in {folder}", soft_wrap=True)
 
 

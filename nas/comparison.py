@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,8 +57,57 @@ def value_of(objective: Objective, outcome: Outcome) -> float | None:
     return outcome.score if len(objective.proxies) > 1 else outcome.values[objective.proxies[0].name]
 
 
+class Comparison(NamedTuple):
+    """What `nas.compare` returns.
+
+    Attributes:
+        scores: the columns of ``scores.csv``.
+        correlations: those of ``correlations.csv``, see `correlations`.
+        pairs: of any two proxies, whether one correlates better; see `paired`.
+        selection: what choosing by each proxy finds; see `selection`.
+        targets: Kendall's τ-b of each proxy (row) with each column of numbers of the table, positive for one that works
+            as declared.
+        truth: the target by architecture.
+        duplicates: how many of the architectures are isomorphic to an earlier one.
+    """
+
+    scores: pd.DataFrame
+    correlations: pd.DataFrame
+    pairs: pd.DataFrame
+    selection: pd.DataFrame
+    targets: pd.DataFrame
+    truth: pd.Series[float]
+    duplicates: int
+
+
+def oriented(scores: pd.DataFrame, larger_is_better: Mapping[str, bool]) -> dict[str, pd.DataFrame]:
+    """By proxy, the values [architectures x seeds] with larger as better; a failure is minus infinity.
+
+    Args:
+        scores: the columns of ``scores.csv``.
+        larger_is_better: the declared direction of each proxy.
+    """
+    archs = list(dict.fromkeys(scores["arch"]))
+    values = scores.assign(value=scores["value"].astype(float).where(scores["status"] == "ok"))
+    found = {}
+    for name in dict.fromkeys(scores["proxy"]):
+        of_proxy = values[values["proxy"] == name]
+        by_seed = of_proxy.pivot(index="arch", columns="seed", values="value").reindex(archs)
+        found[name] = (by_seed if larger_is_better[name] else -by_seed).fillna(-inf)
+    return found
+
+
+def mean_over_seeds(oriented: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One column for each proxy: the mean over seeds; minus infinity where one of them failed."""
+    return pd.DataFrame({name: by_seed.mean(axis=1) for name, by_seed in oriented.items()})
+
+
 def correlations(
-    scores: pd.DataFrame, target: pd.Series[float], larger_is_better: dict[str, bool], seed: int = 0
+    scores: pd.DataFrame,
+    target: pd.Series[float],
+    larger_is_better: Mapping[str, bool],
+    seed: int = 0,
+    peak_mb: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """The rows of ``correlations.csv``: one for each proxy and seed, one with seed ``all`` for the mean over seeds.
 
@@ -66,46 +117,118 @@ def correlations(
         larger_is_better: the declared direction of each proxy; correlations are positive for one that works as
             declared.
         seed: of the bootstrap.
+        peak_mb: the last column, by proxy.
 
     A failed score ranks last, as it does in a search; ``n`` counts the architectures with it, ``failed`` the failures.
+    ``kendall_given_params`` is the partial τ, which is the same for parameters and their logarithm.
     """
-    archs = list(dict.fromkeys(scores["arch"]))
-    truth = np.asarray(target.loc[archs], dtype=np.float64)
-    values = scores.assign(value=scores["value"].astype(float).where(scores["status"] == "ok"))
-    sizes = values[values["proxy"] == "params"].drop_duplicates("arch").set_index("arch")["value"]
-    params = np.asarray(sizes.reindex(archs), dtype=np.float64)
+    columns = oriented(scores, larger_is_better)
+    truth = _truth(scores, target)
+    params = columns["params"].iloc[:, 0].to_numpy(np.float64) if "params" in columns else np.full(len(truth), np.nan)
+    weights = stats.resamples(len(truth), np.random.default_rng(seed))
     rows = []
-    for name in dict.fromkeys(scores["proxy"]):
-        rows_of_proxy = values[values["proxy"] == name]
-        by_seed = rows_of_proxy.pivot(index="arch", columns="seed", values="value").reindex(archs)
-        by_seed = by_seed if larger_is_better[name] else -by_seed
-        cost = rows_of_proxy.groupby("seed")["seconds"].mean() * 1000
-        columns = {str(number): (by_seed[number], cost[number]) for number in by_seed}
-        columns["all"] = (by_seed.mean(axis=1, skipna=False), cost.mean())
-        for label, (column, milliseconds) in columns.items():
-            statistics = _statistics(column.to_numpy(np.float64), truth, params, seed)
-            rows.append({"proxy": name, "seed": label} | statistics | {"ms_per_arch": round(float(milliseconds), 3)})
+    for name, by_seed in columns.items():
+        cost = 1000 * scores[scores["proxy"] == name].pivot(index="arch", columns="seed", values="seconds").mean()
+        labelled = {str(n): (by_seed[n], cost_of) for n, cost_of in zip(by_seed, cost.to_numpy(float), strict=True)}
+        labelled["all"] = (by_seed.mean(axis=1), cost.mean())
+        found: dict[str, float] = {}
+        for label, (column, milliseconds) in labelled.items():
+            if label != "all" or len(labelled) > 2:  # of one seed the mean is that seed
+                found = _statistics(column.to_numpy(np.float64), truth, params, weights)
+            row = {"proxy": name, "seed": label} | found | {"ms_per_arch": round(float(milliseconds), 3)}
+            rows.append(row | {"peak_mb": (peak_mb or {}).get(name, np.nan)})
     return pd.DataFrame(rows)
 
 
-def _statistics(column: Vector, truth: Vector, params: Vector, seed: int) -> dict[str, float]:
-    failed = int(np.isnan(column).sum())
-    column = np.where(np.isnan(column), -inf, column)
-    rng = np.random.default_rng(seed)
-    kendall_lo, kendall_hi = stats.kendall_interval(column, truth, rng)
-    spearman_lo, spearman_hi = stats.spearman_interval(column, truth, rng)
+def paired(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
+    """Of any two proxies, the difference of their τ-b on the same resamples of architectures.
+
+    Args:
+        means: see `mean_over_seeds`.
+
+    Returns:
+        ``proxy_a``, the better one; ``proxy_b``; ``difference`` of their τ-b, ``lo`` and ``hi`` of its bootstrap 95 %
+        interval; ``p`` of no difference (`nas.stats.p_value`) and ``p_holm``, adjusted for the number of pairs.
+    """
+    truth = np.asarray(target.loc[means.index], dtype=np.float64)
+    weights = stats.resamples(len(truth), np.random.default_rng(seed))
+    columns = {name: means[name].to_numpy(np.float64) for name in means}
+    taus = {name: stats.kendall(column, truth) for name, column in columns.items()}
+    resampled = {name: stats.kendall_resampled(column, truth, weights) for name, column in columns.items()}
+    ranked = sorted((n for n in taus if not np.isnan(taus[n])), key=lambda name: -taus[name])
+    rows = []
+    for first, second in combinations(ranked, 2):
+        difference, values = taus[first] - taus[second], resampled[first] - resampled[second]
+        rows.append((first, second, difference, *stats.interval(values), stats.p_value(difference, values)))
+    frame = pd.DataFrame(rows, columns=["proxy_a", "proxy_b", "difference", "lo", "hi", "p"])
+    return frame.assign(p_holm=stats.holm(frame["p"].to_numpy(np.float64)))
+
+
+SELECTED_OF = (10, 100, 1000)
+
+
+def selection(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
+    """What the best by proxy of N = 10, 100, 1000 random architectures reaches: mean and standard deviation of the
+    target over 500 draws from those that were scored (see `nas.stats.best_of`), where there are more than N of them.
+
+    Args:
+        means: see `mean_over_seeds`.
+
+    Returns:
+        ``proxy``, ``n``, ``mean``, ``sd``; ``random`` takes what it draws first, ``optimal`` chooses by target.
+    """
+    truth = np.asarray(target.loc[means.index], dtype=np.float64)
+    columns = (
+        {"optimal": truth}
+        | {str(name): means[name].to_numpy(np.float64) for name in means}
+        | {"random": np.zeros(len(truth))}
+    )
+    rows = []
+    for name, column in columns.items():
+        for count in SELECTED_OF:
+            if count < len(truth):
+                chosen = stats.best_of(count, column, truth, np.random.default_rng(seed))
+                rows.append((name, count, chosen.mean(), chosen.std(ddof=1)))
+    return pd.DataFrame(rows, columns=["proxy", "n", "mean", "sd"])
+
+
+def target_correlations(means: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Kendall's τ-b of each proxy (row) with each column of ``table``, over the architectures that have a number there.
+
+    Args:
+        means: see `mean_over_seeds`.
+        table: columns of numbers, indexed by architecture.
+    """
+    rows = table.loc[means.index]
+    found = {}
+    for column in rows:
+        known = rows[column].notna().to_numpy()
+        truth = rows[column].to_numpy(np.float64)[known]
+        found[column] = {name: stats.kendall(means[name].to_numpy(np.float64)[known], truth) for name in means}
+    return pd.DataFrame(found, index=list(means))
+
+
+def _truth(scores: pd.DataFrame, target: pd.Series[float]) -> Vector:
+    return np.asarray(target.loc[list(dict.fromkeys(scores["arch"]))], dtype=np.float64)
+
+
+def _statistics(column: Vector, truth: Vector, params: Vector, weights: Vector) -> dict[str, float]:
+    kendall_lo, kendall_hi = stats.interval(stats.kendall_resampled(column, truth, weights))
+    spearman_lo, spearman_hi = stats.interval(stats.spearman_resampled(column, truth, weights))
     return {
         "n": len(column),
-        "failed": failed,
+        "failed": int(np.isinf(column).sum()),
         "kendall": stats.kendall(column, truth),
         "kendall_lo": kendall_lo,
         "kendall_hi": kendall_hi,
         "spearman": stats.spearman(column, truth),
         "spearman_lo": spearman_lo,
         "spearman_hi": spearman_hi,
-        "kendall_given_params": stats.kendall_given(column, truth, params) if not np.isnan(params).any() else np.nan,
+        "kendall_given_params": stats.kendall_given(column, truth, params) if np.isfinite(params).all() else np.nan,
+        "kendall_top_10pct": stats.kendall_of_best(column, truth),
         "precision_at_5pct": stats.precision(column, truth),
         "ndcg": stats.ndcg(column, truth),
-        "best_at_1": stats.best_at_1(column, truth),
+        "best_at_1": stats.best_at(1, column, truth),
+        "best_at_10": stats.best_at(10, column, truth),
         "regret": stats.regret(column, truth),
     }

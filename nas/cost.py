@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from nas.allocator import return_freed_memory
 from nas.errors import UsageError
-from nas.measurer import Score, build
+from nas.measurer import Measurer, Score, build
 from nas.proxy import Proxy
 from nas.scorer import Scorer
 from nas.space import Arch
@@ -152,6 +152,13 @@ def peak_memory(case: Callable[[], object], device: torch.device) -> float:
     before = _high_water_mark()
     case()
     return (_high_water_mark() - before) / 1e6
+
+
+def peak_memories(measurer: Measurer, arch: Arch, suite: Mapping[str, Sequence[Proxy]]) -> dict[str, float]:
+    """The `peak_memory` of one visit of ``arch`` by the proxies of each entry of ``suite``, on their own."""
+    arch = measurer.space.canonical(arch)
+    measurer(arch, next(iter(suite.values())))  # unmeasured: what the first visit sets up stays
+    return {name: peak_memory(partial(measurer, arch, proxies), measurer.device) for name, proxies in suite.items()}
 
 
 def _synchronise(device: torch.device) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import prod
 from random import Random
@@ -56,6 +56,40 @@ def parse_limit(text: str) -> Limit:
     return Limit(PROXIES[name], comparison, number)
 
 
+def quantities(space: Space, arch: Arch, limits: Sequence[Limit], task: Task) -> dict[str, float]:
+    """What is limited, and ``params``, of the network of ``arch``, by name; counted without weights where that can be.
+
+    Raises:
+        UsageError: the network does not run on images of ``task``.
+    """
+    image = torch.zeros(1, task.channels, task.size, task.size)
+
+    def count(device: str) -> dict[str, float]:
+        with torch.device(device):
+            net = build(space, arch, task)
+        probe = Probe(net, image.to(device), torch.zeros(1, dtype=torch.long))
+        return {limit.proxy.name: float(limit.proxy(probe)) for limit in limits} | {"params": float(probe.params)}
+
+    try:
+        return count("meta")
+    except Exception:  # a network that cannot be made without weights is made with them, or fails there
+        with running(space, arch, task):
+            return count("cpu")
+
+
+def keeps(space: Space, limits: Sequence[Limit], task: Task) -> Callable[[Arch], bool]:
+    """Whether an architecture keeps all ``limits``; one whose network does not run keeps none."""
+
+    def keep(arch: Arch) -> bool:
+        try:
+            values = quantities(space, space.canonical(arch), limits, task)
+        except UsageError:
+            return False
+        return all(limit.excess(values[limit.proxy.name]) == 0 for limit in limits)
+
+    return keep
+
+
 @final
 class Limited(Space):
     """``space`` with only those architectures valid that keep all ``limits``.
@@ -80,7 +114,7 @@ class Limited(Space):
         self._known: Arch | None = None
         nearest = self._known = self._nearest(self.full())
         if self._cost(nearest)[0] > 0:
-            values = ", ".join(f"{limit.proxy.name} {self._values(nearest)[limit.proxy.name]:g}" for limit in limits)
+            values = ", ".join(f"{limit.proxy.name} {self._quantity(nearest, limit):g}" for limit in limits)
             raise UsageError(
                 f"no architecture of the space was found that satisfies {' and '.join(map(str, limits))}: the nearest, "
                 f"{self.text(nearest)}, has {values}"
@@ -112,21 +146,8 @@ class Limited(Space):
     def thin(self) -> Space | None:
         return self.space.thin()
 
-    def _values(self, arch: Arch) -> dict[str, float]:
-        image = torch.zeros(1, self.task.channels, self.task.size, self.task.size)
-        proxies = {limit.proxy.name: limit.proxy for limit in self.limits}
-
-        def count(device: str) -> dict[str, float]:
-            with torch.device(device):
-                net = build(self.space, arch, self.task)
-            probe = Probe(net, image.to(device), torch.zeros(1, dtype=torch.long))
-            return {name: float(proxy(probe)) for name, proxy in proxies.items()} | {"params": float(probe.params)}
-
-        try:
-            return count("meta")
-        except Exception:  # a network that cannot be made without weights is made with them, or fails there
-            with running(self.space, arch, self.task):
-                return count("cpu")
+    def _quantity(self, arch: Arch, limit: Limit) -> float:
+        return quantities(self.space, arch, [limit], self.task)[limit.proxy.name]
 
     def _cost(self, arch: Arch) -> tuple[float, float]:
         """(excess over all limits, parameters) of a leaf."""
@@ -134,7 +155,7 @@ class Limited(Space):
             return float("inf"), 0.0
         arch = self.canonical(arch)
         if arch not in self._costs:
-            values = self._values(arch)
+            values = quantities(self.space, arch, self.limits, self.task)
             excess = sum(limit.excess(values[limit.proxy.name]) for limit in self.limits)
             self._costs[arch] = excess, values["params"]
         return self._costs[arch]

@@ -64,6 +64,11 @@ class Objective:
         self.ranks = ranks
         self._reference: dict[str, tuple[list[float], int]] = {}
 
+    @property
+    def larger_is_better(self) -> bool:
+        """The direction of a proxy's own number; a combination's is its score."""
+        return len(self.proxies) > 1 or self.proxies[0].larger_is_better
+
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
         """The outcomes in order, each as soon as it is known."""
         if len(self.proxies) > 1 and self.ranks == "batch":

@@ -12,6 +12,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nas.comparison import Comparison
+
 
 @contextmanager
 def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
@@ -52,6 +54,36 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
             value = ", ".join(f"{key} {number}" for key, number in value.items())
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
         console.print(f"{name:<22} {shown}", soft_wrap=True)
+
+
+def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
+    """The main statistics of each proxy over all seeds, best first; which of them are as good as the best; what they
+    select; what failed. The files of the run folder hold all of it."""
+    overall = found.correlations[found.correlations["seed"] == "all"].sort_values("kendall", ascending=False)
+    shown = overall[["proxy", "failed"]].copy()
+    for name, label in (("kendall", "Kendall τ-b"), ("spearman", "Spearman ρ")):
+        rows = overall[[name, f"{name}_lo", f"{name}_hi"]].itertuples(index=False)
+        shown[f"{label} [95 %]"] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]
+    shown["given params"] = overall["kendall_given_params"].map("{:.3f}".format)
+    shown["top 10 %"] = overall["kendall_top_10pct"].map("{:.3f}".format)
+    for count in found.selection["n"].unique():
+        chosen = found.selection[found.selection["n"] == count].set_index("proxy")
+        cells = [f"{chosen.loc[name, 'mean']:.2f} ± {chosen.loc[name, 'sd']:.2f}" for name in overall["proxy"]]
+        shown[f"best of {count}"] = cells
+    shown["ms"] = overall["ms_per_arch"].map("{:.0f}".format)
+    shown["MB"] = overall["peak_mb"].map("{:.0f}".format)
+    print_frame(console, shown, f"{target} on {space}, {int(overall['n'].iloc[0])} architectures")
+    for count in found.selection["n"].unique():
+        rows = found.selection[found.selection["n"] == count].set_index("proxy").loc[["random", "optimal"]]
+        console.print(f"of {count}: " + ", ".join(f"{n} {r['mean']:.2f} ± {r['sd']:.2f}" for n, r in rows.iterrows()))
+    first = overall["proxy"].iloc[0]
+    alike = found.pairs[(found.pairs["proxy_a"] == first) & (found.pairs["p_holm"] > 0.05)]["proxy_b"]
+    if len(alike):
+        console.print(f"τ not apart from that of {first} (paired bootstrap, Holm, 5 %): {', '.join(alike)}",
+                      soft_wrap=True)  # fmt: skip
+    if found.duplicates:
+        console.print(f"{found.duplicates} of the architectures are isomorphic to another one (--unique drops them)")
+    print_failures(console, found.scores)
 
 
 def print_failures(console: Console, rows: pd.DataFrame) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import pandas as pd
+
 from nas.comparison import SCORES
 from nas.errors import UsageError
 from nas.folder import RunFolder, write_line
@@ -87,6 +89,21 @@ def resume_comparison(
         file.flush()
 
     return append
+
+
+def resume_memory(folder: RunFolder) -> dict[str, float]:
+    """The peaks in the ``correlations.csv`` of a comparison that was finished before, by proxy; empty where it was not.
+
+    Memory is measured last of all, in seconds that looking at a finished comparison again need not take.
+    """
+    path = folder.path / "correlations.csv"
+    if not path.exists():
+        return {}
+    try:
+        frame = pd.read_csv(path).set_index("proxy")["peak_mb"]
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
+    return {str(name): float(value) for name, value in frame.items()}
 
 
 REFERENCE_TRIAL = {"number": 0, "score": 0.0, "leaf": True, "cached": False, "seconds": 0.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -66,15 +67,27 @@ def several(given: Any) -> Any:
     return [given] if isinstance(given, str | Path) else given
 
 
-def draw(rows: Sequence[int], count: int | str, seed: int) -> list[int]:
-    """``count`` of ``rows`` in their order, or ``all`` of them; `UsageError` for fewer than two or too many."""
+def draw(rows: Sequence[int], count: int | str, seed: int, keep: Callable[[int], bool] | None = None) -> list[int]:
+    """``count`` of ``rows`` in their order, or ``all`` of them; `UsageError` for fewer than two or too many.
+
+    Args:
+        keep: whether a row may be drawn; asked of each row once, in the order of the draw, until there are enough.
+    """
     if isinstance(count, str):
         if normal(count) != "all" and not re.fullmatch(r"\s*[0-9]{1,9}\s*", count):
             raise UsageError(f"--archs takes a number or 'all', not {count!r}")
         count = len(rows) if normal(count) == "all" else int(count)
     if not 2 <= count <= len(rows):
         raise UsageError(f"{count} architectures cannot be compared: the table has {len(rows)}, and it takes 2 or more")
-    return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
+    if keep is None:
+        return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
+    kept = list(islice(filter(keep, Random(seed).sample(rows, len(rows))), count))
+    if len(kept) < (2 if count == len(rows) else count):
+        raise UsageError(
+            f"{count} architectures cannot be drawn: of the table's {len(rows)}, {len(kept)} keep the limits "
+            "and are no repetitions"
+        )
+    return sorted(kept)
 
 
 def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import comb
 
 Vector = NDArray[np.float64]
 RESAMPLES = 1000
+DRAWS = 500
 ROWS = 1024
 """Rows of the matrix of pairs that are held at a time."""
 
@@ -41,14 +43,77 @@ def kendall_given(scores: Vector, targets: Vector, given: Vector) -> float:
     return float((st - sg * tg) / np.sqrt(rest)) if rest > 1e-12 else np.nan
 
 
-def kendall_interval(scores: Vector, targets: Vector, rng: np.random.Generator) -> tuple[float, float]:
-    """The bootstrap 95 % interval of τ-b: percentiles over 1,000 resamples of the architectures."""
-    return _percentiles(_kendall_resampled(_ranks(scores), _ranks(targets), _weights(len(scores), rng)))
+def resamples(count: int, rng: np.random.Generator) -> Vector:
+    """How often each of ``count`` architectures occurs in each of 1,000 bootstrap resamples: [resamples, count].
+
+    Statistics that are compared with each other take the same resamples.
+    """
+    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
 
 
-def spearman_interval(scores: Vector, targets: Vector, rng: np.random.Generator) -> tuple[float, float]:
-    """The bootstrap 95 % interval of ρ: percentiles over 1,000 resamples of the architectures."""
-    return _percentiles(_spearman_resampled(scores, targets, _weights(len(scores), rng)))
+def kendall_resampled(scores: Vector, targets: Vector, weights: Vector) -> Vector:
+    """τ-b of each resample (see `resamples`).
+
+    A pair of architectures counts as often as the product of their occurrences, and copies of one architecture tie in
+    both columns, so τ-b of a resample is a ratio of three quadratic forms in the weights.
+    """
+    x, y = _ranks(scores), _ranks(targets)
+    forms: list[Callable[[Vector, Vector], Vector]] = [lambda a, b: a * b, lambda a, b: a * a, lambda a, b: b * b]
+    sums = np.zeros((3, len(weights)))
+    for start in range(0, len(x), ROWS):
+        rows = slice(start, start + ROWS)
+        dx, dy = np.sign(x[rows, None] - x), np.sign(y[rows, None] - y)
+        for index, form in enumerate(forms):
+            sums[index] += ((weights[:, rows] @ form(dx, dy)) * weights).sum(1)
+    concordance, vary_x, vary_y = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        resampled: Vector = concordance / np.sqrt(vary_x * vary_y)
+    return resampled
+
+
+def spearman_resampled(scores: Vector, targets: Vector, weights: Vector) -> Vector:
+    """ρ of each resample: the weighted correlation of the average ranks within it."""
+    a, b = _weighted_ranks(scores, weights), _weighted_ranks(targets, weights)
+    a -= np.average(a, axis=1, weights=weights)[:, None]
+    b -= np.average(b, axis=1, weights=weights)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        resampled: Vector = (weights * a * b).sum(1) / np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
+    return resampled
+
+
+def interval(values: Vector) -> tuple[float, float]:
+    """The bootstrap 95 % interval: the middle of a statistic over resamples. nan where over 5 % of these have none,
+    being too few or too equal."""
+    if np.isnan(values).mean() > 0.05:
+        return np.nan, np.nan
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def p_value(difference: float, resampled: Vector) -> float:
+    """Two-sided p-value of no difference, from the normal distribution with the standard deviation over resamples.
+
+    1 where the resamples do not vary, as between two scores that rank alike; nan where over 5 % of them have no value.
+    """
+    if np.isnan(difference) or np.isnan(resampled).mean() > 0.05:
+        return np.nan
+    deviation = np.nanstd(resampled, ddof=1)
+    return float(2 * stats.norm.sf(abs(difference) / deviation)) if deviation > 0 else 1.0
+
+
+def holm(p_values: Vector) -> Vector:
+    """p-values adjusted for their number by Holm's step-down method; nan stays nan, last of all."""
+    order, count = np.argsort(p_values), int((~np.isnan(p_values)).sum())
+    adjusted = np.full(len(p_values), np.nan)
+    adjusted[order[:count]] = np.minimum(1.0, np.maximum.accumulate(p_values[order[:count]] * np.arange(count, 0, -1)))
+    return adjusted
+
+
+def kendall_of_best(scores: Vector, targets: Vector, share: float = 0.1) -> float:
+    """Kendall's τ-b among the best ``share`` of architectures by target, with all that tie with the last of them."""
+    count = max(2, round(share * len(targets)))
+    best = targets >= np.sort(targets)[::-1][:count][-1]
+    return kendall(scores[best], targets[best])
 
 
 def precision(scores: Vector, targets: Vector, share: float = 0.05) -> float:
@@ -73,14 +138,30 @@ def ndcg(scores: Vector, targets: Vector) -> float:
     return float(gains @ _by_place(discounts, scores) / ideal) if ideal > 0 else np.nan
 
 
-def best_at_1(scores: Vector, targets: Vector) -> float:
-    """The target of the architecture with the largest score."""
-    return float(targets @ _by_place(np.arange(len(scores)) == 0, scores))
+def best_at(count: int, scores: Vector, targets: Vector) -> float:
+    """The largest target among the ``count`` architectures with the largest scores."""
+    if count >= len(scores):
+        return float(targets.max())
+    last = np.sort(scores)[::-1][count - 1]
+    certain, tied = targets[scores > last], np.sort(targets[scores == last])
+    places = count - len(certain)
+    ranks = np.arange(1, len(tied) + 1)
+    largest = comb(ranks - 1, places - 1) / comb(len(tied), places)  # P(the rank-th smallest is the largest drawn)
+    return float(largest @ np.maximum(tied, certain.max(initial=-np.inf)))
 
 
 def regret(scores: Vector, targets: Vector) -> float:
     """How far that is below the largest target."""
-    return float(targets.max() - best_at_1(scores, targets))
+    return float(targets.max() - best_at(1, scores, targets))
+
+
+def best_of(count: int, scores: Vector, targets: Vector, rng: np.random.Generator) -> Vector:
+    """The selection protocol of the literature: the target of the best by score of ``count`` random architectures.
+
+    500 draws without replacement, [draws]; among equal scores the one drawn first is chosen.
+    """
+    draws = [rng.choice(len(scores), count, replace=False) for _ in range(DRAWS)]
+    return np.array([targets[drawn[np.argmax(scores[drawn])]] for drawn in draws])
 
 
 def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
@@ -97,45 +178,6 @@ def _ranks(values: Vector) -> Vector:
 
 def _vary(*columns: Vector) -> bool:
     return all(len(column) > 1 and (column != column[0]).any() for column in columns)
-
-
-def _weights(count: int, rng: np.random.Generator) -> Vector:
-    """How often each architecture occurs in each resample: [resamples, architectures]."""
-    return rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
-
-
-def _percentiles(values: Vector) -> tuple[float, float]:
-    """The middle 95 %; nan where over 5 % of the resamples have no coefficient, being too few or too equal."""
-    if np.isnan(values).mean() > 0.05:
-        return np.nan, np.nan
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _kendall_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
-    """τ-b of each resample. A pair of architectures counts as often as the product of their occurrences, and copies of
-    one architecture tie in both columns, so τ-b of a resample is a ratio of three quadratic forms in the weights."""
-    forms: list[Callable[[Vector, Vector], Vector]] = [lambda a, b: a * b, lambda a, b: a * a, lambda a, b: b * b]
-    sums = np.zeros((3, len(weights)))
-    for start in range(0, len(x), ROWS):
-        rows = slice(start, start + ROWS)
-        dx, dy = np.sign(x[rows, None] - x), np.sign(y[rows, None] - y)
-        for index, form in enumerate(forms):
-            sums[index] += ((weights[:, rows] @ form(dx, dy)) * weights).sum(1)
-    concordance, vary_x, vary_y = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        resampled: Vector = concordance / np.sqrt(vary_x * vary_y)
-    return resampled
-
-
-def _spearman_resampled(x: Vector, y: Vector, weights: Vector) -> Vector:
-    """ρ of each resample: the weighted correlation of the average ranks within it."""
-    a, b = _weighted_ranks(x, weights), _weighted_ranks(y, weights)
-    a -= np.average(a, axis=1, weights=weights)[:, None]
-    b -= np.average(b, axis=1, weights=weights)[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        resampled: Vector = (weights * a * b).sum(1) / np.sqrt((weights * a * a).sum(1) * (weights * b * b).sum(1))
-    return resampled
 
 
 def _weighted_ranks(values: Vector, weights: Vector) -> Vector:

@@ -60,10 +60,10 @@ class Table:
             index = self._canonical.get(self.space.canonical(arch))
         if index is None:
             return {}
-        return {str(name): value for name, value in self._numbers.iloc[index].items()}
+        return {str(name): value for name, value in self.numbers.iloc[index].items()}
 
     @cached_property
-    def _numbers(self) -> pd.DataFrame:
+    def numbers(self) -> pd.DataFrame:
         """Without the columns of text: the architectures, a benchmark's own names of them, notes."""
         return self.frame.select_dtypes(["number", "bool"])
 

@@ -627,7 +627,8 @@ def test_compare_writes_the_contract(table, tmp_path):
     rows = pd.read_csv(tmp_path / "run" / "correlations.csv")
     assert list(rows) == [
         "proxy", "seed", "n", "failed", "kendall", "kendall_lo", "kendall_hi", "spearman", "spearman_lo", "spearman_hi",
-        "kendall_given_params", "precision_at_5pct", "ndcg", "best_at_1", "regret", "ms_per_arch",
+        "kendall_given_params", "kendall_top_10pct", "precision_at_5pct", "ndcg", "best_at_1", "best_at_10", "regret",
+        "ms_per_arch", "peak_mb",
     ]  # fmt: skip
     assert set(rows["proxy"]) == {"gradsign", "ntk", "params", "flops", "depth"}
     assert set(rows["seed"]) == {"0", "1", "all"}
@@ -655,7 +656,7 @@ def test_an_interrupted_comparison_continues(table, tmp_path, monkeypatch):
     original = Measurer._visit
     monkeypatch.setattr(Measurer, "_visit", lambda self, *args: visits.append(args[0]) or original(self, *args))
     again = nas.compare("nasbench201", table, "accuracy", "gradsign", 10, **COMPARE, run_folder=tmp_path / "b")
-    assert len(visits) < 10
+    assert len(set(visits)) < 10
     pd.testing.assert_frame_equal(
         again.correlations.drop(columns="ms_per_arch"), whole.correlations.drop(columns="ms_per_arch")
     )

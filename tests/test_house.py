@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
 LAYERS = [  # each module of the engine imports only from layers above its own
-    {"errors", "allocator", "printing", "blocks", "layers"},
+    {"errors", "allocator", "blocks", "layers"},
     {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle"},
     {"imagewise", "drawing", "official_nats", "official_nasbench101", "official_nds", "official_suite_zero"},
     {"gradients", "passes", "trace", "space", "initialisation"},
@@ -25,7 +25,8 @@ LAYERS = [  # each module of the engine imports only from layers above its own
     {"loop", "comparison", "plugins"},
     {"resume"},
     {"calls", "space_checks"},
-    {"cli_options", "testing", "__init__"},
+    {"compare_call", "cli_options", "testing", "printing"},
+    {"__init__"},
     {"cli_show", "cli_table"},
     {"cli"},
 ]

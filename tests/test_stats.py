@@ -1,5 +1,6 @@
 """The statistics against scipy, and the bootstrap against resampling for real."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 from nas import stats
+
+
+def kendall_interval(scores, targets, rng):
+    return stats.interval(stats.kendall_resampled(scores, targets, stats.resamples(len(scores), rng)))
 
 
 @pytest.fixture(params=range(4))
@@ -40,25 +45,82 @@ def test_kendall_by_counting_pairs(columns):
 def test_resampled_coefficients_are_those_of_the_resamples(columns, monkeypatch):
     scores, targets = columns
     monkeypatch.setattr(stats, "ROWS", 7)
-    weights = stats._weights(60, np.random.default_rng(1))[:25]
-    taus = stats._kendall_resampled(stats._ranks(scores), stats._ranks(targets), weights)
-    rhos = stats._spearman_resampled(scores, targets, weights)
+    weights = stats.resamples(60, np.random.default_rng(1))[:25]
+    taus = stats.kendall_resampled(scores, targets, weights)
+    rhos = stats.spearman_resampled(scores, targets, weights)
     for row, tau, rho in zip(weights.astype(int), taus, rhos, strict=True):
         chosen = np.repeat(np.arange(60), row)
         assert tau == pytest.approx(stats.kendall(scores[chosen], targets[chosen]))
         assert rho == pytest.approx(stats.spearman(scores[chosen], targets[chosen]))
 
 
-def test_interval_covers_the_truth():
-    """τ of a bivariate normal is 2/π arcsin ρ; a 95 % interval misses it in about 5 of 100 samples."""
-    rho, rng = 0.7, np.random.default_rng(0)
-    truth, covered = 2 / math.pi * math.asin(rho), 0
-    for _ in range(200):
-        x = rng.normal(size=100)
-        y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=100)
-        low, high = stats.kendall_interval(x, y, rng)
-        covered += low <= truth <= high
-    assert 0.90 <= covered / 200 <= 0.99
+@pytest.mark.parametrize("rho", [0.3, 0.8])
+def test_intervals_cover_the_truth_in_93_to_97_of_100_samples(rho):
+    """Of a bivariate normal, τ is 2/π arcsin ρ and Spearman's coefficient 6/π arcsin ρ/2."""
+    rng, samples, covered = np.random.default_rng(0), 800, np.zeros(2)
+    truths = np.array([2 / math.pi * math.asin(rho), 6 / math.pi * math.asin(rho / 2)])
+    for _ in range(samples):
+        x, y = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 80).T
+        weights = stats.resamples(80, rng)
+        resampled = stats.kendall_resampled(x, y, weights), stats.spearman_resampled(x, y, weights)
+        low, high = np.array([stats.interval(values) for values in resampled]).T
+        covered += (low <= truths) & (truths <= high)
+    assert ((covered >= 0.93 * samples) & (covered <= 0.97 * samples)).all(), covered / samples
+
+
+def test_a_difference_that_is_none_is_found_in_about_5_of_100_samples():
+    rng, samples, found = np.random.default_rng(0), 400, 0
+    for _ in range(samples):
+        truth = rng.normal(size=80)
+        first, second = truth + rng.normal(size=80), truth + rng.normal(size=80)
+        weights = stats.resamples(80, rng)
+        resampled = stats.kendall_resampled(first, truth, weights) - stats.kendall_resampled(second, truth, weights)
+        found += stats.p_value(stats.kendall(first, truth) - stats.kendall(second, truth), resampled) < 0.05
+    assert 0.03 * samples <= found <= 0.08 * samples, found / samples
+
+
+def test_p_value():
+    noise = np.random.default_rng(0).normal(size=1000)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    assert stats.p_value(1.959964, noise) == pytest.approx(0.05, abs=1e-6)
+    assert stats.p_value(-1.959964, noise + 5) == pytest.approx(0.05, abs=1e-6)
+    assert stats.p_value(0.0, np.zeros(10)) == 1.0
+    assert math.isnan(stats.p_value(0.1, np.full(10, np.nan)))
+
+
+def test_holm_steps_down():
+    p_values = np.array([0.04, 0.01, np.nan, 0.03, 0.005])
+    # 4 x .005, 3 x .01, 2 x .03, 1 x .04, none below the one before it
+    np.testing.assert_allclose(stats.holm(p_values), [0.06, 0.03, np.nan, 0.06, 0.02])
+    assert stats.holm(np.array([0.5, 0.9])).tolist() == [1.0, 1.0]
+
+
+def test_the_best_tenth_is_chosen_by_target(columns):
+    scores, targets = columns
+    limit = sorted(targets)[-6]
+    best = [i for i in range(60) if targets[i] >= limit]
+    assert len(best) >= 6
+    assert stats.kendall_of_best(scores, targets) == pytest.approx(stats.kendall(scores[best], targets[best]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
+def test_best_at_k_is_the_mean_over_ways_to_break_ties(count):
+    scores, targets = np.array([3.0, 1.0, 1.0, 2.0, 1.0, -math.inf]), np.array([90.0, 94.0, 91.0, 89.0, 93.0, 95.0])
+    found = []
+    for order in itertools.permutations(range(6)):
+        chosen = sorted(order, key=lambda i: -scores[i])[:count]
+        found.append(max(targets[i] for i in chosen))
+    assert stats.best_at(count, scores, targets) == pytest.approx(np.mean(found))
+
+
+def test_best_of_n_draws_from_the_scored_set():
+    """The exact mean and deviation, from all subsets of three."""
+    scores, targets = np.array([1.0, 5.0, 2.0, 4.0, 3.0, 0.0]), np.array([90.0, 91.0, 92.0, 93.0, 94.0, 95.0])
+    exact = [targets[max(subset, key=lambda i: scores[i])] for subset in itertools.combinations(range(6), 3)]
+    drawn = np.concatenate([stats.best_of(3, scores, targets, np.random.default_rng(seed)) for seed in range(20)])
+    assert len(drawn) == 20 * 500
+    assert drawn.mean() == pytest.approx(np.mean(exact), abs=4 * np.std(exact) / math.sqrt(len(drawn)))
+    assert drawn.std() == pytest.approx(np.std(exact), rel=0.05)
 
 
 def test_kendall_given_takes_away_what_the_third_explains():
@@ -73,7 +135,7 @@ def test_kendall_given_takes_away_what_the_third_explains():
 def test_constant_columns_have_no_correlation():
     assert math.isnan(stats.kendall(np.ones(5), np.arange(5.0)))
     assert math.isnan(stats.spearman(np.ones(5), np.arange(5.0)))
-    assert all(map(math.isnan, stats.kendall_interval(np.ones(5), np.arange(5.0), np.random.default_rng(0))))
+    assert all(map(math.isnan, kendall_interval(np.ones(5), np.arange(5.0), np.random.default_rng(0))))
 
 
 def test_ties_share_their_places():
@@ -81,21 +143,21 @@ def test_ties_share_their_places():
     targets, scores = np.array([90.0, 91, 92, 93, 94]), np.array([2.0, 2, 1, 1, 2])
     for order in (np.arange(5), np.arange(5)[::-1], np.array([2, 0, 4, 1, 3])):
         s, t = scores[order], targets[order]
-        assert stats.best_at_1(s, t) == pytest.approx((90 + 91 + 94) / 3)
+        assert stats.best_at(1, s, t) == pytest.approx((90 + 91 + 94) / 3)
         assert stats.regret(s, t) == pytest.approx(94 - (90 + 91 + 94) / 3)
         assert stats.precision(s, t, share=0.4) == pytest.approx(1 / 3)  # of two places, two thirds for the best one
         assert stats.ndcg(s, t) == pytest.approx(stats.ndcg(scores, targets))
-        assert stats.best_at_1(np.ones(5), t) == pytest.approx(92)
+        assert stats.best_at(1, np.ones(5), t) == pytest.approx(92)
 
 
 def test_too_few_architectures_have_no_interval():
-    assert all(map(math.isnan, stats.kendall_interval(np.arange(3.0), np.arange(3.0), np.random.default_rng(0))))
+    assert all(map(math.isnan, kendall_interval(np.arange(3.0), np.arange(3.0), np.random.default_rng(0))))
 
 
 def test_selection_by_hand():
     targets = np.array([90.0, 91, 92, 93, 94])
     scores = np.array([1.0, 5, 2, 4, 3])
-    assert stats.best_at_1(scores, targets) == 91
+    assert stats.best_at(1, scores, targets) == 91
     assert stats.regret(scores, targets) == 3
     assert stats.precision(scores, targets, share=0.4) == 0.5
     assert stats.precision(scores, targets) == 0
