@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nas import cli_show, cli_table
+from nas import cli_run, cli_show, cli_table
 from nas.cli_options import (
     BatchSize,
     Config,
@@ -229,6 +229,7 @@ def bench(
         costs.drop(columns="reason").to_json(json_, orient="records", indent=2)
 
 
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(cli_run.run)
 app.command()(cli_show.show)
 app.command()(cli_show.convert)
 app.command(name="list")(cli_show.list_)

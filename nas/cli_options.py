@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,17 +16,21 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     if file is None:
         return None
     from nas.folder import read_yaml
+    from nas.recipe import ABOUT, set_texts
 
     names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
     values = {}
-    for key, value in read_yaml(file).items():
+    settings = read_yaml(file)
+    if "steps" in settings:
+        raise UsageError(f"{file} is a recipe of several commands: nas run {file}")
+    for key, value in settings.items():
         name = str(key).replace("-", "_")
-        if name == "minibatch":  # a run folder's config.yaml records it, to compare with
+        if name == "minibatch" or name in ABOUT:  # what a run folder's config.yaml records, or a recipe says of itself
             continue
         if name not in names or name == "config":
             raise unknown(f"option in {file}", key, names)
         if name == "set" and isinstance(value, dict):
-            value = _set_texts(file, value)
+            value = set_texts(file, value)
         if name in SEVERAL and isinstance(value, str):
             value = [value]
         if name == "proxies" and isinstance(value, list):
@@ -38,16 +41,6 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
             values[names[name]] = value
     context.default_map = values
     return file
-
-
-def _set_texts(file: Path, settings: dict[str, Any]) -> list[str]:
-    """Options by plug-in as the texts that ``--set`` takes."""
-    texts = []
-    for plugin, options in settings.items():
-        if not isinstance(options, dict):
-            raise UsageError(f"{file}: the options of {plugin} under 'set' are 'name: value' pairs, not {options!r}")
-        texts += [f"{plugin}.{option}={json.dumps(value, default=str)}" for option, value in options.items()]
-    return texts
 
 
 def merge_set(context: typer.Context, given: list[str] | None) -> list[str]:
