@@ -14,8 +14,8 @@ FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "blocks", "layers"},
-    {"registry", "intercept", "normalisation", "logits", "graph", "folder", "recipe", "official_rows", "unpickle"},
-    {"imagewise", "drawing", "official_nats", "official_nasbench101", "official_nds", "official_suite_zero"},
+    {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle"},
+    {"imagewise", "drawing", "recipe", "official_nats", "official_nasbench101", "official_nds", "official_suite_zero"},
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
