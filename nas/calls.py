@@ -16,6 +16,7 @@ from nas import plugins
 from nas.comparison import SCORES, score_rows
 from nas.cost import proxy_costs
 from nas.data import Minibatch, minibatch
+from nas.engine import open_engine
 from nas.errors import UsageError
 from nas.folder import RunFolder, write_yaml
 from nas.limits import Limited, parse_limit
@@ -36,6 +37,7 @@ from nas.settings import (
     plain_config,
     proxy_names,
     several,
+    with_batch,
 )
 from nas.space import SPACES, Arch, Space
 from nas.table import Table
@@ -62,6 +64,10 @@ def search(
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
+    batch: int | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    timeout: float | None = None,
     watch: Watch | None = None,
 ) -> pd.DataFrame:
     """Searches ``space`` for the architecture that ``proxy`` likes best.
@@ -79,6 +85,9 @@ def search(
         plugin: Python files with further plug-ins.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go; a run that was interrupted there is
             continued, without computing a score again.
+        batch: how many architectures a searcher with the option ``batch`` proposes at a time; the history depends on
+            it, not on the workers that share them.
+        workers, ray, timeout: where the scores are measured, and for how long at most; see `nas.engine.open_engine`.
         watch: told of every evaluation.
 
     Returns:
@@ -91,9 +100,9 @@ def search(
     plugins.load(plugin)
     check_number("budget", budget, 1)
     check_number("seed", seed, 0)
-    given = dict(settings or {})
-    settings = checked_settings(given)
     record = SEARCHERS[searcher]
+    given = with_batch(settings or {}, record, batch)
+    settings = checked_settings(given)
     inside = make_space(space, settings)
     if record.supernet and not inside.supernet:
         takes = f": it takes {inside.supernet_takes}" if inside.supernet_takes else ""
@@ -124,6 +133,9 @@ def search(
     trials: list[Trial] = []
     winner: Trial | None = None
     with ExitStack() as stack:
+        scorer.engine = stack.enter_context(
+            open_engine(space, settings, plugin, workers=workers, ray=ray, timeout=timeout)
+        )
         append: Callable[[Trial], None] = trials.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
@@ -154,6 +166,9 @@ def score(
     precision: str = "float32",
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
+    workers: int | None = None,
+    ray: str | None = None,
+    timeout: float | None = None,
     watch: Watch | None = None,
 ) -> pd.DataFrame:
     """Scores architectures, given in any notation of the space; the columns of ``scores.csv``.
@@ -162,7 +177,7 @@ def score(
         proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
         seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
             ``seed + 1``, …
-        data, batch_size, seed, device, precision, settings, plugin: as in `search`.
+        data, batch_size, seed, device, precision, settings, plugin, workers, ray, timeout: as in `search`.
         watch: told how many of how many architectures are done.
 
     Raises:
@@ -178,16 +193,17 @@ def score(
     if not parsed:
         raise UsageError("no architecture was given to score")
     rows: list[dict[str, object]] = []
-    for repeat in range(seeds):
-        number = seed + repeat
-        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device, precision=precision)
-        objectives = {name: Objective(scorer, name, settings) for name in names}
-        if repeat == 0:
-            try_out(scorer, parsed)
-        for done, found in enumerate(score_rows(scorer, parsed, objectives), start=repeat * len(parsed) + 1):
-            rows.extend(found)
-            if watch is not None:
-                watch(done, len(parsed) * seeds, "")
+    with open_engine(space, settings, several(plugin), workers=workers, ray=ray, timeout=timeout) as engine:
+        for repeat in range(seeds):
+            batch, number = minibatch(data, batch_size, seed + repeat), seed + repeat
+            scorer = Scorer(inside, batch, seed=number, device=device, precision=precision, engine=engine)
+            objectives = {name: Objective(scorer, name, settings) for name in names}
+            if repeat == 0:
+                try_out(scorer, parsed)
+            for done, found in enumerate(score_rows(scorer, parsed, objectives), start=repeat * len(parsed) + 1):
+                rows.extend(found)
+                if watch is not None:
+                    watch(done, len(parsed) * seeds, "")
     return pd.DataFrame(rows, columns=list(SCORES))
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nas import cli_run, cli_show, cli_table
 from nas.cli_options import (
+    Batch,
     BatchSize,
     Config,
     Constraint,
@@ -22,11 +23,14 @@ from nas.cli_options import (
     Precision,
     Proxies,
     Quiet,
+    Ray,
     Run,
     Seed,
     Seeds,
     Set,
     Space,
+    Timeout,
+    Workers,
     check_writable,
     parse_settings,
 )  # fmt: skip
@@ -48,6 +52,7 @@ def search(
     proxy: Annotated[str, typer.Option(help="Proxy to maximise; a+b combines two by rank.")] = "gradalign_i",
     searcher: Annotated[str, typer.Option(help="Search strategy; see 'nas list searchers'.")] = "evolution",
     budget: Annotated[int, typer.Option(help="Evaluations.")] = 200,
+    batch: Batch = None,
     table: Annotated[Path | None, typer.Option(help="Trained accuracies, shown beside the best architecture.")] = None,
     constraint: Constraint = None,
     data: Data = "synthetic",
@@ -59,6 +64,9 @@ def search(
     config: Config = None,
     set_: Set = None,
     plugin: Plugin = None,
+    workers: Workers = None,
+    ray: Ray = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Search a space for the architecture that a proxy likes best."""
@@ -70,13 +78,13 @@ def search(
         "space": space, "proxy": proxy, "searcher": searcher, "data": data, "batch_size": batch_size, "seed": seed,
         "device": device, "precision": precision, "constraint": constraint or [], "set": settings,
         "plugin": plugin or [],
-    }  # fmt: skip
+    } | ({} if batch is None else {"batch": batch})  # fmt: skip
     folder = run or calls.default_run("search", given)
     with progress("searching", quiet) as watch:
         trials = calls.search(
             space, proxy, searcher, budget, data=data, batch_size=batch_size, seed=seed, device=device,
             precision=precision, constraints=constraint or (), table=table, settings=settings, plugin=plugin or (),
-            run_folder=folder, watch=watch,
+            run_folder=folder, batch=batch, workers=workers, ray=ray, timeout=timeout, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
@@ -111,6 +119,9 @@ def compare_(
     config: Config = None,
     set_: Set = None,
     plugin: Plugin = None,
+    workers: Workers = None,
+    ray: Ray = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Rank proxies by their correlation with trained accuracy."""
@@ -128,7 +139,7 @@ def compare_(
         result = compare(
             space, table, target, proxies, archs, seeds, unique=unique, constraints=constraint or (), data=data,
             batch_size=batch_size, seed=seed, device=device, precision=precision, settings=settings,
-            plugin=plugin or (), run_folder=folder, watch=watch,
+            plugin=plugin or (), run_folder=folder, workers=workers, ray=ray, timeout=timeout, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     print_comparison(console, result, target, space)
@@ -151,6 +162,9 @@ def score(
     config: Config = None,
     set_: Set = None,
     plugin: Plugin = None,
+    workers: Workers = None,
+    ray: Ray = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Score architectures."""
@@ -169,7 +183,8 @@ def score(
     with progress("scoring", quiet) as watch:
         scores = calls.score(
             space, texts, proxies, seeds, data=data, batch_size=batch_size, seed=seed, device=device,
-            precision=precision, settings=settings, plugin=plugin or (), watch=watch,
+            precision=precision, settings=settings, plugin=plugin or (), workers=workers, ray=ray, timeout=timeout,
+            watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     names = list(dict.fromkeys(scores["proxy"]))

@@ -69,6 +69,23 @@ Set = Annotated[
 ]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with plug-ins, which is run; repeatable.")]
 Constraint = Annotated[list[str] | None, typer.Option(help="Limit like 'params<=0.6e6'; repeatable.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Worker processes, which share the CPU threads and the GPUs. Proxies that sum in another order with other "
+        "numbers of threads (grad_norm, zico) change in the seventh digit; gradalign_i does not."
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Measure on a Ray cluster: its address, 'auto' (the one that runs here, else a new one) or 'local' (a new "
+        "one on this machine).",
+    ),
+]
+Timeout = Annotated[float | None, typer.Option(help="Seconds for each architecture; a slower one gets no score.")]
+Batch = Annotated[int | None, typer.Option(help="Architectures proposed at a time, which workers share.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 

@@ -25,6 +25,7 @@ from nas.comparison import (
 )
 from nas.cost import peak_memories
 from nas.data import minibatch
+from nas.engine import open_engine
 from nas.errors import UsageError
 from nas.folder import RunFolder
 from nas.limits import keeps, parse_limit
@@ -54,6 +55,9 @@ def compare(
     settings: Settings | None = None,
     plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    timeout: float | None = None,
     watch: Watch | None = None,
 ) -> Comparison:
     """Correlates proxies with a column of a table of trained networks.
@@ -72,7 +76,7 @@ def compare(
         run_folder: where ``config.yaml``, ``scores.csv``, ``correlations.csv`` and the other frames of `Comparison` go;
             a comparison that was interrupted there is continued.
         watch: told how many of how many architectures are done.
-        data, batch_size, device, precision, settings, plugin: as in `nas.search`.
+        data, batch_size, device, precision, settings, plugin, workers, ray, timeout: as in `nas.search`.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
@@ -110,6 +114,9 @@ def compare(
     rows: list[dict[str, object]] = []
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
+        engine = stack.enter_context(open_engine(space, settings, plugin, workers=workers, ray=ray, timeout=timeout))
+        for repeated, _ in repeats:
+            repeated.engine = engine
         append: Callable[[dict[str, object]], None] = rows.append
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config))

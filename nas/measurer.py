@@ -27,6 +27,10 @@ THIN_INPUTS, THIN_SIZE = 3000, 3
 """How many crops of how many pixels a side a thin copy is probed with (TE-NAS)."""
 
 
+OF_THE_MACHINE = frozenset({"timeout", "lost", "memory"})
+"""Statuses that say something of the machine and the moment, not of the network: another try may give a number."""
+
+
 class Score(NamedTuple):
     """What a proxy said of an architecture: its own number (not negated), or why there is none."""
 
@@ -81,11 +85,11 @@ class Measurer:
         seed = initialisation_seed(self.seed, number)
         try:
             net = build(space, arch, inputs.task, seed)
+            if how != "default":
+                initialise(net, how, seed)
+            net.to(self.device, inputs.images.dtype)
         except Exception as error:  # a network that cannot be made fails alone, among others that can
             return dict.fromkeys((proxy.name for proxy in proxies), _score_of(error))
-        if how != "default":
-            initialise(net, how, seed)
-        net.to(self.device, inputs.images.dtype)
         share = (time.perf_counter() - start) / len(proxies)
         mixed = self.precision if self.precision.itemsize < 4 else None
         probe = Probe(net, inputs.images, inputs.labels, seed, mixed)
@@ -141,7 +145,7 @@ def _score_of(value: Any) -> Score:
     if isinstance(value, ProxyFailure):
         return Score(None, value.status, str(value))
     if isinstance(value, Exception):
-        return Score(None, "failed", _reason(value))
+        return Score(None, "memory" if _is_want_of_memory(value) else "failed", _reason(value))
     if isinstance(value, Tensor) and value.numel() != 1:
         return Score(None, "failed", f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
     if isinstance(value, Tensor):
@@ -151,6 +155,13 @@ def _score_of(value: Any) -> Score:
     if not np.isfinite(value):
         return Score(None, "failed", f"the proxy returned {value}")
     return Score(float(value))
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """torch's allocator raises a plain `RuntimeError` on the CPU."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _reason(error: Exception) -> str:

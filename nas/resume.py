@@ -40,12 +40,14 @@ def resume_search(
             _recorded(objective, REFERENCE_TRIAL | row, line)
         file = stack.enter_context(folder.appender("reference.jsonl"))
         sample = reference_sample(scorer)
-        for number, arch in enumerate(sample, start=1):
+        fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, objective.proxies)}
+        streamed = zip(sample, scorer.stream(sample, objective.proxies), strict=True)
+        for number, (arch, scores) in enumerate(streamed, start=1):
             if watch is not None:
                 watch(number, len(sample), "the reference sample that combined proxies are ranked in")
-            fresh = not scorer.knows(arch, objective.proxies)
-            scores = scorer([arch], objective.proxies)[0]
-            if fresh:
+            form = scorer.space.canonical(arch)
+            if form in fresh:
+                fresh.remove(form)
                 failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
                 write_line(file, {"arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
                                   "status": failed.status, "reason": failed.reason})  # fmt: skip

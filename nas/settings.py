@@ -12,8 +12,8 @@ from typing import Any
 
 from nas.errors import UsageError, unknown
 from nas.proxy import PROXIES
-from nas.registry import checked_options, normal
-from nas.searcher import SEARCHERS
+from nas.registry import checked_options, normal, options
+from nas.searcher import SEARCHERS, Searcher
 from nas.space import SPACES, Arch, Space, is_leaf
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -108,6 +108,18 @@ def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
             raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES])
         checked[owner] = checked_options(owner, function, given)
     return checked
+
+
+def with_batch(settings: Settings, searcher: Searcher, batch: int | None) -> dict[str, Any]:
+    """``settings`` with the searcher's ``batch``; None leaves it as it is. `UsageError` for a searcher without one."""
+    if batch is None:
+        return dict(settings)
+    check_number("batch", batch, 1)
+    if "batch" not in options(searcher.function):
+        raise UsageError(f"{searcher.name} proposes in rounds of its own size, so it takes no batch: leave it out")
+    before = next((given for name, given in settings.items() if normal(str(name)) == searcher.name), {})
+    others = {name: given for name, given in settings.items() if normal(str(name)) != searcher.name}
+    return others | {searcher.name: {**before, "batch": batch}}
 
 
 def plain_config(**settings: Any) -> dict[str, Any]:
