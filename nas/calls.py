@@ -40,6 +40,7 @@ from nas.settings import (
     with_batch,
 )
 from nas.space import SPACES, Arch, Space
+from nas.store import Store
 from nas.table import Table
 
 TRIED = 10
@@ -68,6 +69,7 @@ def search(
     workers: int | None = None,
     ray: str | None = None,
     timeout: float | None = None,
+    store: str | Path | None = None,
     watch: Watch | None = None,
 ) -> pd.DataFrame:
     """Searches ``space`` for the architecture that ``proxy`` likes best.
@@ -85,13 +87,22 @@ def search(
         plugin: Python files with further plug-ins.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go; a run that was interrupted there is
             continued, without computing a score again.
-        batch: how many architectures a searcher with the option ``batch`` proposes at a time; the history depends on
-            it, not on the workers that share them.
-        workers, ray, timeout: where the scores are measured, and for how long at most; see `nas.engine.open_engine`.
+    with ExitStack() as stack:
+        kept = stack.enter_context(Store(store))
+        engine = stack.enter_context(
+            open_engine(space, settings, several(plugin), workers=workers, ray=ray, timeout=timeout)
+        )
+        shelf = kept.shelf(space, settings)
+        for repeat in range(seeds):
+            number, drawn = seed + repeat, minibatch(data, batch_size, seed + repeat)
+            scorer = Scorer(
+                inside, drawn, seed=number, device=device, precision=precision, engine=engine, shelf=shelf
+            )
         watch: told of every evaluation.
 
     Returns:
-        A row for each trial (see `nas.loop.Trial`), and a column for each proxy's own number.
+        A row for each trial (see `nas.loop.Trial`), and a column for each proxy's own number; ``attrs["stored"]`` says
+        how many trials were not scored because the store had them.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
@@ -114,7 +125,9 @@ def search(
         )
     minibatch_ = minibatch(data, batch_size, seed)
     known = Table(table, inside) if table is not None else None
-    scorer = Scorer(inside, minibatch_, seed=seed, device=device, precision=precision)
+    kept = Store(store)
+    shelf = kept.shelf(space, settings)
+    scorer = Scorer(inside, minibatch_, seed=seed, device=device, precision=precision, shelf=shelf)
     objective = Objective(scorer, proxy, settings, record.ranks)
     try_out(scorer)
     if constraints:
@@ -137,6 +150,7 @@ def search(
             open_engine(space, settings, plugin, workers=workers, ray=ray, timeout=timeout)
         )
         append: Callable[[Trial], None] = trials.append
+        stack.enter_context(kept)
         if run_folder is not None:
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
             append = resume_search(stack, folder, trials, objective, budget, watch)
@@ -150,7 +164,10 @@ def search(
             raise UsageError(_why_nothing(trials, budget))
         if run_folder is not None:
             write_yaml(folder.path / "best.yaml", describe_best(winner, inside, minibatch_, known))
-    return pd.DataFrame([trial._asdict() | trial.values for trial in trials])
+    frame = pd.DataFrame([trial._asdict() | trial.values for trial in trials])
+    fresh = frame["arch"][~frame["cached"]]
+    frame.attrs["stored"] = sum(scorer.space.canonical(scorer.space.parse(text)) in scorer.shelved for text in fresh)
+    return frame
 
 
 def score(
@@ -169,6 +186,7 @@ def score(
     workers: int | None = None,
     ray: str | None = None,
     timeout: float | None = None,
+    store: str | Path | None = None,
     watch: Watch | None = None,
 ) -> pd.DataFrame:
     """Scores architectures, given in any notation of the space; the columns of ``scores.csv``.
@@ -177,7 +195,7 @@ def score(
         proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
         seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
             ``seed + 1``, …
-        data, batch_size, seed, device, precision, settings, plugin, workers, ray, timeout: as in `search`.
+        data, batch_size, seed, device, precision, settings, plugin, workers, ray, timeout, store: as in `search`.
         watch: told how many of how many architectures are done.
 
     Raises:
@@ -193,10 +211,15 @@ def score(
     if not parsed:
         raise UsageError("no architecture was given to score")
     rows: list[dict[str, object]] = []
-    with open_engine(space, settings, several(plugin), workers=workers, ray=ray, timeout=timeout) as engine:
+    with ExitStack() as stack:
+        kept = stack.enter_context(Store(store))
+        engine = stack.enter_context(
+            open_engine(space, settings, several(plugin), workers=workers, ray=ray, timeout=timeout)
+        )
+        shelf = kept.shelf(space, settings)
         for repeat in range(seeds):
-            batch, number = minibatch(data, batch_size, seed + repeat), seed + repeat
-            scorer = Scorer(inside, batch, seed=number, device=device, precision=precision, engine=engine)
+            number, drawn = seed + repeat, minibatch(data, batch_size, seed + repeat)
+            scorer = Scorer(inside, drawn, seed=number, device=device, precision=precision, engine=engine, shelf=shelf)
             objectives = {name: Objective(scorer, name, settings) for name in names}
             if repeat == 0:
                 try_out(scorer, parsed)

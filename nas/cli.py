@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nas import cli_run, cli_show, cli_table
+from nas import cli_run, cli_show, cli_store, cli_table
 from nas.cli_options import (
     Batch,
     BatchSize,
@@ -29,6 +30,7 @@ from nas.cli_options import (
     Seeds,
     Set,
     Space,
+    Store,
     Timeout,
     Workers,
     check_writable,
@@ -43,6 +45,7 @@ app = typer.Typer(
     help="Neural architecture search without training.", pretty_exceptions_enable=False, add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+app.add_typer(cli_store.app, name="store")
 app.add_typer(cli_table.app, name="table")
 
 
@@ -67,6 +70,7 @@ def search(
     workers: Workers = None,
     ray: Ray = None,
     timeout: Timeout = None,
+    store: Store = None,
     quiet: Quiet = False,
 ) -> None:
     """Search a space for the architecture that a proxy likes best."""
@@ -84,7 +88,7 @@ def search(
         trials = calls.search(
             space, proxy, searcher, budget, data=data, batch_size=batch_size, seed=seed, device=device,
             precision=precision, constraints=constraint or (), table=table, settings=settings, plugin=plugin or (),
-            run_folder=folder, batch=batch, workers=workers, ray=ray, timeout=timeout, watch=watch,
+            run_folder=folder, batch=batch, workers=workers, ray=ray, timeout=timeout, store=store, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
@@ -93,8 +97,8 @@ def search(
     isomorphic = int((trials["cached"] & ~trials["arch"].duplicated()).sum())
     console.print(
         f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({isomorphic} from an isomorphic "
-        f"architecture), {int((trials['status'] != 'ok').sum())} failed; {time.perf_counter() - start:.0f} s; "
-        f"results in {folder}",
+        f"architecture), {trials.attrs['stored']} from the store, {int((trials['status'] != 'ok').sum())} failed; "
+        f"{time.perf_counter() - start:.0f} s; results in {folder}",
         soft_wrap=True,
     )
     print_failures(console, trials)
@@ -122,6 +126,7 @@ def compare_(
     workers: Workers = None,
     ray: Ray = None,
     timeout: Timeout = None,
+    store: Store = None,
     quiet: Quiet = False,
 ) -> None:
     """Rank proxies by their correlation with trained accuracy."""
@@ -139,7 +144,8 @@ def compare_(
         result = compare(
             space, table, target, proxies, archs, seeds, unique=unique, constraints=constraint or (), data=data,
             batch_size=batch_size, seed=seed, device=device, precision=precision, settings=settings,
-            plugin=plugin or (), run_folder=folder, workers=workers, ray=ray, timeout=timeout, watch=watch,
+            plugin=plugin or (), run_folder=folder, workers=workers, ray=ray, timeout=timeout,
+            store=store, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     print_comparison(console, result, target, space)
@@ -165,6 +171,7 @@ def score(
     workers: Workers = None,
     ray: Ray = None,
     timeout: Timeout = None,
+    store: Store = None,
     quiet: Quiet = False,
 ) -> None:
     """Score architectures."""
@@ -184,7 +191,7 @@ def score(
         scores = calls.score(
             space, texts, proxies, seeds, data=data, batch_size=batch_size, seed=seed, device=device,
             precision=precision, settings=settings, plugin=plugin or (), workers=workers, ray=ray, timeout=timeout,
-            watch=watch,
+            store=store, watch=watch,
         )  # fmt: skip
     console = Console(highlight=False)
     names = list(dict.fromkeys(scores["proxy"]))
@@ -252,6 +259,7 @@ app.command(name="list")(cli_show.list_)
 
 def main() -> None:
     """Runs the command line: exit code 0 done, 2 wrong use (one line on standard error), 130 interrupted."""
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"nas: {message}", err=True)
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UsageError as error:

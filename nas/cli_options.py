@@ -86,6 +86,10 @@ Ray = Annotated[
 ]
 Timeout = Annotated[float | None, typer.Option(help="Seconds for each architecture; a slower one gets no score.")]
 Batch = Annotated[int | None, typer.Option(help="Architectures proposed at a time, which workers share.")]
+Store = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|none", help="Keeps scores from run to run; default: NAS_STORE, or in your cache."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 

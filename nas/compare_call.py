@@ -34,6 +34,7 @@ from nas.resume import Watch, resume_comparison, resume_memory
 from nas.scorer import Scorer
 from nas.settings import Settings, check_number, checked_settings, draw, make_space, plain_config, proxy_names, several
 from nas.space import Arch
+from nas.store import Store
 from nas.table import Table
 
 
@@ -58,6 +59,7 @@ def compare(
     workers: int | None = None,
     ray: str | None = None,
     timeout: float | None = None,
+    store: str | Path | None = None,
     watch: Watch | None = None,
 ) -> Comparison:
     """Correlates proxies with a column of a table of trained networks.
@@ -76,7 +78,7 @@ def compare(
         run_folder: where ``config.yaml``, ``scores.csv``, ``correlations.csv`` and the other frames of `Comparison` go;
             a comparison that was interrupted there is continued.
         watch: told how many of how many architectures are done.
-        data, batch_size, device, precision, settings, plugin, workers, ray, timeout: as in `nas.search`.
+        data, batch_size, device, precision, settings, plugin, workers, ray, timeout, store: as in `nas.search`.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
@@ -93,8 +95,11 @@ def compare(
     column = known.target(target)
     repeats = []
     names = list(dict.fromkeys([*asked, *ALWAYS]))
+    kept = Store(store)
+    shelf = kept.shelf(space, settings)
     for number in range(seed, seed + seeds):
-        scorer = Scorer(inside, minibatch(data, batch_size, number), seed=number, device=device, precision=precision)
+        drawn = minibatch(data, batch_size, number)
+        scorer = Scorer(inside, drawn, seed=number, device=device, precision=precision, shelf=shelf)
         repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
     scorer, objectives = repeats[0]
     within = keeps(inside, [parse_limit(text) for text in constraints], scorer.data.task) if constraints else None
@@ -114,6 +119,7 @@ def compare(
     rows: list[dict[str, object]] = []
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
+        stack.enter_context(kept)
         engine = stack.enter_context(open_engine(space, settings, plugin, workers=workers, ray=ray, timeout=timeout))
         for repeated, _ in repeats:
             repeated.engine = engine

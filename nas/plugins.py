@@ -18,7 +18,7 @@ GROUP = "nas.plugins"
 
 
 def load(files: Iterable[str | Path] = ()) -> None:
-    """Imports everything that registers plug-ins. Calling it again imports only what is new.
+    """Imports everything that registers plug-ins. Calling it again imports only what is new, and files that changed.
 
     Args:
         files: Python files of the user's; importing them runs them.
@@ -58,8 +58,8 @@ def _import_file(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"plug-in file {path} {'is not a file' if path.exists() else 'does not exist'}")
     name = f"nas_plugin_{path.stem}"
-    known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(path.resolve()):
+    text = path.read_bytes()
+    if name in sys.modules and _run.get(name) == (path.resolve(), text):
         return
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
@@ -67,10 +67,15 @@ def _import_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(text, path.resolve(), "exec"), vars(module))  # a cached compilation may be a second old
     except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's to read, in one line
         del sys.modules[name]
         raise UsageError(f"plug-in file {path} cannot be imported: {_short(error)}") from error
+    _run[name] = path.resolve(), text
+
+
+_run: dict[str, tuple[Path, bytes]] = {}
+"""The plug-in files that were run, by the name of the module: where they lie and what they held."""
 
 
 def _short(error: BaseException) -> str:

@@ -53,7 +53,7 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
         if isinstance(value, dict):
             value = ", ".join(f"{key} {number}" for key, number in value.items())
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
-        console.print(f"{name:<22} {shown}", soft_wrap=True)
+        console.print(f"{name:<22} {shown}", soft_wrap=True, markup=False)
 
 
 def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
@@ -92,4 +92,4 @@ def print_failures(console: Console, rows: pd.DataFrame) -> None:
     for reason, count in failed["reason"].value_counts().items():
         whose = failed.loc[failed["reason"] == reason, "proxy"] if "proxy" in failed else ()
         names = f" ({', '.join(dict.fromkeys(whose))})" if len(whose) else ""
-        console.print(f"{count} without a score{names}: {reason}", soft_wrap=True)
+        console.print(f"{count} without a score{names}: {reason}", soft_wrap=True, markup=False)

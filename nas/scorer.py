@@ -23,7 +23,7 @@ Engine = Callable[[Measurer, Sequence[Job]], Iterator[tuple[int, dict[str, Score
 
 
 class Shelf(Protocol):
-    """Where scores outlast the process; all of one setting, which the shelf knows."""
+    """Where scores outlast the process; all of the setting of one measurer, which the shelf knows."""
 
     def get(self, arch: Arch, proxy: Proxy) -> Score | None:
         """The score that is kept, or None."""
@@ -45,17 +45,19 @@ class Scorer:
 
     Attributes:
         known: every score so far, by canonical architecture and `Proxy.setting`.
+        shelved: the canonical architectures of which some score came from the shelf.
     """
 
     def __init__(
         self, space: Space, data: Minibatch, *, seed: int = 0, device: str = "auto", precision: str = "float32",
-        engine: Engine = here, shelf: Shelf | None = None,
+        engine: Engine = here, shelf: Callable[[Measurer], Shelf] | None = None,
     ) -> None:  # fmt: skip
         self.measurer = Measurer(space, data, seed=seed, device=device, precision=precision)
         self.space, self.data, self.seed = space, data, seed
         self.device, self.precision = self.measurer.device, self.measurer.precision
-        self.engine, self.shelf = engine, shelf
+        self.engine, self.shelf = engine, shelf(self.measurer) if shelf is not None else None
         self.known: dict[tuple[Arch, str], Score] = {}
+        self.shelved: set[Arch] = set()
 
     def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
         """`stream`, all at once."""
@@ -100,6 +102,7 @@ class Scorer:
             kept = self.shelf.get(arch, proxy)
             if kept is not None:
                 self.known[arch, proxy.setting] = kept
+                self.shelved.add(arch)
         return (arch, proxy.setting) in self.known
 
     def _keep(self, job: Job, scores: dict[str, Score]) -> None:

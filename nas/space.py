@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import product
 from random import Random
+from types import ModuleType
 from typing import NamedTuple, TypeVar, final
 
 import networkx as nx
@@ -39,8 +40,9 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `notations`, `canonical`, `thin`, `random_leaf` and `size`, whose defaults suit a space without constraints,
-    pictures or a notation of its own, and it is never subclassed itself. Everything that searchers call is final.
+    `notations`, `canonical`, `thin`, `origins`, `random_leaf` and `size`, whose defaults suit a space without
+    constraints, pictures or a notation of its own, and it is never subclassed itself. Everything that searchers call is
+    final.
     """
 
     slots: tuple[tuple[str, ...], ...]
@@ -92,6 +94,11 @@ class Space(ABC):
     def thin(self) -> Space | None:
         """The same space at width 1 with one cell per stage and no stem, or None where there is no such thing."""
         return None
+
+    def origins(self, arch: Arch) -> tuple[ModuleType, ...]:
+        """The modules, beside the space's own, whose code makes the network of ``arch``: where one of them changes,
+        scores that were kept are not taken for those of the new network."""
+        return ()
 
     def random_leaf(self, rng: Random) -> Arch:
         """A random leaf for `sample` to look at: uniform among all. A space in which few of these are valid replaces it

@@ -62,6 +62,13 @@ class NetworkSpace(Space):
             self.slots = (tuple(self._makers),)
         return ((self.slots[0].index(name),),)
 
+    def origins(self, arch: Arch) -> tuple[ModuleType, ...]:
+        ((option,),) = arch
+        name = self.slots[0][option]
+        if name.startswith(TIMM):
+            return (import_module("timm"),)
+        return (self._modules[Path(name.rpartition(":")[0]).expanduser().resolve()],)
+
     def _from_file(self, name: str) -> Make:
         file, colon, attribute = name.rpartition(":")
         if not (file and colon and attribute):
@@ -85,7 +92,7 @@ class NetworkSpace(Space):
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         try:
-            spec.loader.exec_module(module)
+            exec(compile(path.read_bytes(), path, "exec"), vars(module))  # a cached compilation may be a second old
         except (Exception, SystemExit) as error:
             del sys.modules[spec.name]
             raise ValueError(f"{given} cannot be imported: {_reason(error)}") from error

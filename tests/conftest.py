@@ -6,6 +6,7 @@ import pytest
 import torch
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+os.environ["NAS_STORE"] = "none"  # a test that looks at the store names a file of its own
 
 from nas import plugins  # noqa: E402
 

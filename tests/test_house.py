@@ -14,14 +14,14 @@ FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "blocks", "layers"},
-    {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle"},
+    {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle", "sources"},
     {"imagewise", "drawing", "recipe", "official_nats", "official_nasbench101", "official_nds", "official_suite_zero"},
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher"},
     {"proxy", "table"},
     {"measurer", "stats", "settings", "official"},
-    {"scorer", "limits"},
-    {"objective", "cost"},
+    {"scorer", "limits", "store"},
+    {"objective", "cost", "stored"},
     {"loop", "comparison", "plugins"},
     {"resume", "crew"},
     {"engine_processes", "engine_ray"},
@@ -29,7 +29,7 @@ LAYERS = [  # each module of the engine imports only from layers above its own
     {"calls", "space_checks"},
     {"compare_call", "cli_options", "testing", "printing"},
     {"__init__"},
-    {"cli_run", "cli_show", "cli_table"},
+    {"cli_run", "cli_show", "cli_store", "cli_table"},
     {"cli"},
 ]
 
