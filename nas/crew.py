@@ -208,19 +208,19 @@ class Crew(ABC, Generic[Handle]):
 
     def _hand_out(self, waiting: deque[int], jobs: Sequence[Job], key: int, measurer: Measurer) -> None:
         busy = {task.worker for task in self._running.values()}
-        for worker in range(self.size):
-            if not waiting:
-                return
-            if worker in busy:
-                continue
+        free = [worker for worker in range(self.size) if worker not in busy]
+        for worker in free if waiting else ():
             if not self.ready(worker):
                 self._prepared[worker].clear()
-            if key in self._prepared[worker]:
+        for worker in free:
+            if waiting and key in self._prepared[worker]:
                 number = waiting.popleft()
                 asked = tuple((proxy.name, proxy.options) for proxy in jobs[number].proxies)
                 self._running[self.measure(worker, key, jobs[number].arch, asked)] = _Task(worker, key, number)
-            else:
-                self._running[self.prepare(worker, key, measurer)] = _Task(worker, key, None)
+        preparing = sum(task.number is None for task in self._running.values())
+        idle = [worker for worker in free if key not in self._prepared[worker]]
+        for worker in idle[: max(0, len(waiting) - preparing)]:  # no more than there is work for
+            self._running[self.prepare(worker, key, measurer)] = _Task(worker, key, None)
 
     def _count_early_end(self, error: LostWorker) -> None:
         self._ended_early += 1

@@ -102,7 +102,7 @@ class Actors(Crew["ObjectRef[Any]"]):
             )
         latest = time.monotonic() - (self.plan.timeout or 0.0)
         self._overdue = {handle for handle in waiting if self._began.get(handle, latest + 1) <= latest}
-        return self._overdue
+        return list(self._overdue)
 
     def answer(self, worker: int, handle: ObjectRef[Any]) -> dict[str, Score] | None:
         self._began.pop(handle, None)

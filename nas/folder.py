@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -39,7 +41,8 @@ class RunFolder:
             raise UsageError(f"{path} is no run folder: it has no config.yaml, but {others[0]}")
         self._lock = _lock(path)
         try:
-            self._settle(dict(config), set(free))
+            with _writing(path):
+                self._settle(dict(config), set(free))
         except BaseException:
             self._lock.close()
             raise
@@ -49,6 +52,9 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._lock.close()
+        if isinstance(error, OSError):
+            with _writing(self.path):
+                raise error
 
     def whole_lines(self, name: str) -> list[str]:
         """The lines of a file that was appended to; a last one that was cut off in writing is removed from the file."""
@@ -93,6 +99,23 @@ class RunFolder:
                     )
         else:
             write_yaml(path, config)
+
+
+UNWRITABLE = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EIO") if hasattr(errno, name)}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Within it, a disk that is full, or takes no more for another reason, is a `UsageError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror}): what is recorded there stays, and the same command "
+            "continues it when there is room"
+        ) from error
 
 
 LOCK = ".lock"

@@ -126,8 +126,10 @@ BOUNDS = {  # an allowed value, and the next that is refused
     "vkdnw.images": (1, 0),
     "zen.images": (1, 0),
     "zen.step": (1e-9, 0),
+    "evolution.batch": (1, 0),
     "evolution.population": (1, 0),
     "evolution.tournament": (1, 0),
+    "random_search.batch": (1, 0),
 }
 
 
