@@ -87,17 +87,7 @@ def search(
         plugin: Python files with further plug-ins.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go; a run that was interrupted there is
             continued, without computing a score again.
-    with ExitStack() as stack:
-        kept = stack.enter_context(Store(store))
-        engine = stack.enter_context(
-            open_engine(space, settings, several(plugin), workers=workers, ray=ray, timeout=timeout)
-        )
-        shelf = kept.shelf(space, settings)
-        for repeat in range(seeds):
-            number, drawn = seed + repeat, minibatch(data, batch_size, seed + repeat)
-            scorer = Scorer(
-                inside, drawn, seed=number, device=device, precision=precision, engine=engine, shelf=shelf
-            )
+        store: a file that keeps scores from one run to the next, ``none``, or by default `nas.store.default_store`.
         watch: told of every evaluation.
 
     Returns:
