@@ -13,12 +13,13 @@ from typing import Any
 import pandas as pd
 
 from nas import plugins
+from nas.ancestry import Ancestry
 from nas.comparison import SCORES, score_rows
 from nas.cost import proxy_costs
 from nas.data import Minibatch, minibatch
 from nas.engine import open_engine
 from nas.errors import UsageError
-from nas.folder import RunFolder, write_yaml
+from nas.folder import RunFolder, write_text, write_yaml
 from nas.limits import Limited, parse_limit
 from nas.loop import Trial, best, run
 from nas.measurer import build, running
@@ -122,7 +123,8 @@ def search(
     try_out(scorer)
     if constraints:
         inside = Limited(inside, [parse_limit(text) for text in constraints], minibatch_.task)
-    started = record.start(inside, Random(seed), dict(settings.get(record.name, {})))
+    ancestry = Ancestry()
+    started = record.start(ancestry.noting(inside), Random(seed), dict(settings.get(record.name, {})))
     if record.supernet and not constraints and budget < (needed := evaluations(record, inside, settings)):
         raise UsageError(
             f"{record.name} takes {needed} evaluations down to a single network of this space, more than the budget of "
@@ -145,7 +147,7 @@ def search(
             folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
             append = resume_search(stack, folder, trials, objective, budget, watch)
             write_yaml(folder.path / "config.yaml", config)  # the budget may have grown
-        for trial in run(inside, started, objective, budget):
+        for trial in run(inside, started, objective, budget, ancestry):
             append(trial)
             winner = best([trial] if winner is None else [winner, trial])
             if watch is not None:
@@ -153,7 +155,13 @@ def search(
         if winner is None:
             raise UsageError(_why_nothing(trials, budget))
         if run_folder is not None:
-            write_yaml(folder.path / "best.yaml", describe_best(winner, inside, minibatch_, known))
+            from nas.report_search import search_report  # matplotlib takes a while to import
+
+            found = describe_best(winner, inside, minibatch_, known)
+            write_yaml(folder.path / "best.yaml", found)
+            truth = known.rows(list(dict.fromkeys(trial.arch for trial in trials))) if known is not None else None
+            title = f"{record.name} on {space}, by {proxy}"
+            write_text(folder.path / "report.html", search_report(title, trials, inside, found, truth))
     frame = pd.DataFrame([trial._asdict() | trial.values for trial in trials])
     fresh = frame["arch"][~frame["cached"]]
     frame.attrs["stored"] = sum(scorer.space.canonical(scorer.space.parse(text)) in scorer.shelved for text in fresh)

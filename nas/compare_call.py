@@ -27,7 +27,7 @@ from nas.cost import peak_memories
 from nas.data import minibatch
 from nas.engine import open_engine
 from nas.errors import UsageError
-from nas.folder import RunFolder
+from nas.folder import RunFolder, write_text
 from nas.limits import keeps, parse_limit
 from nas.objective import Objective
 from nas.resume import Watch, resume_comparison, resume_memory
@@ -158,6 +158,10 @@ def compare(
             for name in ("correlations", "pairs", "selection"):
                 getattr(result, name).to_csv(folder.path / f"{name}.csv", index=False)
             result.targets.to_csv(folder.path / "targets.csv", index_label="proxy")
+            from nas.report_compare import comparison_report  # matplotlib takes a while to import
+
+            page = comparison_report(f"{target} on {space}", result, directions, target)
+            write_text(folder.path / "report.html", page)
     return result
 
 

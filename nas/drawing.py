@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import hypot
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
 
 from nas.graph import terminals
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMN, ROW, LAYER = 2.4, 0.8, 1.5
 """Inches between the columns and the rows of a cell, and between the layers of a chain."""
@@ -41,7 +44,18 @@ class Box(NamedTuple):
 
 
 def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:
-    """Draws the cells of ``graph`` (see `nas.space.Space.graph`) to ``path``: SVG, PNG or PDF by its suffix.
+    """Draws the cells of ``graph`` to ``path``, as `drawing` does: SVG, PNG or PDF by its suffix."""
+    drawing(graph, title).savefig(path, dpi=150)
+
+
+def drawing(
+    graph: nx.DiGraph[int], title: str = "", *, operations: Sequence[str] = (), column: float = COLUMN
+) -> Figure:
+    """A figure of the cells of ``graph`` (see `nas.space.Space.graph`).
+
+    Args:
+        operations: all that have a colour, where several pictures share them; without any, those of ``graph``.
+        column: inches between the columns of a cell.
 
     Cells stand one above the other. A chain goes to and fro in rows; any other cell has its nodes in columns, each
     after all that it depends on. Operations are written on the edges or in the nodes, and have a colour each. A vertex
@@ -51,7 +65,7 @@ def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:
 
     graph = graph.subgraph([n for n, node in graph.nodes(data=True) if "op" not in node or graph.degree(n)])
     labelled = [*(node for _, node in graph.nodes(data=True)), *(edge for *_, edge in graph.edges(data=True))]
-    names = sorted({attributes["op"] for attributes in labelled if attributes.get("op")})
+    names = operations or sorted({attributes["op"] for attributes in labelled if attributes.get("op")})
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
@@ -59,7 +73,7 @@ def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:
     top = width = 0.0
     boxes: dict[int, Box] = {}
     for cell in dict.fromkeys(_cell(graph, node) for node in graph):
-        places = _places(graph.subgraph([node for node in graph if _cell(graph, node) == cell]))
+        places = _places(graph.subgraph([node for node in graph if _cell(graph, node) == cell]), column)
         highest, lowest = max(y for _, y in places.values()), min(y for _, y in places.values())
         margin = 0.3 if all(y == highest or graph.in_degree(n) <= 1 for n, (_, y) in places.items()) else 0.7
         for node, (x, y) in places.items():
@@ -75,14 +89,14 @@ def draw(graph: nx.DiGraph[int], path: Path, title: str = "") -> None:
     axes.set_xlim(-0.8, width + 0.8)
     axes.set_ylim(top, above)
     figure.set_size_inches(width + 1.6, above - top)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _cell(graph: nx.DiGraph[int], node: int) -> str:
     return str(graph.nodes[node].get("cell", ""))
 
 
-def _places(graph: nx.DiGraph[int]) -> dict[int, tuple[float, float]]:
+def _places(graph: nx.DiGraph[int], apart: float) -> dict[int, tuple[float, float]]:
     """Where each node stands, in inches."""
     nodes = sorted(graph)
     if len(nodes) > 2 and all(graph.in_degree(node) <= 1 and graph.out_degree(node) <= 1 for node in nodes):
@@ -105,7 +119,7 @@ def _places(graph: nx.DiGraph[int]) -> dict[int, tuple[float, float]]:
         here = [node for node in nodes if column[node] == number]
         aside = gap * (0.4 if number % 2 else -0.4) if 0 < number < last and len(here) % 2 else 0.0
         for row, node in enumerate(here):
-            places[node] = COLUMN * number, gap * ((len(here) - 1) / 2 - row) + aside
+            places[node] = apart * number, gap * ((len(here) - 1) / 2 - row) + aside
     return places
 
 

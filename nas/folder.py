@@ -145,9 +145,14 @@ def write_line(file: IO[str], record: Mapping[str, Any]) -> None:
 
 
 def write_yaml(path: Path, value: Any) -> None:
+    """Writes ``value`` as YAML, as `write_text` does."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def write_text(path: Path, text: str) -> None:
     """Writes through a second file, so that what was there stays whole until the new one is."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 

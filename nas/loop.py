@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import NamedTuple
 
+from nas.ancestry import Ancestry
 from nas.objective import Objective
 from nas.searcher import Search
 from nas.space import Arch, Space, is_leaf
@@ -23,6 +24,7 @@ class Trial(NamedTuple):
         leaf: a single network, not an open architecture.
         cached: known before, as the same or an isomorphic architecture.
         seconds: what the scoring took; 0 when cached.
+        parents: the numbers of the trials that it was made from; none for a new architecture.
     """
 
     number: int
@@ -34,17 +36,26 @@ class Trial(NamedTuple):
     leaf: bool
     cached: bool
     seconds: float
+    parents: tuple[int, ...] = ()
 
 
-def run(space: Space, started: tuple[Search, list[Arch]], objective: Objective, budget: int) -> Iterator[Trial]:
+def run(
+    space: Space,
+    started: tuple[Search, list[Arch]],
+    objective: Objective,
+    budget: int,
+    ancestry: Ancestry | None = None,
+) -> Iterator[Trial]:
     """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
 
-    ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals.
+    ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals; ``ancestry`` is whose
+    space the search was started on.
     A batch whose members are ranked against each other is asked whole or not at all, so a budget may end one early.
     An architecture that breaks the space's limits, or is no part of it, is refused with `ValueError`: that is an error
     of the searcher.
     """
     number = 0
+    ancestry = ancestry or Ancestry()
     search, proposals = started
     while proposals:
         if objective.ranks == "batch" and len(proposals) > budget - number:
@@ -59,6 +70,7 @@ def run(space: Space, started: tuple[Search, list[Arch]], objective: Objective, 
             yield Trial(
                 number, space.text(arch), None if outcome.score == -inf else outcome.score, outcome.values,
                 outcome.status, outcome.reason, is_leaf(arch), outcome.cached, outcome.seconds,
+                ancestry.proposed(arch, number),
             )  # fmt: skip
             number += 1
         if number >= budget:

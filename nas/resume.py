@@ -64,7 +64,7 @@ def resume_search(
                 f"{folder.path} cannot be continued: its trial {trial.number} is {before.arch} with score "
                 f"{before.score}, but now comes {trial.arch} with {trial.score}; a plug-in or a library has changed"
             )
-        trials.append(before)
+        trials.append(before._replace(parents=trial.parents))  # folders of earlier versions have none
 
     return append
 
@@ -121,7 +121,7 @@ def _recorded(objective: Objective, record: Any, where: str) -> Trial:
     scorer = objective.scorer
     settings = {proxy.name: proxy.setting for proxy in objective.proxies}
     try:
-        trial = Trial(**record)
+        trial = Trial(**record | {"parents": tuple(record.get("parents", ()))})
         arch = scorer.space.canonical(scorer.space.parse(trial.arch))
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")

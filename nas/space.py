@@ -52,6 +52,8 @@ class Space(ABC):
 
     supernet_takes: str = ""
     """What ``supernet`` takes, where it depends on the space's options."""
+    _born: Callable[..., None] | None = None
+    """Told of each architecture that is made of others, and of those; see `nas.ancestry`."""
 
     @abstractmethod
     def build(self, arch: Arch, task: Task) -> nn.Module:
@@ -143,7 +145,8 @@ class Space(ABC):
         where no neighbour is valid."""
         candidates = list(self._changes(arch))
         rng.shuffle(candidates)
-        return next(filter(self.valid, candidates), None) or self.sample(rng)
+        child = next(filter(self.valid, candidates), None)
+        return self.sample(rng) if child is None else self._made(child, arch)
 
     @final
     def crossover(self, first: Arch, second: Arch, rng: Random) -> Arch:
@@ -152,13 +155,13 @@ class Space(ABC):
         for _ in range(ATTEMPTS):
             child = tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
             if self.valid(child):
-                return child
+                return self._made(child, first, second)
         return first
 
     @final
     def neighbours(self, arch: Arch) -> list[Arch]:
         """All valid leaves that differ from the leaf ``arch`` in exactly one slot, in a fixed order."""
-        return list(filter(self.valid, self._changes(arch)))
+        return [self._made(child, arch) for child in self._changes(arch) if self.valid(child)]
 
     @final
     def cuts(self, arch: Arch) -> list[tuple[int, int, Arch]]:
@@ -169,7 +172,7 @@ class Space(ABC):
             if len(options) > 1
             for option in options
         )
-        return [step for step in steps if self.valid(step[2])]
+        return [(slot, option, self._made(below, arch)) for slot, option, below in steps if self.valid(below)]
 
     @final
     def __iter__(self) -> Iterator[Arch]:
@@ -192,6 +195,11 @@ class Space(ABC):
     def __len__(self) -> int:
         """The number of valid leaves, as `size`; `OverflowError` beyond 2^63."""
         return self.size()
+
+    def _made(self, child: Arch, *parents: Arch) -> Arch:
+        if self._born is not None:
+            self._born(child, *parents)
+        return child
 
     def _changes(self, arch: Arch) -> Iterator[Arch]:
         for slot, names in enumerate(self.slots):

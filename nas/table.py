@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -61,6 +62,11 @@ class Table:
         if index is None:
             return {}
         return {str(name): value for name, value in self.numbers.iloc[index].items()}
+
+    def rows(self, texts: Sequence[str]) -> pd.DataFrame:
+        """The numbers known of those of the architectures that have a `row`, indexed by their texts."""
+        found = {text: self.row(arch) for text in texts if is_leaf(arch := self.space.parse(text))}
+        return pd.DataFrame.from_dict({text: row for text, row in found.items() if row}, orient="index")
 
     @cached_property
     def numbers(self) -> pd.DataFrame:

@@ -13,17 +13,18 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
 LAYERS = [  # each module of the engine imports only from layers above its own
-    {"errors", "allocator", "blocks", "layers"},
+    {"errors", "allocator", "blocks", "layers", "svg"},
     {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle", "sources"},
+    {"charts", "page"},
     {"imagewise", "drawing", "recipe", "official_nats", "official_nasbench101", "official_nds", "official_suite_zero"},
     {"gradients", "passes", "trace", "space", "initialisation"},
-    {"probe", "data", "searcher"},
+    {"probe", "data", "searcher", "ancestry"},
     {"proxy", "table"},
     {"measurer", "stats", "settings", "official"},
     {"scorer", "limits", "store"},
     {"objective", "cost", "stored"},
     {"loop", "comparison", "plugins"},
-    {"resume", "crew"},
+    {"resume", "crew", "report_search", "report_compare"},
     {"engine_processes", "engine_ray"},
     {"engine"},
     {"calls", "space_checks"},
