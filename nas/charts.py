@@ -21,6 +21,8 @@ SMALL, MEDIUM = (3.4, 2.7), (4.8, 3.0)
 """Inches: one of many figures, and one of a few."""
 WIDE_RANGE = 100.0
 """How many times the median size the largest is where an axis is better logarithmic."""
+LONGEST = 32
+"""The most letters of a name, so that it leaves room for what it names."""
 REACH = 0.75
 """How far a mark may lie beyond the middle 90 %, against their width."""
 MAIN, STANDING_OUT, STANDING_BACK = (colour for colour, _ in SERIES)
@@ -173,7 +175,7 @@ def against_time(table: pd.DataFrame) -> Figure:
 def heat_map(table: pd.DataFrame) -> Figure:
     """A square for each number from -1 to 1, rows and columns named; grey where there is none."""
     rows, columns = table.shape
-    longest = max((len(str(name)) for name in table.index), default=0)
+    longest = max((len(plain(str(name))) for name in table.index), default=0)
     figure = Figure(figsize=(1.0 + 0.075 * longest + 0.42 * columns, 1.2 + 0.26 * rows), layout="constrained")
     axes = figure.add_subplot()
     from matplotlib import colormaps
@@ -201,7 +203,9 @@ def heat_map(table: pd.DataFrame) -> Figure:
 
 
 def plain(text: str) -> str:
-    """``text`` for matplotlib, which would read formulas between dollar signs."""
+    """``text`` for matplotlib, which would read formulas between dollar signs; what is long, its beginning and end."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
     return text.replace("$", r"\$")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVELS = (
-    ("#440154", "#31688e"), ("#433880", "#21918c"), ("#365d8d", "#35b779"),
+    ("#440154", "#34709a"), ("#433880", "#21918c"), ("#365d8d", "#35b779"),
     ("#2a788e", "#79d151"), ("#1f8a7f", "#b8de29"), ("#1f8a4c", "#fde725"),
 )  # fmt: skip
 """Colours of marks from few to many, each on a light page and on a dark one (viridis, as far as it stands out)."""
@@ -130,10 +130,11 @@ def _marks(scatter: PathCollection, height: float) -> Iterator[Mark]:
     from matplotlib.colors import to_hex
 
     places = scatter.get_offset_transform().transform(_places(scatter))
-    filled, edges, sizes = np.asarray(scatter.get_facecolor()), np.asarray(scatter.get_edgecolor()), scatter.get_sizes()
-    colours = filled if len(filled) else edges
+    sizes = scatter.get_sizes()
+    filled: Any = scatter.get_facecolor()
+    colours: Any = filled if len(filled) else scatter.get_edgecolor()
     for number, (x, y) in enumerate(places):
-        colour = to_hex(tuple(map(float, colours[number % len(colours)])))
+        colour = to_hex(colours[number % len(colours)])
         size = float(np.sqrt(sizes[number % len(sizes)]))
         yield Mark(x, height - y, colour, size, str(scatter.get_label()))
 

@@ -72,8 +72,9 @@ function show(svg, point) {
   tip.textContent = point.text;
   tip.hidden = false;
   const { width, height } = tip.getBoundingClientRect();
-  tip.style.left = `${Math.max(8, Math.min(at.x + 12, innerWidth - width - 8))}px`;
-  tip.style.top = `${at.y + 14 + height < innerHeight ? at.y + 14 : Math.max(8, at.y - height - 14)}px`;
+  const top = at.y + 14 + height < innerHeight ? at.y + 14 : Math.max(8, at.y - height - 14);
+  tip.style.left = `${scrollX + Math.max(8, Math.min(at.x + 12, root.clientWidth - width - 8))}px`;
+  tip.style.top = `${scrollY + top}px`;
 }
 
 for (const [name, columns] of Object.entries(data.points)) {
@@ -105,4 +106,3 @@ for (const [name, columns] of Object.entries(data.points)) {
     show(svg, points[current]);
   });
 }
-addEventListener("scroll", hide, { passive: true });

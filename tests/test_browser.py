@@ -1,0 +1,153 @@
+"""The pages in a real browser: they open quickly, without an error, and do what they offer."""
+
+import os
+import shutil
+import time
+
+import pytest
+from pages import HOSTILE, comparison, comparison_page
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="no browser: apt-get install chromium-headless-shell"),
+]
+SCATTERS = "figure:has(.marks) svg"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[test]'")
+    with sync_api.sync_playwright() as playwright:
+        # as root, as in most containers, Chromium's own sandbox cannot start
+        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(comparison_page(comparison(hostile=HOSTILE)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser, path):
+    """Opens the page at a size; whatever it complains of fails the test."""
+    complaints, contexts = [], []
+
+    def open_(width=1400, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def test_a_heading_sorts_and_turns_round(opened):
+    page = opened()
+    column = page.locator("section table").first
+    names = column.locator("tbody th")
+    button = column.get_by_role("button", name="kendall_top10")
+    head = button.locator("..")
+    button.click()
+    assert head.get_attribute("aria-sort") == "descending"
+    down = names.all_text_contents()
+    assert down == [f"last{HOSTILE}", "proxy_1", "proxy_0", "params"], "what has no number stands last"
+    button.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert names.all_text_contents() == [*down[2::-1], "params"]
+    column.get_by_role("button", name="proxy").click()
+    assert head.get_attribute("aria-sort") == "none"
+    assert names.all_text_contents() == sorted(down)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_follows_the_system_until_it_is_switched(opened, scheme):
+    page = opened(color_scheme=scheme)
+    colours = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}
+    background = "getComputedStyle(document.body).backgroundColor"
+    other = "dark" if scheme == "light" else "light"
+    assert page.evaluate(background) == colours[scheme]
+    page.get_by_role("button", name=other, exact=False).first.click()
+    assert page.evaluate(background) == colours[other]
+    page.reload()
+    assert page.evaluate(background) == colours[other], "the choice is kept"
+    page.emulate_media(media="print")
+    assert page.evaluate(background) == colours["light"], "paper is white"
+
+
+def test_a_point_says_what_it_is_to_mouse_finger_and_keys(opened):
+    page = opened(has_touch=True)
+    tip = page.locator("#tip")
+    svg = page.locator(SCATTERS).first
+    svg.scroll_into_view_if_needed()
+    place = svg.evaluate("""svg => {
+        const [x, y] = svg.querySelector('.marks').getAttribute('d').match(/[\\d.]+/g).map(Number);
+        const at = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+        return [at.x, at.y];
+    }""")
+    page.mouse.move(*place)
+    assert tip.is_visible()
+    told = tip.text_content()
+    assert told.startswith("|nor_conv_3x3~0|+|skip_connect~0|none~1|+|")
+    assert HOSTILE in told
+    page.mouse.move(1, 1)
+    assert tip.is_hidden()
+    page.touchscreen.tap(*place)
+    assert tip.text_content() == told
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    svg.press("ArrowRight")
+    first = tip.text_content()
+    svg.press("ArrowRight")
+    assert tip.is_visible()
+    assert tip.text_content() != first
+    box = tip.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 1400
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_tables_not_the_page(opened, scheme):
+    page = opened(390, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = page.evaluate(
+        "[...document.querySelectorAll('.box')].filter(box => box.scrollWidth > box.clientWidth).length"
+    )
+    assert wide > 0
+    page.locator("summary").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_nothing_that_was_given_acts(opened):
+    page = opened()
+    assert page.title() == "A comparison"
+    assert page.locator("img").count() == 0
+
+
+def test_an_injected_script_would_not_run(browser, path):
+    page = browser.new_page()
+    page.set_content(path.read_text().replace("<main>", "<main><script>document.title = 'taken'</script>"))
+    assert page.title() == "A comparison"
+    page.close()
+
+
+def test_a_large_page_opens_in_two_seconds(opened, path, tmp_path):
+    large = tmp_path / "large.html"
+    large.write_text(comparison_page(comparison(15, 1000)), encoding="utf-8")
+    page = opened()
+    start = time.perf_counter()
+    page.goto(large.as_uri())
+    page.locator(SCATTERS).last.scroll_into_view_if_needed()
+    page.locator(SCATTERS).nth(3).hover()
+    assert time.perf_counter() - start < 2
