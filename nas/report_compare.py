@@ -84,7 +84,7 @@ def _scatters(
 ) -> tuple[str, list[Chart]]:  # fmt: skip
     text = (
         "Colour: the number of parameters. Crosses have no score. Marks far beyond the others stand at the edge; "
-        "pointed at, or reached with the arrow keys, each tells its numbers."
+        f"pointed at, or reached with the arrow keys, each tells its architecture, its score and {target}."
     )
     shown = np.arange(len(means))
     if means.size > POINTS:

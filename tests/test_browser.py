@@ -129,6 +129,14 @@ def test_a_phone_scrolls_tables_not_the_page(opened, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_a_sheet_of_paper_holds_the_page(opened):
+    page = opened(690)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 690
+    assert page.locator("nav").is_hidden()
+    assert page.locator("details table").first.is_visible(), "nothing can be unfolded on paper"
+
+
 def test_nothing_that_was_given_acts(opened):
     page = opened()
     assert page.title() == "A comparison"
