@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +16,9 @@ from nas.crew import Asked, Crew, LostWorker, Plan, Recipe, TimedOut, Workbench
 from nas.errors import UsageError
 from nas.measurer import Measurer, Score
 from nas.space import Arch
+
+# The raylets' own accounts of what is lost would stand among the results; the scores have their reasons.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|workers? .*killed|marked dead")
 
 try:
     import ray
@@ -36,20 +42,34 @@ def cluster(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address not in ("auto", "local"):
+        _check_reachable(address)
     try:
         ray.init(
             address=None if address == "auto" else address, log_to_driver=False, logging_level=logging.CRITICAL,
             include_dashboard=False,
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise UsageError(
-            f"the Ray cluster {address!r} cannot be reached ({str(error).splitlines()[0]}): give its address, "
-            "'auto' or 'local'"
-        ) from error
+        raise _unreachable(address, str(error).splitlines()[0]) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes."""
+    match = re.fullmatch(r"([^:/]+):(\d{1,5})", address)
+    if match is None:
+        raise _unreachable(address, "it is no HOST:PORT")
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from None
+
+
+def _unreachable(address: str, why: str) -> UsageError:
+    return UsageError(f"the Ray cluster {address!r} cannot be reached ({why}): give its address, 'auto' or 'local'")
 
 
 @final
