@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -144,7 +145,7 @@ def search(
         append: Callable[[Trial], None] = trials.append
         stack.enter_context(kept)
         if run_folder is not None:
-            folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config, free=("budget",)))
+            folder = stack.enter_context(RunFolder(Path(os.path.expanduser(run_folder)), config, free=("budget",)))
             append = resume_search(stack, folder, trials, objective, budget, watch)
             write_yaml(folder.path / "config.yaml", config)  # the budget may have grown
         for trial in run(inside, started, objective, budget, ancestry):

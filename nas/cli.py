@@ -40,6 +40,8 @@ from nas.errors import UsageError
 from nas.printing import print_comparison, print_failures, print_frame, print_mapping, progress
 
 INTERRUPTED = 130
+LONGEST = 2000
+"""Characters of what is said to a user, who may have given a very long text."""
 
 app = typer.Typer(
     help="Neural architecture search without training.", pretty_exceptions_enable=False, add_completion=False,
@@ -278,7 +280,8 @@ def main() -> None:
 
 
 def _refuse(message: str) -> int:
-    typer.echo(f"nas: {' '.join(message.split())}", err=True)
+    line = " ".join(message.split())
+    typer.echo(f"nas: {line if len(line) <= LONGEST else f'{line[:LONGEST]} …'}", err=True)
     return 2
 
 

@@ -33,6 +33,8 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
             value = set_texts(file, value)
         if name in SEVERAL and isinstance(value, str):
             value = [value]
+        if name in SEVERAL and not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+            raise UsageError(f"{file}: {key} takes a text or a list of texts, not {str(value)[:200]!r}")
         if name == "proxies" and isinstance(value, list):
             value = ",".join(map(str, value))
         if name == "set":
@@ -108,8 +110,7 @@ def check_writable(file: Path | None) -> None:
 
 def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
     """``PLUGIN.OPTION=VALUE`` texts as options by plug-in; values are read as YAML."""
-    import yaml
-
+    from nas.folder import load_yaml
     from nas.registry import normal
 
     settings: dict[str, dict[str, Any]] = {}
@@ -119,7 +120,7 @@ def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
         if not (equals and dot and plugin and option):
             raise UsageError(f"--set {text!r} is not of the form PLUGIN.OPTION=VALUE, like evolution.population=100")
         try:
-            settings.setdefault(normal(plugin), {})[normal(option)] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            settings.setdefault(normal(plugin), {})[normal(option)] = load_yaml(value)
+        except ValueError:
             raise UsageError(f"--set {text!r}: {value!r} is no value") from None
     return settings

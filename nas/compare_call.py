@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -125,8 +126,9 @@ def compare(
             repeated.engine = engine
         append: Callable[[dict[str, object]], None] = rows.append
         if run_folder is not None:
-            folder = stack.enter_context(RunFolder(Path(run_folder).expanduser(), config))
-            append = resume_comparison(stack, folder, rows)
+            folder = stack.enter_context(RunFolder(Path(os.path.expanduser(run_folder)), config))
+            asked_for = {"seed": range(seed, seed + seeds), "arch": set(map(inside.text, chosen)), "proxy": names}
+            append = resume_comparison(stack, folder, rows, asked_for)
             peaks = resume_memory(folder)
         done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
         for number, (repeated, asked_of) in enumerate(repeats):

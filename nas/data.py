@@ -7,12 +7,8 @@ A source is named by ``PATH`` or ``synthetic``, optionally with settings: ``synt
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import pickle
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,13 +20,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.errors import UsageError, unknown
+from nas.errors import UsageError, unknown, unreadable
 from nas.space import Task
+from nas.unpickle import ARRAYS, Array, Unpickler
 
 PER_CLASS = 4
 """The fewest images of a class in a minibatch that uses the class."""
 LARGEST = 100_000
 """More images, classes or pixels a side than this are a mistake."""
+BOMB = 1000
+"""Images do not compress to a smaller part of their size than this."""
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -107,7 +106,7 @@ def minibatch(source: str = "synthetic", batch_size: int = 64, seed: int = 0) ->
     elif not name:
         raise UsageError("no data source was named: give 'synthetic', a .npz file or a folder")
     else:
-        found = _open(Path(os.path.expandvars(name)).expanduser(), settings)
+        found = _open(Path(os.path.expanduser(os.path.expandvars(name))), settings)
     present = np.unique(found.labels)
     if len(present) < 2:
         raise UsageError(f"{name}: has images of {len(present)} class, at least 2 are needed")
@@ -165,27 +164,30 @@ def _open(path: Path, settings: dict[str, int]) -> _Source:
 def _read_npz(path: Path) -> tuple[Any, Any]:
     try:
         with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
+            members = file.zip.infolist() if file.zip is not None else []
+            if sum(member.file_size for member in members) > BOMB * path.stat().st_size:
+                raise UsageError(
+                    f"{path}: holds more than {BOMB} times its own size: it is damaged, or made to do harm"
+                )
             missing = {"images", "labels"} - set(file.files)
             if missing:
                 raise UsageError(f"{path}: has no array {' or '.join(sorted(missing))}, only {', '.join(file.files)}")
             return file["images"], file["labels"]
     except UsageError:
         raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
-        raise UsageError(f"{path}: cannot be read as .npz: {error}") from None
+    except Exception as error:  # a damaged file makes zipfile and numpy raise all sorts
+        raise unreadable(path, ".npz", error) from None
 
 
 def _arrays(path: Path, images: Any, labels: Any) -> _Source:
     """A source from images [n, height, width, channels] uint8 and labels [n]."""
-    if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
-        raise UsageError(
-            f"{path}: images must be uint8 [n, height, width, channels], not {images.dtype} {list(images.shape)}"
-        )
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise UsageError(
-            f"{path}: labels must be {len(images)} whole numbers from 0 on, one for each image, not {labels.dtype} "
-            f"{list(labels.shape)}"
-        )
+    if not (isinstance(images, np.ndarray) and images.ndim == 4 and images.dtype == np.uint8 and images.size):
+        raise UsageError(f"{path}: images must be uint8 [n, height, width, channels], not {_kind(images)}")
+    labels = np.asarray(labels) if isinstance(labels, list) else labels
+    if not (isinstance(labels, np.ndarray) and labels.shape == (len(images),) and labels.dtype.kind in "iu"):
+        raise UsageError(f"{path}: labels must be {len(images)} whole numbers, one for each image, not {_kind(labels)}")
+    if labels.min() < 0 or labels.max() >= LARGEST:
+        raise UsageError(f"{path}: labels must be from 0 to {LARGEST - 1}, not {labels.min()} to {labels.max()}")
     counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
     mean, std = _moments(np.array(counts))
 
@@ -194,6 +196,10 @@ def _arrays(path: Path, images: Any, labels: Any) -> _Source:
         return standard
 
     return _Source(labels.astype(np.int64), int(labels.max()) + 1, read)
+
+
+def _kind(found: object) -> str:
+    return f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
 
 
 def _moments(counts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -207,39 +213,27 @@ def _moments(counts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np
 def _cifar(folder: Path, batches: Sequence[Path], key: bytes) -> _Source:
     loaded = [_unpickle(batch) for batch in batches]
     for path, batch in zip(batches, loaded, strict=True):
-        data, labels = (batch.get(b"data"), batch.get(key, ())) if isinstance(batch, dict) else (None, ())
-        if not isinstance(data, np.ndarray) or data.shape != (len(labels), 3072):
+        data, labels = (batch.get(b"data"), batch.get(key)) if isinstance(batch, dict) else (None, None)
+        if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and isinstance(labels, list)) or (
+            data.shape != (len(labels), 3072) or any(type(label) is not int for label in labels)
+        ):
             raise UsageError(f"{path}: is no CIFAR batch: it lacks data [n, 3072] with as many {key.decode()}")
     images = np.concatenate([batch[b"data"] for batch in loaded]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return _arrays(folder, images, np.concatenate([np.asarray(batch[key]) for batch in loaded]))
-
-
-PICKLE_ERRORS = (
-    pickle.UnpicklingError, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError,
-)  # fmt: skip
-"""What the pickle module raises on a file that is no pickle."""
-
-
-class _CifarUnpickler(pickle.Unpickler):
-    """Admits what CIFAR's python batches hold: plain containers, numbers, text and numpy arrays."""
-
-    ADMITTED = {
-        (module, name)
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for name in ("_reconstruct", "scalar")
-    } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a CIFAR batch has no use for")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+    return _arrays(folder, images, [label for batch in loaded for label in batch[key]])
 
 
 def _unpickle(path: Path) -> Any:
+    """A batch as plain data, with the arrays in it as arrays."""
     try:
-        return _CifarUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except PICKLE_ERRORS as error:
+        with path.open("rb") as file:
+            batch = Unpickler(file, allowed=ARRAYS).load()
+    except UsageError as error:
         raise UsageError(f"{path}: cannot be read as a CIFAR batch: {error}") from None
+    except Exception as error:  # a damaged file makes the machine stumble anywhere
+        raise unreadable(path, "a CIFAR batch", error) from None
+    if not isinstance(batch, dict):
+        return batch
+    return {name: value.numbers if isinstance(value, Array) else value for name, value in batch.items()}
 
 
 def _image_folder(path: Path, size: int = 32) -> _Source:
@@ -253,15 +247,18 @@ def _image_folder(path: Path, size: int = 32) -> _Source:
         )
 
     def read(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, ImageOps
 
         images = []
         for index in chosen:
+            file = files[index][0]
+            if not file.is_file():  # opening a pipe would wait for ever
+                raise UsageError(f"{file}: is not a file")
             try:
-                with Image.open(files[index][0]) as image:
+                with Image.open(file) as image:
                     images.append(np.asarray(ImageOps.fit(image.convert("RGB"), (size, size))))
-            except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-                raise UsageError(f"{files[index][0]}: cannot be read as an image: {error}") from None
+            except Exception as error:  # a damaged file makes the decoders raise all sorts
+                raise unreadable(file, "an image", error) from None
         stack = np.stack(images)
         mean, std = _moments(np.array([np.bincount(stack[..., c].ravel(), minlength=256) for c in range(3)]))
         return ((stack - mean) / std).transpose(0, 3, 1, 2)

@@ -16,3 +16,9 @@ def unknown(kind: str, given: object, known: Iterable[str]) -> UsageError:
     near = get_close_matches(str(given).lower().replace("-", "_"), [name.lower() for name in names], n=1, cutoff=0.5)
     hint = next((f"; did you mean {name!r}?" for name in names if near and name.lower() == near[0]), "")
     return UsageError(f"unknown {kind} {given!r}: known are {', '.join(names) or 'none'}{hint}")
+
+
+def unreadable(file: object, what: str, error: BaseException) -> UsageError:
+    """The error for a file that is not ``what`` it should be, with the first line of what its reader said."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UsageError(f"{file}: cannot be read as {what}: {said[:300]}")

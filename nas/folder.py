@@ -76,10 +76,10 @@ class RunFolder:
         for number, line in enumerate(self.whole_lines(name), start=1):
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UsageError(f"{self.path / name}: line {number} is damaged: {error}") from None
             if not isinstance(record, dict):
-                raise UsageError(f"{self.path / name}: line {number} is damaged: it holds {line!r}")
+                raise UsageError(f"{self.path / name}: line {number} is damaged: it holds {line[:200]!r}")
             records.append(record)
         return records
 
@@ -159,11 +159,31 @@ def write_text(path: Path, text: str) -> None:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping; `UsageError` for anything else."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not whole YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise UsageError(f"{path} must hold settings as 'name: value' lines, not {type(value).__name__}")
+    return value
+
+
+MOST = 100_000
+"""Values in one YAML document; aliases within aliases can stand for more than any memory holds."""
+
+
+def load_yaml(text: str) -> Any:
+    """The value of a YAML document, of plain data; `ValueError` where it is none, or would be boundless."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, LookupError, AttributeError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(str(error) or type(error).__name__) from None
+    waiting, count = [value], 0
+    while waiting:
+        part, count = waiting.pop(), count + 1
+        if count > MOST:
+            raise ValueError(f"it stands for more than {MOST:,} values")
+        if isinstance(part, dict | list | set | tuple):
+            waiting += [*part, *part.values()] if isinstance(part, dict) else part
     return value

@@ -88,7 +88,7 @@ def import_table(source: str | Path, out: str | Path, watch: Watch = lambda done
     Raises:
         UsageError: ``source`` is unknown, damaged or brings something to run; ``out`` cannot be written.
     """
-    source, out = Path(source).expanduser(), Path(out).expanduser()
+    source, out = Path(os.path.expanduser(source)), Path(os.path.expanduser(out))
     _check_output(out)
     reader = reader_of(source)
     columns: dict[str, None] = {}

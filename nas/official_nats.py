@@ -135,7 +135,7 @@ def _summarise_architecture(found: dict[Any, Any]) -> list[Row] | None:
 def _row(arch: str, schedules: Mapping[str, Any]) -> Row:
     """The columns of one architecture from its results under each schedule."""
     if not isinstance(arch, str):
-        raise TypeError(f"an architecture is called {arch!r}")
+        raise TypeError(f"an architecture is called by a {type(arch).__name__}")
     row: Row = {"arch": arch}
     for results in schedules.values():
         trainings: dict[str, dict[int, Any]] = {}

@@ -68,5 +68,6 @@ def reading(path: Path) -> Iterator[None]:
 
 DAMAGE = (
     ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError, OSError, RecursionError, SyntaxError,
+    MemoryError,
     struct.error, zipfile.BadZipFile,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable
@@ -38,7 +39,7 @@ def load(files: Iterable[str | Path] = ()) -> None:
         except (Exception, SystemExit) as error:  # a stranger's code: say whose it is, in one line
             raise UsageError(f"the plug-in {entry.name} ({entry.value}) cannot be imported: {_short(error)}") from error
     for file in files:
-        _import_file(Path(file).expanduser())
+        _import_file(Path(os.path.expanduser(file)))
 
 
 def _check_ours(folder: str) -> None:

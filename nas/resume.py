@@ -7,8 +7,9 @@ comparison keeps its rows and fills in the rest.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from contextlib import ExitStack
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -70,15 +71,27 @@ def resume_search(
 
 
 def resume_comparison(
-    stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]]
+    stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]], asked: Mapping[str, Container[object]]
 ) -> Callable[[dict[str, object]], None]:
-    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row."""
-    for record in csv.DictReader(folder.whole_lines("scores.csv")):
-        try:
+    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row.
+
+    Args:
+        asked: which values of ``seed``, ``arch`` and ``proxy`` this comparison has; a row with others is none of it.
+    """
+    reader = csv.DictReader(folder.whole_lines("scores.csv"))
+    met = set()
+    try:
+        for record in reader:
             numbers = {"seed": int(record["seed"]), "seconds": float(record["seconds"])}
             rows.append(record | numbers | {"value": float(record["value"]) if record["value"] else None})
-        except (KeyError, TypeError, ValueError):
-            raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {len(rows) + 2}") from None
+            place = tuple(rows[-1][name] for name in asked)
+            if set(record) != set(SCORES) or None in record.values() or place in met:
+                raise ValueError("it is no row of its own")
+            if not all(rows[-1][name] in values for name, values in asked.items()):
+                raise ValueError("it is no row of this comparison")
+            met.add(place)
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {reader.line_num}") from None
     file = stack.enter_context(folder.appender("scores.csv"))
     writer = csv.DictWriter(file, SCORES, lineterminator="\n")
     if not rows:
@@ -122,11 +135,33 @@ def _recorded(objective: Objective, record: Any, where: str) -> Trial:
     settings = {proxy.name: proxy.setting for proxy in objective.proxies}
     try:
         trial = Trial(**record | {"parents": tuple(record.get("parents", ()))})
+        if wrong := _wrong(trial):
+            raise ValueError(f"its {wrong} is {record.get(wrong)!r}"[:200])
         arch = scorer.space.canonical(scorer.space.parse(trial.arch))
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")
             found = Score(None, trial.status, reason) if value is None else Score(float(value))
             scorer.known.setdefault((arch, settings[name]), found)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise UsageError(f"{where} is no trial of this space: {error}") from None
     return trial
+
+
+def _wrong(trial: Trial) -> str | None:
+    """The first field that holds what no trial does."""
+
+    def number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+    sound = {
+        "number": type(trial.number) is int,
+        "arch": isinstance(trial.arch, str),
+        "score": trial.score is None or number(trial.score),
+        "values": all(value is None or number(value) for value in trial.values.values()),
+        "status": isinstance(trial.status, str),
+        "reason": isinstance(trial.reason, str),
+        "leaf": isinstance(trial.leaf, bool),
+        "cached": isinstance(trial.cached, bool),
+        "seconds": number(trial.seconds),
+    }
+    return next((name for name, kept in sound.items() if not kept), None)

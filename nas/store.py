@@ -83,7 +83,7 @@ class Store:
 
     def __init__(self, path: str | Path | None = None, *, create: bool = True) -> None:
         given = default_store() if path is None else path
-        self.path = None if str(given) == "none" else Path(os.path.expandvars(given)).expanduser()
+        self.path = None if str(given) == "none" else Path(os.path.expanduser(os.path.expandvars(given)))
         self.create = create
         self._database: sqlite3.Connection | None = None
         self._waiting: dict[tuple[str, str], Row] = {}
@@ -312,7 +312,7 @@ def check_tables(database: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size < pages * size:  # damaged, or what is missing is in the write-ahead log
         (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
-            raise UsageError(f"it is damaged ({answer})")
+            raise UsageError(f"it is damaged ({' '.join(str(answer).split())})")
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def info(path: str | Path | None = None) -> pd.DataFrame:
 def export(pack: str | Path, space: str = "", proxy: str = "", path: str | Path | None = None) -> int:
     """Writes the scores of a space or a proxy (or all) to a Parquet file, and returns how many; it appears, or is
     replaced, when it is complete."""
-    pack = Path(pack).expanduser()
+    pack = Path(os.path.expanduser(pack))
     _check_pyarrow(pack)
     if pack.is_dir() or not pack.absolute().parent.is_dir():
         raise UsageError(f"{pack} cannot be written: {'it is a folder' if pack.is_dir() else 'its folder is missing'}")
@@ -121,7 +121,7 @@ def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
 
     A pack is believed: its form is checked, but not whether its numbers are what the proxies would say.
     """
-    pack = Path(pack).expanduser()
+    pack = Path(os.path.expanduser(pack))
     _check_pyarrow(pack)
     if not pack.is_file():
         raise UsageError(f"pack {pack} {'is not a file' if pack.exists() else 'does not exist'}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nas.errors import UsageError, unknown
+from nas.errors import UsageError, unknown, unreadable
 from nas.space import Arch, Space, is_leaf
 
 
@@ -27,9 +26,12 @@ class Table:
     """
 
     def __init__(self, path: str | Path, space: Space) -> None:
-        self.path = Path(os.path.expandvars(path)).expanduser()
+        self.path = Path(os.path.expanduser(os.path.expandvars(path)))
         self.space = space
         self.frame = _read(self.path)
+        twice = self.frame.columns[self.frame.columns.duplicated()]
+        if len(twice):
+            raise UsageError(f"{self.path}: has several columns {twice[0]!r}")
         if "arch" not in self.frame:
             raise UsageError(f"{self.path}: has no column 'arch', only {', '.join(map(str, self.frame.columns))}")
         if self.frame.empty:
@@ -102,7 +104,7 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path, dtype={"arch": str})  # NAS-Bench-Macro's digits are no number
-    except ImportError:
-        raise without_pyarrow(path) from None
-    except (ValueError, OSError, EOFError, zlib.error) as error:  # the parsers' own errors are among these
-        raise UsageError(f"{path}: cannot be read as a table: {str(error).strip().splitlines()[0]}") from None
+    except ImportError as error:
+        raise (without_pyarrow(path) if path.suffix == ".parquet" else unreadable(path, "a table", error)) from None
+    except Exception as error:  # a damaged file makes the parsers raise all sorts
+        raise unreadable(path, "a table", error) from None

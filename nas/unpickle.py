@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.errors import UsageError
 
@@ -30,29 +31,64 @@ class Global(NamedTuple):
 class Dtype:
     """A numpy type of plain numbers; any other is refused."""
 
-    def __init__(self, code: str, *_: Any) -> None:
+    def __init__(self, code: str | bytes, *_: Any) -> None:
+        code = code.decode("latin1") if isinstance(code, bytes) else code
         if code.lstrip("<>|=") not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
             raise ValueError(f"numpy type {code!r} is not one of plain numbers")
         self.code, self.order = code.lstrip("<>|="), "<"
 
     def build(self, state: tuple[Any, ...]) -> None:
-        self.order = {">": ">"}.get(state[1], "<")
+        self.order = ">" if state[1] in (">", b">") else "<"
 
     def values(self, data: bytes) -> Any:
         return np.frombuffer(data, np.dtype(self.order + self.code))
 
 
-class Array(list[Any]):
-    """A numpy array as nested lists."""
+class Array:
+    """A numpy array of plain numbers."""
+
+    numbers: NDArray[Any] | None = None
 
     def build(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, columns_first, data = state
-        self[:] = dtype.values(data).reshape(shape, order="F" if columns_first else "C").tolist()
+        self.numbers = dtype.values(data).reshape(shape, order="F" if columns_first else "C")
+
+
+class Lists(list[Any]):
+    """A numpy array as nested lists."""
+
+    def build(self, state: tuple[Any, ...]) -> None:
+        array = Array()
+        array.build(state)
+        self[:] = array.numbers.tolist() if array.numbers is not None else []
+
+
+def fixed(value: Any) -> Any:
+    """``value``, for a dictionary or a set; `TypeError` unless it is flat: of tuples within tuples, which share their
+    parts, a short pickle can make one that takes for ever to hash."""
+    if not all(isinstance(part, PLAIN) for part in (value if type(value) is tuple else (value,))):
+        raise TypeError(f"a {type(value).__name__} as a key")
+    return value
+
+
+PLAIN = (str, bytes, int, float, type(None))
+
+
+def _set(values: Iterable[Any] = ()) -> set[Any]:
+    return set(map(fixed, values))
+
+
+def _frozenset(values: Iterable[Any] = ()) -> frozenset[Any]:
+    return frozenset(map(fixed, values))
+
+
+def _dictionary(items: Iterable[Any] = ()) -> dict[Any, Any]:
+    return {fixed(key): value for key, value in (items.items() if isinstance(items, dict) else items)}
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"bytes written as {encoding!r} text")
+    if not isinstance(encoding, str) or encoding != "latin1":
+        raise ValueError("bytes are written as another text than latin1")
     return text.encode("latin1")
 
 
@@ -64,7 +100,7 @@ def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
         """Weights of networks."""
 
     allowed: dict[tuple[str, str], Callable[..., Any]] = {
-        ("collections", "OrderedDict"): dict,
+        ("collections", "OrderedDict"): _dictionary,
         ("collections", "defaultdict"): record,
         ("_codecs", "encode"): _encode,
         ("numpy", "dtype"): Dtype,
@@ -75,9 +111,10 @@ def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
     }
     for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
         allowed[core, "scalar"] = lambda dtype, data: dtype.values(data)[0].item()
-        allowed[core, "_reconstruct"] = lambda *_: Array()
+        allowed[core, "_reconstruct"] = lambda *_: Lists()
     for builtins in ("builtins", "__builtin__"):
-        allowed |= {(builtins, kind.__name__): kind for kind in (set, frozenset, list, dict, tuple)}
+        allowed |= {(builtins, kind.__name__): kind for kind in (list, tuple)}
+        allowed |= {(builtins, "set"): _set, (builtins, "frozenset"): _frozenset, (builtins, "dict"): _dictionary}
     for kind in ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool"):
         allowed["torch", f"{kind}Storage"] = not_read
     for api in ("nas_201_api", "nats_bench"):
@@ -91,6 +128,9 @@ ALLOWED = _allowed()
 """What a pickle may name, and what we make instead of it. Instances of the benchmarks' classes become dictionaries of
 their attributes, weights become None."""
 
+ARRAYS = ALLOWED | {place: lambda *_: Array() for place in ALLOWED if place[1] == "_reconstruct"}
+"""The same, but arrays stay arrays."""
+
 LARGEST = 2**28
 """Bytes of one value; none in a table of numbers comes near it."""
 
@@ -100,7 +140,7 @@ _FLOAT, _SHORT, _INT, _WORD, _LONG = (struct.Struct(form).unpack for form in (">
 class Unpickler:
     """Reads one pickle of protocol 2 to 5 as plain data: numbers, texts, lists, tuples, sets, dictionaries.
 
-    It is a pickle machine of its own, in which a name that a pickle asks for is looked up in `ALLOWED` alone, so
+    It is a pickle machine of its own, in which a name that a pickle asks for is looked up in ``allowed`` alone, so
     there is no way to reach, import or call anything else.
 
     Memory: what ``summarise`` made smaller is forgotten, with all that was in it. Besides what remains, the machine
@@ -110,14 +150,18 @@ class Unpickler:
     Args:
         file: open for reading, buffered, at the pickle's first byte; it is left behind the pickle's last.
         summarise: see `Summarise`.
+        allowed: what the pickle may name, and what is made instead.
 
     Raises:
         UsageError: the pickle names something that is not allowed.
         ValueError, EOFError, TypeError, LookupError, struct.error, AttributeError: it is damaged.
     """
 
-    def __init__(self, file: BinaryIO, summarise: Summarise = leave) -> None:
+    def __init__(
+        self, file: BinaryIO, summarise: Summarise = leave, allowed: Mapping[tuple[str, str], Any] = ALLOWED
+    ) -> None:
         self.file = file
+        self.allowed = allowed
         self.summarise = summarise
         self.stack: list[Any] = []
         self._below: list[tuple[list[Any], int]] = []  # for each open mark: the stack under it, containers known then
@@ -160,7 +204,7 @@ class Unpickler:
             elif code == b"s":
                 key, value = self.stack[-2:]
                 del self.stack[-2:]
-                self._dictionary()[key] = value
+                self._dictionary()[fixed(key)] = value
                 yield from self.summarise(self.stack[-1]) or ()
             elif code == b".":
                 return
@@ -172,7 +216,7 @@ class Unpickler:
                 raise EOFError("it ends in the middle")
 
     def _bytes(self, count: int) -> bytes:
-        if count > LARGEST:
+        if not 0 <= count <= LARGEST:
             raise ValueError(f"a single value of {count:,} bytes")
         found = self.file.read(count)
         if len(found) < count:
@@ -214,7 +258,7 @@ class Unpickler:
         known = self._below[-1][1]
         items = self.pop_mark()
         found = self._dictionary()
-        found.update(zip(items[::2], items[1::2], strict=True))
+        found.update(zip(map(fixed, items[::2]), items[1::2], strict=True))
         pieces = self.summarise(found)
         if pieces is None:
             return []
@@ -245,12 +289,12 @@ class Unpickler:
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def find(self, module: str, name: str) -> None:
-        if (module, name) not in ALLOWED:
+        if (module, name) not in self.allowed:
             raise UsageError(
                 f"it asks for {module}.{name}, which no table of numbers needs and which could run any program: "
                 "nothing of it was run, nothing was written"
             )
-        self.push(Global(f"{module}.{name}", ALLOWED[module, name]))
+        self.push(Global(f"{module}.{name}", self.allowed[module, name]))
 
     def find_by_lines(self) -> None:
         module, name = (self.file.readline(512).decode().rstrip("\n") for _ in range(2))
@@ -258,7 +302,9 @@ class Unpickler:
 
     def find_by_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self.find(str(module), str(name))
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError("what is asked for has no name")
+        self.find(module, name)
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
@@ -269,7 +315,7 @@ class Unpickler:
     def build(self) -> None:
         """Sets the attributes of what is a dictionary here, or the content of a numpy type or array."""
         state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, Dtype | Array):
+        if isinstance(target, Dtype | Array | Lists):
             target.build(state)
         elif target is not None:
             for part in state if type(state) is tuple else (state,):  # attributes in __dict__, then those in slots
@@ -292,7 +338,7 @@ def _key_of_small(value: Any) -> Any:
 def _extend(machine: Unpickler, items: list[Any]) -> None:
     target = machine.stack[-1]
     if isinstance(target, set):
-        target.update(items)
+        target.update(map(fixed, items))
     elif isinstance(target, list):
         target.extend(items)
     else:
@@ -318,6 +364,8 @@ _OTHERS: dict[bytes, Callable[[Unpickler], Any]] = {
     b"\x8a": _long,
     b"B": lambda machine: machine.push(machine._bytes(machine.number(_WORD, 4))),
     b"C": lambda machine: machine.push(machine._bytes(machine.file.read(1)[0])),
+    b"T": lambda machine: machine.push(machine._bytes(machine.number(_INT, 4))),  # Python 2's text
+    b"U": lambda machine: machine.push(machine._bytes(machine.file.read(1)[0])),
     b"\x8e": lambda machine: machine.push(machine._bytes(machine.number(_LONG, 8))),
     b"\x8d": lambda machine: machine.push(str(machine._bytes(machine.number(_LONG, 8)), "utf-8")),
     b"]": lambda machine: machine.push([]),
@@ -327,7 +375,7 @@ _OTHERS: dict[bytes, Callable[[Unpickler], Any]] = {
     b"a": lambda machine: _extend(machine, [machine.stack.pop()]),
     b"e": lambda machine: _extend(machine, machine.pop_mark()),
     b"\x90": lambda machine: _extend(machine, machine.pop_mark()),
-    b"\x91": lambda machine: machine.push(frozenset(machine.pop_mark())),
+    b"\x91": lambda machine: machine.push(_frozenset(machine.pop_mark())),
     b"t": lambda machine: machine.push(tuple(machine.pop_mark())),
     b"\x85": lambda machine: machine.tuple_of(1),
     b"\x86": lambda machine: machine.tuple_of(2),

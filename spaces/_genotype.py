@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from itertools import permutations
 from math import prod
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from nas.space import Arch, Space, Task, choice, is_leaf
 from spaces._cell import distinct_positive, initialise_by_place, named, pooled
-from spaces._json import record
+from spaces._json import LONGEST, record
 from spaces._ops import NONE, OPERATIONS, FactorizedReduce, Zero, relu_conv_bn
 
 CELLS = ("normal", "reduce")
@@ -150,7 +151,7 @@ class GenotypeSpace(Space):
             if len(known) > 1:
                 slots.append(alive)
         if fields:
-            raise ValueError(f"{text!r}: a Genotype has no {', '.join(fields)}")
+            raise ValueError(f"{text!r}: a Genotype has no {', '.join(map(str, fields))}")
         return tuple(slots)
 
     def notations(self, arch: Arch) -> dict[str, str]:
@@ -214,11 +215,14 @@ def _fields(text: str) -> dict[str, Any]:
     given = text.strip().removeprefix("nds:")
     form = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=[…], reduce=[…], reduce_concat=[…])"
     try:
+        if len(given) > LONGEST:
+            raise ValueError(f"it has {len(given)} characters")
         if given.startswith("{"):
             found = record(given, form)
             fields = dict(found["genotype"]) | {k: found[k] for k in ("width", "depth") if k in found}
         else:
-            call = ast.parse(given, mode="eval").body
+            with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of texts that are refused next
+                call = ast.parse(given, mode="eval").body
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
                 raise ValueError("it is no Genotype")
             names = ("normal", "normal_concat", "reduce", "reduce_concat")

@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 from nas.space import choice
 
 Number = TypeVar("Number", int, float)
+LONGEST = 10_000
+"""Characters of one architecture."""
 
 
 def record(text: str, form: str) -> dict[str, Any]:
     """The object that ``text`` is; `ValueError`, with the ``form`` that it should have, where it is none, or where it
     names something twice."""
+    if len(text) > LONGEST:
+        raise ValueError(f"{text[:200]!r}… has {len(text)} characters, more than any architecture: it is like {form}")
     try:
         found = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

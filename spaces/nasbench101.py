@@ -143,7 +143,7 @@ class NasBench101(Space):
 
     def parse(self, text: str) -> Arch:
         if text.strip().startswith("hash:"):
-            raise ValueError(f"{text}: a hash cannot be turned back into a module; a table that has both looks it up")
+            raise ValueError(f"{text!r}: a hash cannot be turned back into a module; a table that has both looks it up")
         module = from_spec(text)
         if not alive(module.edges, module.last + 1):
             raise ValueError(f"{text!r}: no path leads from the input to the output")

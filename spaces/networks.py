@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import Parameter, signature
+from os.path import expanduser
 from pathlib import Path
 from types import ModuleType
 from typing import Any, final
@@ -67,13 +68,16 @@ class NetworkSpace(Space):
         name = self.slots[0][option]
         if name.startswith(TIMM):
             return (import_module("timm"),)
-        return (self._modules[Path(name.rpartition(":")[0]).expanduser().resolve()],)
+        return (self._modules[Path(expanduser(name.rpartition(":")[0])).resolve()],)
 
     def _from_file(self, name: str) -> Make:
         file, colon, attribute = name.rpartition(":")
         if not (file and colon and attribute):
             raise ValueError(f"{name!r} names no network: those are timm:MODEL and FILE.py:FACTORY")
-        module = self._module(Path(file).expanduser().resolve(), file)
+        try:
+            module = self._module(Path(expanduser(file)).resolve(), file)
+        except OSError as error:
+            raise ValueError(f"{file[:200]} cannot be read: {error.strerror}") from None
         if attribute not in vars(module):
             own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
             raise ValueError(
