@@ -3,7 +3,7 @@
     import nas
     trials = nas.search("nasbench201", "gradalign_i", "evolution", budget=200)
 
-`search`, `compare`, `score` and `bench` are imported when first used, so that ``import nas`` is quick.
+`search`, `compare`, `score`, `bench` and `study` are imported when first used, so that ``import nas`` is quick.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from nas.compare_call import compare
     from nas.comparison import Comparison
     from nas.errors import UsageError
+    from nas.study_call import study
 
-__all__ = ["Comparison", "UsageError", "bench", "compare", "score", "search"]
+__all__ = ["Comparison", "UsageError", "bench", "compare", "score", "search", "study"]
 
 
 def __getattr__(name: str) -> Any:
@@ -32,6 +33,10 @@ def __getattr__(name: str) -> Any:
         from nas.comparison import Comparison
 
         return Comparison
+    if name == "study":
+        from nas.study_call import study
+
+        return study
     if name in __all__:
         from nas import calls
 

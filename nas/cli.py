@@ -1,4 +1,4 @@
-"""The command line: ``nas search | compare | score | bench | show | convert | list``; torch is imported late."""
+"""The command line: ``nas search | compare | score | bench | study | show | convert | list``; torch comes late."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nas import cli_run, cli_show, cli_store, cli_table
+from nas import cli_run, cli_show, cli_store, cli_study, cli_table
 from nas.cli_options import (
     Batch,
     BatchSize,
@@ -254,6 +254,7 @@ def bench(
 
 
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(cli_run.run)
+app.command()(cli_study.study)
 app.command()(cli_show.show)
 app.command()(cli_show.convert)
 app.command(name="list")(cli_show.list_)

@@ -89,12 +89,13 @@ def convert(
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="'spaces', 'proxies' or 'searchers'; all when not given.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="'spaces', 'proxies', 'searchers' or 'studies'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     plugin: Plugin = None,
 ) -> None:
     """List what is registered, with its options."""
     from nas import plugins
+    from nas.findings import STUDIES
     from nas.proxy import PROXIES
     from nas.registry import options
     from nas.searcher import SEARCHERS
@@ -112,6 +113,7 @@ def list_(
             _entry(name, SEARCHERS[name].function, options(SEARCHERS[name].function)) | {"paper": SEARCHERS[name].paper}
             for name in SEARCHERS
         ],
+        "studies": [_entry(name, STUDIES[name].function, options(STUDIES[name].function)) for name in STUDIES],
     }
     if kind is not None:
         if kind.lower() not in kinds:

@@ -1,4 +1,4 @@
-"""Brings the plug-ins in: the three folders, other distributions' entry points, and files that the user names."""
+"""Brings the plug-ins in: the folders, other distributions' entry points, and files that the user names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nas.errors import UsageError
 
-FOLDERS = ("spaces", "proxies", "searchers")
+FOLDERS = ("spaces", "proxies", "searchers", "nas.studies")
 GROUP = "nas.plugins"
 """The entry-point group: each entry names a module that registers plug-ins when it is imported."""
 
@@ -44,7 +44,7 @@ def load(files: Iterable[str | Path] = ()) -> None:
 
 def _check_ours(folder: str) -> None:
     """The four packages are installed side by side, so ours lie beside this one."""
-    ours = Path(__file__).resolve().parent.parent / folder
+    ours = Path(__file__).resolve().parent.parent.joinpath(*folder.split("."))
     spec = importlib.util.find_spec(folder)
     found = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
     if ours not in found:

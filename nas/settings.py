@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from nas.errors import UsageError, unknown
+from nas.findings import STUDIES
 from nas.proxy import PROXIES
 from nas.registry import checked_options, normal, options
 from nas.searcher import SEARCHERS, Searcher
@@ -101,11 +102,13 @@ def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
             function: Callable[..., Any] = SEARCHERS[owner].function
         elif owner in SPACES:
             function = SPACES[owner]
+        elif owner in STUDIES:
+            function = STUDIES[owner].function
         elif owner in PROXIES:
             PROXIES[owner].with_options(dict(given))
             function = PROXIES[owner].function or (lambda: None)
         else:
-            raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES])
+            raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES, *STUDIES])
         checked[owner] = checked_options(owner, function, given)
     return checked
 

@@ -12,6 +12,7 @@ from nas.errors import UsageError
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
 PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
+OWN = "nas.studies._"
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "blocks", "layers", "svg"},
     {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle", "sources"},
@@ -20,17 +21,18 @@ LAYERS = [  # each module of the engine imports only from layers above its own
     {"gradients", "passes", "trace", "space", "initialisation"},
     {"probe", "data", "searcher", "ancestry"},
     {"proxy", "table"},
-    {"measurer", "stats", "settings", "official"},
+    {"measurer", "stats", "official"},
     {"scorer", "limits", "store"},
-    {"objective", "cost", "stored"},
+    {"objective", "cost", "stored", "findings"},
+    {"settings"},
     {"loop", "comparison", "plugins"},
     {"resume", "crew", "report_search", "report_compare"},
     {"engine_processes", "engine_ray"},
     {"engine"},
     {"calls", "space_checks"},
-    {"compare_call", "cli_options", "testing", "printing"},
+    {"compare_call", "study_call", "cli_options", "testing", "printing"},
     {"__init__"},
-    {"cli_run", "cli_show", "cli_store", "cli_table"},
+    {"cli_run", "cli_show", "cli_store", "cli_study", "cli_table"},
     {"cli"},
 ]
 
@@ -63,7 +65,14 @@ def test_plugins_import_the_protocol_and_their_own(folder):
 def test_only_plugins_imports_the_folders():
     for file in files("nas"):
         if file.name != "plugins.py":
-            assert not {name for name in imports(file) if name.split(".")[0] in FOLDERS}, file.name
+            assert not {name for name in imports(file) if name.startswith(plugins.FOLDERS)}, file.name
+
+
+def test_studies_import_the_engine_below_its_settings_and_their_own():
+    below = {f"nas.{name}" for layer in LAYERS[: LAYERS.index({"settings"})] for name in layer}
+    for file in files("nas/studies"):
+        strangers = {n for n in imports(file) if f"nas.{n.split('.')[1]}" not in below and not n.startswith(OWN)}
+        assert not strangers, f"{file.name} imports {strangers}"
 
 
 def test_the_engine_imports_one_way():
@@ -85,7 +94,7 @@ def test_searchers_and_proxies_see_only_what_they_may():
 
 
 def test_files_stay_readable():
-    for folder in ("nas", *FOLDERS):
+    for folder in ("nas", "nas/studies", *FOLDERS):
         for file in files(folder):
             assert len(file.read_text().splitlines()) <= 450, file.name
 

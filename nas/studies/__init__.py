@@ -1,0 +1,1 @@
+"""One file per study; `nas.plugins` imports them."""

@@ -1,0 +1,129 @@
+"""GradAlign-II among other ways to say how diverse per-sample gradients are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from nas import stats
+from nas.findings import Findings, Material, oriented, study
+from nas.objective import resolve
+from nas.probe import Probe, measure
+from nas.studies._figures import heat_map, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAMED = "gradalign_ii+gradalign_i+grad_variance+grad_spectral_norm+params"
+"""Which proxies always take part, whatever was asked for."""
+
+
+@study("diversity")
+def diversity(material: Material) -> Findings:
+    """GradAlign-II against variance, spectral norm, effective rank and mean cosine of the same gradients.
+
+    Each is measured on the per-sample loss gradients of one network, so that they differ in nothing but the formula.
+    Kendall's τ-b between any two over the architectures, as they are: a negative one means opposite directions. With a
+    table also τ with each target, and that given the number of parameters.
+    """
+    proxies = {proxy.name: proxy for proxy in [*resolve(NAMED, {})[0], *material.proxies]}
+    usual = {n: p for n, p in proxies.items() if p.network == "full" and p.initialisation == "default"}
+    measures: dict[str, Callable[[Probe], Any]] = {
+        **usual,
+        "effective_rank": effective_rank,
+        "mean_cosine": mean_cosine,
+    }
+    scorer, rows = material.scorer(), []
+    for arch in material.each(material.archs):
+        ((probe, _),) = material.probes(scorer, arch, list(usual.values()))
+        rows.append(numbers(measure(probe, measures)))
+    values = pd.DataFrame(rows, index=pd.Index(material.texts, name="arch"))
+    between = correlations_between(values.dropna(axis=1, how="all"))
+    frames = {"correlations": between.reset_index(names="measure"), "values": values.reset_index()}
+    if len(material.targets.columns):
+        frames["targets"] = target_correlations(values, material.targets)
+    return Findings(frames, {"diversity": _figure(between, frames.get("targets"))}, _text(between, values, frames))
+
+
+def effective_rank(probe: Probe) -> Tensor:
+    """Effective rank of the per-sample gradients (Roy & Vetterli 2007): exp of the entropy of the Gram matrix's
+    eigenvalues over their sum. Between 1, all parallel, and the number of samples."""
+    gram = sum(probe.map_blocks(lambda block: block.gram))
+    eigenvalues = torch.linalg.eigvalsh(gram).clamp_min(0)
+    shares = eigenvalues / eigenvalues.sum()
+    rank: Tensor = torch.special.entr(shares).sum().exp()
+    return rank
+
+
+def mean_cosine(probe: Probe) -> Tensor:
+    """Mean cosine between the gradients of any two samples."""
+    gram = sum(probe.map_blocks(lambda block: block.gram))
+    lengths = gram.diagonal().sqrt()
+    cosines = gram / (lengths[:, None] * lengths)
+    samples = len(gram)
+    mean: Tensor = (cosines.sum() - cosines.trace()) / (samples * (samples - 1))
+    return mean
+
+
+def numbers(measured: Mapping[str, tuple[Any, float]]) -> dict[str, float]:
+    """The finite values; not a number for a failure."""
+    found = {name: np.nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
+    return {name: value if np.isfinite(value) else np.nan for name, value in found.items()}
+
+
+def correlations_between(values: pd.DataFrame) -> pd.DataFrame:
+    """τ-b of any two columns, over the architectures that have both."""
+    names = list(values)
+    square = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
+    for first in names:
+        for second in names:
+            both = values[[first, second]].dropna() if first != second else values[[first]].dropna()
+            square.loc[first, second] = stats.kendall(both[first].to_numpy(float), both[second].to_numpy(float))
+    return square
+
+
+def target_correlations(values: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
+    """τ-b with each target, and given params: larger is better as declared, a failure ranks last."""
+    ranked = oriented(values)
+    params = ranked["params"].to_numpy(float)
+    rows = []
+    for target in targets:
+        truth = targets[target].to_numpy(float)
+        for name in ranked:
+            score = ranked[name].to_numpy(float)
+            given = stats.kendall_given(score, truth, params) if name != "params" else np.nan
+            rows.append((name, target, stats.kendall(score, truth), given, int(values[name].isna().sum())))
+    return pd.DataFrame(rows, columns=["measure", "target", "kendall", "kendall_given_params", "failed"])
+
+
+def _figure(between: pd.DataFrame, targets: pd.DataFrame | None) -> Figure:
+    names = list(between)
+    figure, axes = panels(
+        2 if targets is not None else 1, width=2.0 + 0.55 * len(names), height=1.6 + 0.42 * len(names)
+    )
+    heat_map(axes[0], between)
+    axes[0].set_title("τ between measures")
+    if targets is not None:
+        first = targets[targets["target"] == targets["target"].iloc[0]].set_index("measure").loc[names]
+        heat_map(axes[1], first[["kendall", "kendall_given_params"]].set_axis(["τ", "τ given params"], axis=1))
+        axes[1].set_title(f"with {targets['target'].iloc[0]}")
+    return figure
+
+
+def _text(between: pd.DataFrame, values: pd.DataFrame, frames: dict[str, pd.DataFrame]) -> str:
+    others = between["gradalign_ii"].drop("gradalign_ii").sort_values(ascending=False)
+    lines = [
+        f"{len(values)} architectures. Kendall's τ-b of gradalign_ii with "
+        + ", ".join(f"{name} {tau:.2f}" for name, tau in others.items())
+        + "."
+    ]
+    if "targets" in frames:
+        for target, rows in frames["targets"].groupby("target", sort=False):
+            parts = [f"{r.measure} {r.kendall:.2f} ({r.kendall_given_params:.2f})" for r in rows.itertuples()]
+            lines.append(f"τ with {target} (given params): {', '.join(parts)}.")
+    return "\n".join(lines)
