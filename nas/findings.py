@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
@@ -12,7 +12,7 @@ import torch
 
 from nas.data import Minibatch
 from nas.initialisation import initialise
-from nas.probe import Probe
+from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.registry import Registry, origin
 from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build
@@ -117,11 +117,18 @@ class Material:
         return found
 
 
-def oriented(values: pd.DataFrame) -> pd.DataFrame:
+def oriented(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores, a column for each proxy, as rank statistics take them: larger is better, a failure minus infinity."""
-    names = [str(name) for name in values]
+    names = [str(name) for name in scores]
     signs = {name: 1 if name not in PROXIES or PROXIES[name].larger_is_better else -1 for name in names}
-    return (values.astype(float) * pd.Series(signs)).fillna(-inf)
+    return (scores.astype(float) * pd.Series(signs)).fillna(-inf)
+
+
+def values(probe: Probe, functions: Mapping[str, Callable[[Probe], Any]]) -> dict[str, float]:
+    """What each function, a proxy or another, says of the probe; not a number where it fails or is not finite."""
+    measured = measure(probe, dict(functions))
+    found = {name: nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
+    return {name: value if isfinite(value) else nan for name, value in found.items()}
 
 
 StudyFn = Callable[..., Findings]

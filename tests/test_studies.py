@@ -25,7 +25,7 @@ from nas.probe import Probe
 from nas.proxy import PROXIES
 from nas.scorer import Scorer
 from nas.space import SPACES, Task
-from nas.studies import descent, diversity, perturbation, scaling, seeds, transformers
+from nas.studies import _toy, descent, diversity, perturbation, scaling, seeds, transformers
 from nas.studies._regions import area, regions
 from nas.testing import Transformers
 
@@ -243,12 +243,21 @@ def test_summary_of_moves():
 
 
 def test_the_toy_counts_its_regions_and_is_put_back():
-    net, data = perturbation.toy(6, 0)
-    before = net[3].weight.clone()
-    frame = perturbation.toy_moves(net, data, [PROXIES["gradalign_i"], PROXIES["linear_regions"]], 5)
-    assert list(frame) == ["moved", "regions", "gradalign_i"]
-    assert torch.equal(net[3].weight, before)
-    assert frame["regions"][2] == len(regions(net, perturbation.RADIUS))
+    net, data = _toy.toy(6, 0)
+    before = net[1].weight.clone()
+    proxies = [PROXIES["gradalign_i"], PROXIES["linear_regions"]]
+    path = _toy.path_of_one(net, data, proxies, 5)
+    assert list(path) == ["moved", "regions", "gradalign_i"]
+    assert path["moved"].tolist() == [-4, -2, 0, 2, 4]
+    assert path["regions"][2] == len(regions(net, _toy.RADIUS))
+    turns = _toy.each_in_turn(net, data, proxies)
+    assert torch.equal(net[1].weight, before)
+    assert turns["weight"].tolist() == list(range(12))
+    with torch.no_grad():
+        net[1].weight[1, 0] += before.square().mean().sqrt()
+    after = float(PROXIES["gradalign_i"](Probe(net, *data)))
+    assert turns["gradalign_i"][2] == pytest.approx(abs(after / path["gradalign_i"][2] - 1))
+    assert turns["regions"][2] == pytest.approx(abs(len(regions(net, _toy.RADIUS)) / path["regions"][2] - 1))
     assert set(np.bincount(data[1].numpy()) > 15) == {True}
 
 
@@ -364,8 +373,9 @@ def test_every_study_runs(name, with_table, tmp_path, monkeypatch):
     if with_table:
         given["table"] = tmp_path / "t.csv"
         table_of(SPACES[space](**settings[space]), given["table"])
+    proxies = "gradalign_i,naswot" if name == "scaling" else "gradalign_i,grad_condition,naswot,zen,params"
     found = nas.study(
-        name, space, 4, "gradalign_i,grad_condition,naswot,zen,params", data=DATA, batch_size=12, settings=settings,
+        name, space, 4, proxies, data=DATA, batch_size=12, settings=settings,
         run_folder=tmp_path / "run", **given,
     )  # fmt: skip
     written = {path.name for path in (tmp_path / "run").iterdir()}

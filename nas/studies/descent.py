@@ -21,7 +21,7 @@ from nas.probe import Probe
 from nas.registry import Range
 from nas.scorer import Scorer, build
 from nas.space import Arch
-from nas.studies._figures import panels
+from nas.studies._figures import legend_below, panels, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -230,17 +230,13 @@ def correlations(training: pd.DataFrame, targets: pd.DataFrame, names: Sequence[
 def _figure(bound: pd.DataFrame, training: pd.DataFrame, steps: int) -> Figure:
     figure, axes = panels(2, width=4.8, height=4)
     for number, (share, rows) in enumerate(bound.groupby("share")):
-        axes[0].plot(
-            rows["guaranteed"], rows["decrease"], linestyle="none", marker="osD^vP*X"[number % 8], markersize=5,
-            color=f"C{number % 10}", label=f"λ = {share:g} / curvature",
-        )  # fmt: skip
-    ends = [bound["guaranteed"].min(), bound["guaranteed"].max()]
-    axes[0].plot(ends, ends, color="black", linewidth=1, label="bound")
-    smallest = max(bound["guaranteed"].min(), 1e-12)
+        gain, look = rows["decrease"] / rows["guaranteed"], style(number)
+        label = f"λ = {share:g} / curvature"
+        axes[0].plot(rows["guaranteed"], gain, linestyle="none", markersize=5, label=label, **look)
+    axes[0].axhline(1, color="black", linewidth=1, label="bound")
     axes[0].set_xscale("log")
-    axes[0].set_yscale("symlog", linthresh=smallest)
-    axes[0].set(xlabel="guaranteed decrease (λ/2)‖ḡ‖²", ylabel="measured decrease")
-    axes[0].legend(fontsize=8)
+    axes[0].set(xlabel="guaranteed decrease (λ/2)‖ḡ‖²", ylabel="measured decrease / guaranteed")
+    legend_below(figure, axes[0], 5)
     finite = training[np.isfinite(training["decrease"])]
     axes[1].plot(finite["gradalign_i"], finite["decrease"], "o", markersize=5, color="C0")
     axes[1].set(xlabel="GradAlign-I", ylabel=f"decrease of the loss over {steps} steps")

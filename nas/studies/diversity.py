@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from nas import stats
-from nas.findings import Findings, Material, oriented, study
+from nas.findings import Findings, Material, oriented, study, values
 from nas.objective import resolve
-from nas.probe import Probe, measure
+from nas.probe import Probe
 from nas.studies._figures import heat_map, panels
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ NAMED = "gradalign_ii+gradalign_i+grad_variance+grad_spectral_norm+params"
 def diversity(material: Material) -> Findings:
     """GradAlign-II against variance, spectral norm, effective rank and mean cosine of the same gradients.
 
-    Each is measured on the per-sample loss gradients of one network, so that they differ in nothing but the formula.
+    Each is measured on the per-sample loss gradients of one network, so that they differ in nothing but the formula;
+    other proxies that were asked for stand beside them, where they look at that network.
     Kendall's τ-b between any two over the architectures, as they are: a negative one means opposite directions. With a
     table also τ with each target, and that given the number of parameters.
     """
@@ -41,13 +42,13 @@ def diversity(material: Material) -> Findings:
     scorer, rows = material.scorer(), []
     for arch in material.each(material.archs):
         ((probe, _),) = material.probes(scorer, arch, list(usual.values()))
-        rows.append(numbers(measure(probe, measures)))
-    values = pd.DataFrame(rows, index=pd.Index(material.texts, name="arch"))
-    between = correlations_between(values.dropna(axis=1, how="all"))
-    frames = {"correlations": between.reset_index(names="measure"), "values": values.reset_index()}
+        rows.append(values(probe, measures))
+    scores = pd.DataFrame(rows, index=pd.Index(material.texts, name="arch"))
+    between = correlations_between(scores.dropna(axis=1, how="all"))
+    frames = {"correlations": between.reset_index(names="measure"), "scores": scores.reset_index()}
     if len(material.targets.columns):
-        frames["targets"] = target_correlations(values, material.targets)
-    return Findings(frames, {"diversity": _figure(between, frames.get("targets"))}, _text(between, values, frames))
+        frames["targets"] = target_correlations(scores, material.targets)
+    return Findings(frames, {"diversity": _figure(between, frames.get("targets"))}, _text(between, len(scores), frames))
 
 
 def effective_rank(probe: Probe) -> Tensor:
@@ -70,26 +71,20 @@ def mean_cosine(probe: Probe) -> Tensor:
     return mean
 
 
-def numbers(measured: Mapping[str, tuple[Any, float]]) -> dict[str, float]:
-    """The finite values; not a number for a failure."""
-    found = {name: np.nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
-    return {name: value if np.isfinite(value) else np.nan for name, value in found.items()}
-
-
-def correlations_between(values: pd.DataFrame) -> pd.DataFrame:
+def correlations_between(scores: pd.DataFrame) -> pd.DataFrame:
     """τ-b of any two columns, over the architectures that have both."""
-    names = list(values)
+    names = list(scores)
     square = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     for first in names:
         for second in names:
-            both = values[[first, second]].dropna() if first != second else values[[first]].dropna()
+            both = scores[list({first, second})].dropna()
             square.loc[first, second] = stats.kendall(both[first].to_numpy(float), both[second].to_numpy(float))
     return square
 
 
-def target_correlations(values: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
+def target_correlations(scores: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:
     """τ-b with each target, and given params: larger is better as declared, a failure ranks last."""
-    ranked = oriented(values)
+    ranked = oriented(scores)
     params = ranked["params"].to_numpy(float)
     rows = []
     for target in targets:
@@ -97,7 +92,7 @@ def target_correlations(values: pd.DataFrame, targets: pd.DataFrame) -> pd.DataF
         for name in ranked:
             score = ranked[name].to_numpy(float)
             given = stats.kendall_given(score, truth, params) if name != "params" else np.nan
-            rows.append((name, target, stats.kendall(score, truth), given, int(values[name].isna().sum())))
+            rows.append((name, target, stats.kendall(score, truth), given, int(scores[name].isna().sum())))
     return pd.DataFrame(rows, columns=["measure", "target", "kendall", "kendall_given_params", "failed"])
 
 
@@ -115,10 +110,10 @@ def _figure(between: pd.DataFrame, targets: pd.DataFrame | None) -> Figure:
     return figure
 
 
-def _text(between: pd.DataFrame, values: pd.DataFrame, frames: dict[str, pd.DataFrame]) -> str:
+def _text(between: pd.DataFrame, archs: int, frames: dict[str, pd.DataFrame]) -> str:
     others = between["gradalign_ii"].drop("gradalign_ii").sort_values(ascending=False)
     lines = [
-        f"{len(values)} architectures. Kendall's τ-b of gradalign_ii with "
+        f"{archs} architectures. Kendall's τ-b of gradalign_ii with "
         + ", ".join(f"{name} {tau:.2f}" for name, tau in others.items())
         + "."
     ]

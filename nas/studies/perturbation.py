@@ -9,23 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nas import stats
-from nas.findings import Findings, Material, oriented, study
-from nas.probe import Probe, measure
-from nas.proxy import Proxy
+from nas.findings import Findings, Material, oriented, study, values
 from nas.registry import Range
 from nas.studies._figures import legend_below, panels, style
-from nas.studies._regions import Region, regions
+from nas.studies._toy import each_in_turn, figure_of, path_of_one, toy
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ONE = "one weight"
-RADIUS = 3.0
-"""The toy's square reaches to three standard deviations of its inputs."""
 
 
 @study("perturbation")
@@ -41,7 +36,7 @@ def perturbation(
 
     GradAlign's authors argue that the number of linear regions is no dependable criterion, since a small change of the
     weights changes it (Li & Guo 2024, arXiv:2411.19819); their networks are not published, so the toy is ours: two
-    hidden layers on R², whose regions are counted exactly.
+    hidden layers on R², whose regions are counted exactly while weights of the first layer move.
 
     With noise of a level ε every convolution and linear weight w becomes w (1 + ε z), z standard normal. One weight, a
     random one of a random layer, moves by the root mean square of its layer's weights. A move is given as a share of
@@ -52,14 +47,14 @@ def perturbation(
         levels: the ε.
         repeats: how many perturbations of each kind, for each network.
         width: units in each hidden layer of the toy.
-        points: how many values one weight of the toy takes, over ± 4 standard deviations of its layer.
+        points: how many values one weight of the toy takes, over ± 4 times the root mean square of its layer.
     """
     moves = measured_moves(material, levels, repeats)
     summary = summary_of(moves)
     net, data = toy(width, material.seed)
-    toy_scores = toy_moves(net, data, material.proxies, points)
-    figures = {"perturbation": _figure(summary), "toy": _toy_figure(net, toy_scores)}
-    return Findings({"summary": summary, "moves": moves, "toy": toy_scores}, figures, _text(summary, toy_scores))
+    path, turns = path_of_one(net, data, material.proxies, points), each_in_turn(net, data, material.proxies)
+    frames = {"summary": summary, "moves": moves, "toy_path": path, "toy_weights": turns}
+    return Findings(frames, {"perturbation": _figure(summary), "toy": figure_of(net, path)}, _text(summary, turns))
 
 
 def measured_moves(material: Material, levels: Sequence[float], repeats: int) -> pd.DataFrame:
@@ -68,7 +63,8 @@ def measured_moves(material: Material, levels: Sequence[float], repeats: int) ->
     kinds |= {f"{level:g}": partial(add_noise, level) for level in levels}
     scorer, rows = material.scorer(), []
     for arch, text in material.each(list(zip(material.archs, material.texts, strict=True))):
-        for probe, proxies in material.probes(scorer, arch):
+        for probe, asked in material.probes(scorer, arch):
+            proxies = {proxy.name: proxy for proxy in asked}
             weights = probe.weights
             original = [weight.detach().clone() for weight in weights]
             before = values(probe, proxies)
@@ -79,13 +75,6 @@ def measured_moves(material: Material, levels: Sequence[float], repeats: int) ->
                     rows += [(text, name, kind, repeat, before[name], after[name]) for name in before]
                     restore(weights, original)
     return pd.DataFrame(rows, columns=["arch", "proxy", "perturbation", "repeat", "before", "after"])
-
-
-def values(probe: Probe, proxies: Sequence[Proxy]) -> dict[str, float]:
-    """The value by each proxy's name; not a number for a failure."""
-    measured = measure(probe, {proxy.name: proxy for proxy in proxies})
-    numbers = {n: float("nan") if isinstance(value, Exception) else float(value) for n, (value, _) in measured.items()}
-    return {name: number if np.isfinite(number) else float("nan") for name, number in numbers.items()}
 
 
 @torch.no_grad()
@@ -131,103 +120,38 @@ def summary_of(moves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["proxy", "perturbation", "relative", "spreads", "moved", "kendall", "failed"])
 
 
-def toy(width: int, seed: int) -> tuple[nn.Sequential, tuple[Tensor, Tensor]]:
-    """A network R² → R² with two hidden layers, and 64 labelled points: two classes, inside and outside a circle."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = (nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
-        net = nn.Sequential(nn.Flatten(), *layers).double()
-        points = torch.randn(64, 2, dtype=torch.float64)
-        labels = (points.norm(dim=1) > 1.18).long()  # the median length of such a point
-    return net, (points[:, :, None, None], labels)
-
-
-def toy_moves(net: nn.Sequential, data: tuple[Tensor, Tensor], proxies: Sequence[Proxy], points: int) -> pd.DataFrame:
-    """Scores of the toy, and the exact number of its regions, while one weight of its second layer moves.
-
-    Columns ``moved`` (in standard deviations of the layer), ``regions``, and each proxy that looks at the network as
-    it is and has a number for it.
-    """
-    probe, layer = Probe(net, *data), net[3]
-    assert isinstance(layer, nn.Linear)
-    start, unit = layer.weight[0, 0].item(), layer.weight.std().item()
-    usual = [p for p in proxies if p.network == "full" and p.initialisation == "default"]
-    rows = []
-    for moved in np.linspace(-4, 4, points):
-        _set_first(layer, start + moved * unit)
-        rows.append({"moved": float(moved), "regions": float(len(regions(net, RADIUS)))} | values(probe, usual))
-    _set_first(layer, start)
-    return pd.DataFrame(rows).dropna(axis=1)
-
-
-@torch.no_grad()
-def _set_first(layer: nn.Linear, value: float) -> None:
-    layer.weight[0, 0] = value
-
-
 def _figure(summary: pd.DataFrame) -> Figure:
     figure, axes = panels(3)
     kinds = list(dict.fromkeys(summary["perturbation"]))
     labels = {
         "relative": "median move / score",
-        "spreads": "median move / spread of the architectures",
+        "spreads": "median move / interquartile range",
         "kendall": "τ of the order before and after",
     }
     for axis, (column, label) in zip(axes, labels.items(), strict=True):
         for number, (name, rows) in enumerate(summary.groupby("proxy", sort=False)):
             heights = rows.set_index("perturbation")[column].reindex(kinds)
-            axis.plot(kinds, heights, label=str(name), markersize=5, linewidth=1, **style(number))
-        axis.set_ylabel(label)
-        axis.set_xlabel("perturbation (relative noise on all weights)")
+            axis.plot([0], heights.iloc[:1], markersize=5, **style(number))
+            levels = range(1, len(kinds))
+            axis.plot(levels, heights.iloc[1:], label=str(name), markersize=5, linewidth=1, **style(number))
+        axis.set_xticks(range(len(kinds)), [ONE.replace(" ", "\n"), *kinds[1:]])
+        axis.set(ylabel=label, xlabel="relative noise on all weights")
         axis.grid(alpha=0.3)
     for axis in axes[:2]:
         axis.set_yscale("symlog", linthresh=1e-6)
+        axis.set_ylim(bottom=-2e-7)
     axes[2].set_ylim(top=1.03)
-    legend_below(figure, axes[0], 5)
+    legend_below(figure, axes[0], 6)
     return figure
 
 
-def _toy_figure(net: nn.Sequential, scores: pd.DataFrame) -> Figure:
-    figure, axes = panels(4, width=3.6, height=3.8)
-    layer = net[3]
-    assert isinstance(layer, nn.Linear)
-    start, unit = layer.weight[0, 0].item(), layer.weight.std().item()
-    for axis, moved in zip(axes, (-4, 0, 4), strict=False):
-        _set_first(layer, start + moved * unit)
-        found = regions(net, RADIUS)
-        draw_regions(axis, found)
-        axis.set_title(f"weight {moved:+d} σ: {len(found)} regions" if moved else f"as drawn: {len(found)} regions")
-    _set_first(layer, start)
-    middle = scores.iloc[(scores["moved"].abs()).argmin()]
-    for number, name in enumerate(scores.columns.drop("moved")):
-        axes[3].plot(
-            scores["moved"], scores[name] / middle[name], label=name, markersize=4, linewidth=1, **style(number)
-        )
-    axes[3].set_xlabel("one weight, in σ of its layer")
-    axes[3].set_ylabel("score / score as drawn")
-    axes[3].grid(alpha=0.3)
-    legend_below(figure, axes[3], 5)
-    return figure
-
-
-def draw_regions(axes: Axes, found: Sequence[Region]) -> None:
-    from matplotlib.collections import PolyCollection
-
-    colours = np.random.default_rng(0).permutation(np.linspace(0.1, 0.95, len(found)))
-    patches = PolyCollection(
-        [region.corners for region in found], array=colours, cmap="Pastel1", edgecolor="0.25", linewidth=0.5
-    )
-    axes.add_collection(patches)
-    axes.set(xlim=(-RADIUS, RADIUS), ylim=(-RADIUS, RADIUS), aspect="equal", xticks=[], yticks=[])
-
-
-def _text(summary: pd.DataFrame, toy_scores: pd.DataFrame) -> str:
+def _text(summary: pd.DataFrame, turns: pd.DataFrame) -> str:
     lines = []
     for kind, rows in summary.groupby("perturbation", sort=False):
         what = "One changed weight" if kind == ONE else f"Relative noise of {kind}"
         parts = [f"{r.proxy} {r.relative:.2g} ({r.spreads:.2g}; τ {r.kendall:.3f})" for r in rows.itertuples()]
         lines.append(f"{what} moves by the median (in spreads; τ of the order): {', '.join(parts)}.")
-    extent = toy_scores.drop(columns="moved")
-    shares = (extent.max() - extent.min()) / extent.iloc[(toy_scores["moved"].abs()).argmin()].abs()
-    lines.append("Toy, range over the score as drawn: " + ", ".join(f"{n} {v:.2g}" for n, v in shares.items()) + ".")
+    changes = turns.drop(columns="weight")
+    parts = [f"{name} {changes[name].median():.2g}, {changes[name].max():.2g}" for name in changes]
+    lines.append(f"The toy, each of {len(turns)} weights in turn moves by (median, largest): {'; '.join(parts)}.")
     return "\n".join(lines)

@@ -12,9 +12,9 @@ import pandas as pd
 from torch import Tensor
 
 from nas import stats
-from nas.findings import Findings, Material, oriented, study
+from nas.findings import Findings, Material, oriented, study, values
 from nas.objective import resolve
-from nas.probe import Block, Probe, measure
+from nas.probe import Block, Probe
 from nas.proxy import Proxy, ProxyFailure
 from nas.studies._figures import panels
 
@@ -64,10 +64,10 @@ def transformers(material: Material) -> Findings:
         scores = scorer([arch], list(whole.values()))[0]
         ((probe, _),) = material.probes(scorer, arch, [whole["gradalign_i"]])
         rows.append({name: score.value for name, score in scores.items()} | {**forms(probe, whole)})
-    values = pd.DataFrame(rows, index=pd.Index(material.texts, name="arch"), dtype=float)
-    frame = correlations(values, material.targets, material.seed)
-    figure = _figure(frame, values, material.targets)
-    return Findings({"correlations": frame, "values": values.reset_index()}, {"transformers": figure}, _text(frame))
+    measured = pd.DataFrame(rows, index=pd.Index(material.texts, name="arch"), dtype=float)
+    frame = correlations(measured, material.targets, material.seed)
+    figure = _figure(frame, measured, material.targets)
+    return Findings({"correlations": frame, "scores": measured.reset_index()}, {"transformers": figure}, _text(frame))
 
 
 def forms(probe: Probe, proxies: dict[str, Proxy]) -> dict[str, float]:
@@ -83,8 +83,7 @@ def forms(probe: Probe, proxies: dict[str, Proxy]) -> dict[str, float]:
         weights = {weight for weight, its in roles.items() if its == role}
         for name in ("gradalign_i", "gradalign_ii"):
             asked[f"{name}, {role}"] = partial(on_part, proxies[name], weights)
-    measured = measure(probe, asked)
-    return {name: np.nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
+    return values(probe, asked)
 
 
 def on_part(proxy: Proxy, weights: set[int], probe: Probe) -> Any:
@@ -94,9 +93,9 @@ def on_part(proxy: Proxy, weights: set[int], probe: Probe) -> Any:
     return proxy(cast(Probe, Part(probe, weights)))
 
 
-def correlations(values: pd.DataFrame, targets: pd.DataFrame, seed: int) -> pd.DataFrame:
+def correlations(scores: pd.DataFrame, targets: pd.DataFrame, seed: int) -> pd.DataFrame:
     """A row for each score and target: ``kendall`` with its interval, ``kendall_given_params``, ``failed``."""
-    ranked = oriented(values.rename(columns=str))
+    ranked = oriented(scores.rename(columns=str))
     params, rows = ranked["params"].to_numpy(float), []
     for target in targets:
         truth = targets[target].to_numpy(float)
@@ -106,12 +105,12 @@ def correlations(values: pd.DataFrame, targets: pd.DataFrame, seed: int) -> pd.D
             low, high = stats.kendall_interval(score[known], truth[known], np.random.default_rng(seed))
             tau = stats.kendall(score[known], truth[known])
             given = stats.kendall_given(score[known], truth[known], params[known]) if name != "params" else np.nan
-            rows.append((name, target, int(known.sum()), int(values[name].isna().sum()), tau, low, high, given))
+            rows.append((name, target, int(known.sum()), int(scores[name].isna().sum()), tau, low, high, given))
     columns = ["score", "target", "n", "failed", "kendall", "kendall_lo", "kendall_hi", "kendall_given_params"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _figure(frame: pd.DataFrame, values: pd.DataFrame, targets: pd.DataFrame) -> Figure:
+def _figure(frame: pd.DataFrame, scores: pd.DataFrame, targets: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(frame["score"]))
     figure, axes = panels(2, width=5.2, height=1.2 + 0.32 * len(names))
     count = len(targets.columns)
@@ -130,7 +129,7 @@ def _figure(frame: pd.DataFrame, values: pd.DataFrame, targets: pd.DataFrame) ->
     axes[0].grid(axis="x", alpha=0.3)
     axes[0].legend(fontsize=8)
     first = str(targets.columns[0])
-    dots = axes[1].scatter(values["gradalign_i"], targets[first], c=values["params"], cmap="viridis", s=22)
+    dots = axes[1].scatter(scores["gradalign_i"], targets[first], c=scores["params"], cmap="viridis", s=22)
     figure.colorbar(dots, ax=axes[1], label="parameters")
     axes[1].set(xlabel="GradAlign-I", ylabel=first)
     axes[1].grid(alpha=0.3)
