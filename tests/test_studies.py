@@ -133,6 +133,18 @@ def test_smoothness_met_on_the_way_is_that_of_the_steepest_part():
     assert not step.premise
 
 
+def test_a_loss_that_feels_no_weight_takes_no_step():
+    weights = [torch.ones(3, dtype=torch.float64)]
+    assert descent.one_step(lambda w: (1.0, [torch.zeros_like(w[0])]), weights, [0.1, 1.0]) == []
+    cut_off, whole = ["nats:0,0,0,0,0,0", "nats:3,3,3,0,0,0"], "nats:3,3,3,3,3,3"
+    given = {"data": DATA, "batch_size": 12, "proxies": "params", "settings": SETTINGS}
+    found = nas.study("descent", archs=[*cut_off, whole], **given).frames
+    assert set(found["bound"]["arch"]) == {found["training"]["arch"][2]}
+    assert (found["training"]["guaranteed"] > 0).tolist() == [False, False, True]
+    with pytest.raises(UsageError, match="the loss of none of these networks changes with its weights"):
+        nas.study("descent", archs=cut_off, **given)
+
+
 @pytest.mark.parametrize("name", ["plain", "residual", "tokens"])
 def test_the_loss_is_the_one_of_the_per_sample_gradients(name):
     net, images, labels = make(name)

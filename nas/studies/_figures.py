@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,4 +40,12 @@ def heat_map(axes: Axes, frame: pd.DataFrame) -> None:
     for row, line in enumerate(values):
         for column, value in enumerate(line):
             colour = "white" if abs(value) > 0.6 else "black"
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+            axes.text(
+                column,
+                row,
+                f"{value:.2f}" if isfinite(value) else "–",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=colour,
+            )

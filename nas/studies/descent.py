@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
+from math import inf, nan
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from nas import stats
 from nas.data import Minibatch
+from nas.errors import UsageError
 from nas.findings import Findings, Material, oriented, study
 from nas.intercept import Intercept, batch_normalisation, normalising, sample_normalisation, untouched
 from nas.objective import resolve
@@ -100,9 +101,11 @@ def descent(
         bounds += [{"arch": text} | step._asdict() | {"premise": step.premise, "holds": step.holds} for step in taken]
         decrease = first_steps(network(scorer, arch), scorer, batches, rate)
         rows.append({"arch": text, "decrease": decrease} | conflict(Probe(net, images, labels)) | scores)
+    if not bounds:
+        raise UsageError("the loss of none of these networks changes with its weights: there is no step to take")
     bound, training = pd.DataFrame(bounds), pd.DataFrame(rows)
     full = bound[bound["share"] == max(shares)]
-    training["guaranteed"] = full["guaranteed"].to_numpy()
+    training["guaranteed"] = training["arch"].map(full.set_index("arch")["guaranteed"]).fillna(0.0)
     order = correlations(training, material.targets, [proxy.name for proxy in proxies])
     frames = {"summary": summary_of(bound), "correlations": order, "bound": bound, "training": training}
     return Findings(frames, {"descent": _figure(bound, training, steps)}, _text(frames, steps, rate))
@@ -132,13 +135,14 @@ def sample_loss(net: nn.Module, weights: Sequence[Tensor], images: Tensor, label
 
 
 def one_step(function: Function, start: Sequence[Tensor], shares: Sequence[float]) -> list[Step]:
-    """A step for each of ``shares``, all from ``start``."""
+    """A step for each of ``shares``, all from ``start``; none where the function does not change with its argument, as
+    the loss of a cell whose output is cut off from its input."""
     start = [weight.detach().clone() for weight in start]
     loss, gradient = function(start)
     squared = _dot(gradient, gradient)
     curvature = largest_curvature(function, start, gradient)
-    taken = []
-    for share in shares:
+    taken: list[Step] = []
+    for share in shares if squared > 0 and curvature > 0 else ():
         rate = share / curvature
         secants = []
         for part in (0.25, 0.5, 0.75, 1.0):
@@ -172,7 +176,12 @@ def conflict(probe: Probe) -> dict[str, float]:
     gram = sum(probe.map_blocks(lambda block: block.gram))
     samples = len(gram)
     squared, own = gram.mean().item(), gram.trace().item() / samples**2
-    return {"squared": squared, "own": own, "cross": squared - own, "alignment": squared / (own * samples)}
+    return {
+        "squared": squared,
+        "own": own,
+        "cross": squared - own,
+        "alignment": squared / (own * samples) if own else nan,
+    }
 
 
 def first_steps(net: nn.Module, scorer: Scorer, batches: Sequence[Minibatch], rate: float) -> float:

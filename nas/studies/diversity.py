@@ -99,13 +99,14 @@ def target_correlations(scores: pd.DataFrame, targets: pd.DataFrame) -> pd.DataF
 def _figure(between: pd.DataFrame, targets: pd.DataFrame | None) -> Figure:
     names = list(between)
     figure, axes = panels(
-        2 if targets is not None else 1, width=2.0 + 0.55 * len(names), height=1.6 + 0.42 * len(names)
+        2 if targets is not None else 1, width=4.5 + 0.35 * len(names), height=1.6 + 0.42 * len(names)
     )
     heat_map(axes[0], between)
     axes[0].set_title("τ between measures")
     if targets is not None:
         first = targets[targets["target"] == targets["target"].iloc[0]].set_index("measure").loc[names]
         heat_map(axes[1], first[["kendall", "kendall_given_params"]].set_axis(["τ", "τ given params"], axis=1))
+        axes[1].set_box_aspect(2.5)
         axes[1].set_title(f"with {targets['target'].iloc[0]}")
     return figure
 
@@ -120,5 +121,5 @@ def _text(between: pd.DataFrame, archs: int, frames: dict[str, pd.DataFrame]) ->
     if "targets" in frames:
         for target, rows in frames["targets"].groupby("target", sort=False):
             parts = [f"{r.measure} {r.kendall:.2f} ({r.kendall_given_params:.2f})" for r in rows.itertuples()]
-            lines.append(f"τ with {target} (given params): {', '.join(parts)}.")
+            lines.append(f"τ with {target} (given params): {', '.join(parts)}.".replace(" (nan)", ""))
     return "\n".join(lines)

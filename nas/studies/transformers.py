@@ -144,5 +144,5 @@ def _text(frame: pd.DataFrame) -> str:
             f"{r.score} {r.kendall:.2f} [{r.kendall_lo:.2f}, {r.kendall_hi:.2f}] ({r.kendall_given_params:.2f})"
             for r in rows.itertuples()
         ]
-        lines.append(f"τ with {target} [95 %] (given params): {', '.join(parts)}.")
+        lines.append(f"τ with {target} [95 %] (given params): {', '.join(parts)}.".replace(" (nan)", ""))
     return "\n".join(lines)
