@@ -12,10 +12,11 @@ import torch
 
 from nas.data import Minibatch
 from nas.initialisation import initialise
+from nas.measurer import THIN_INPUTS, THIN_SIZE, build
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.registry import Registry, origin
-from nas.scorer import THIN_INPUTS, THIN_SIZE, Scorer, build
+from nas.scorer import Scorer
 from nas.space import Arch, Space
 
 if TYPE_CHECKING:

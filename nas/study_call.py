@@ -140,7 +140,7 @@ def choose(
 
 
 def write(found: Findings, folder: Path) -> None:
-    """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``. (A report would be written here too.)"""
+    """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``. A page of them would be written here too."""
     from matplotlib import rc_context
 
     contents: dict[str, str] = {f"{name}.csv": frame.to_csv(index=False) for name, frame in found.frames.items()}

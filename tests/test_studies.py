@@ -36,7 +36,7 @@ SETTINGS = {
     "nasbench201": TINY,
     "seeds": {"repeats": 2},
     "perturbation": {"repeats": 1, "levels": (1e-2,), "width": 4, "points": 3},
-    "scaling": {"factors": (1.0, 2.0)},
+    "scaling": {"factors": (1.0, 2.0), "width": ("not this one",), "depth": ("nor this",)},
     "descent": {"steps": 2},
 }
 ONE_BLOCK = {"depths": (1,), "mlp_ratios": (4.0,)}

@@ -17,10 +17,11 @@ from nas.data import Minibatch
 from nas.errors import UsageError
 from nas.findings import Findings, Material, oriented, study
 from nas.intercept import Intercept, batch_normalisation, normalising, sample_normalisation, untouched
+from nas.measurer import build
 from nas.objective import resolve
 from nas.probe import Probe
 from nas.registry import Range
-from nas.scorer import Scorer, build
+from nas.scorer import Scorer
 from nas.space import Arch
 from nas.studies._figures import legend_below, panels, style
 

@@ -16,7 +16,7 @@ from nas.findings import Findings, Material, oriented, study, values
 from nas.objective import resolve
 from nas.probe import Block, Probe
 from nas.proxy import Proxy, ProxyFailure
-from nas.studies._figures import panels
+from nas.studies._figures import legend_below, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,9 +100,10 @@ def correlations(scores: pd.DataFrame, targets: pd.DataFrame, seed: int) -> pd.D
     for target in targets:
         truth = targets[target].to_numpy(float)
         known = np.isfinite(truth)
+        weights = stats.resamples(int(known.sum()), np.random.default_rng(seed))
         for name in ranked:
             score = ranked[name].to_numpy(float)
-            low, high = stats.kendall_interval(score[known], truth[known], np.random.default_rng(seed))
+            low, high = stats.interval(stats.kendall_resampled(score[known], truth[known], weights))
             tau = stats.kendall(score[known], truth[known])
             given = stats.kendall_given(score[known], truth[known], params[known]) if name != "params" else np.nan
             rows.append((name, target, int(known.sum()), int(scores[name].isna().sum()), tau, low, high, given))
@@ -127,7 +128,7 @@ def _figure(frame: pd.DataFrame, scores: pd.DataFrame, targets: pd.DataFrame) ->
     axes[0].axvline(0, color="black", linewidth=0.8)
     axes[0].set_xlabel("Kendall's τ-b, 95 % interval")
     axes[0].grid(axis="x", alpha=0.3)
-    axes[0].legend(fontsize=8)
+    legend_below(figure, axes[0], 4)
     first = str(targets.columns[0])
     dots = axes[1].scatter(scores["gradalign_i"], targets[first], c=scores["params"], cmap="viridis", s=22)
     figure.colorbar(dots, ax=axes[1], label="parameters")
