@@ -121,7 +121,7 @@ def _figure(costs: pd.DataFrame, fitted: pd.DataFrame) -> Figure:
                 axis.plot(rows["size"], rows[cost].where(rows[cost] > 0), label=name, markersize=5, **look)
             sizes = sorted(set(costs.loc[costs["axis"] == axis_name, "size"]))
             axis.set(xscale="log", yscale="log", xlabel=axis_name, ylabel=label)
-            axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
+            axis.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
             axis.set_xticks([], minor=True)
             axis.grid(alpha=0.3)
     legend_below(figure, axes[0], 5)
