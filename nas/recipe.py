@@ -72,10 +72,12 @@ def _quick(file: Path, part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arguments(file: Path, options: Mapping[str, Any]) -> list[str]:
     """Options as they would stand on the command line."""
-    arguments = []
+    arguments: list[str] = []
     for key, value in options.items():
         flag = f"--{str(key).replace('_', '-')}"
-        if key == "set":
+        if key == "study":
+            arguments.insert(0, str(value))
+        elif key == "set":
             arguments += [part for text in set_texts(file, value) for part in ("--set", text)]
         elif key == "archs" and isinstance(value, list):
             arguments += map(str, value)

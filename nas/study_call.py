@@ -17,7 +17,7 @@ from nas.calls import try_out
 from nas.data import minibatch
 from nas.errors import UsageError
 from nas.findings import STUDIES, Findings, Material
-from nas.folder import RunFolder
+from nas.folder import RunFolder, write_text
 from nas.objective import resolve
 from nas.registry import normal, options
 from nas.scorer import Scorer
@@ -36,6 +36,8 @@ from nas.space import SPACES, Arch, Space
 from nas.table import Table
 
 DEFAULT_STUDIED = ("gradalign_i", "gradalign_ii", "gradsign", "naswot", "synflow", "linear_regions")
+LONG = 40
+"""Rows beyond which a table of the page is shown only when asked for."""
 ATTEMPTS = 50
 """Draws for each architecture that is looked for."""
 
@@ -68,7 +70,7 @@ def study(
         table: trained accuracies.
         target: the columns of ``table`` to compare with, larger is better; all columns of numbers but ``params`` and
             ``flops`` where none is named.
-        run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv`` and ``FIGURE.svg`` go.
+        run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv``, ``FIGURE.svg`` and ``report.html`` go.
         data, batch_size, seed, device, precision, settings, plugin: as in `nas.search`.
         watch: told how many of how many steps are done.
 
@@ -108,7 +110,7 @@ def study(
         return run()
     with RunFolder(Path(run_folder).expanduser(), config) as folder:
         found = run()
-        write(found, folder.path)
+        write(found, folder.path, f"The study {record.name} on {space}")
     return found
 
 
@@ -139,9 +141,12 @@ def choose(
     )
 
 
-def write(found: Findings, folder: Path) -> None:
-    """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``. A page of them would be written here too."""
+def write(found: Findings, folder: Path, title: str) -> None:
+    """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``, and ``report.html`` with all of them."""
     from matplotlib import rc_context
+
+    from nas.page import Section, Sheet, page
+    from nas.svg import Chart
 
     contents: dict[str, str] = {f"{name}.csv": frame.to_csv(index=False) for name, frame in found.frames.items()}
     for name, figure in found.figures.items():
@@ -150,10 +155,11 @@ def write(found: Findings, folder: Path) -> None:
             figure.savefig(picture, format="svg", metadata={"Date": None})
             contents[f"{name}.svg"] = picture.getvalue()
     contents["findings.txt"] = found.text + "\n"
+    charts = [Chart(figure, name) for name, figure in found.figures.items()]
+    tables = [Sheet(frame, name, folded=len(frame) > LONG) for name, frame in found.frames.items()]
+    contents["report.html"] = page(title, [Section("Findings", found.text, charts), Section("Tables", tables=tables)])
     for name, content in contents.items():
-        temporary = folder / f"{name}.new"
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(folder / name)
+        write_text(folder / name, content)
 
 
 def _varied(space: str, settings: Settings, **changed: Any) -> Space:
