@@ -59,8 +59,13 @@ def comparison_report(title: str, found: Comparison, larger_is_better: Mapping[s
         text = "The difference of two proxies' τ on the same resamples of architectures, with its 95 % interval."
         sections.append(Section("Proxies in pairs", text, tables=[Sheet(found.pairs, "All pairs", folded=True)]))
     if len(found.selection):
-        text = f"The {target} of the best by proxy among n random architectures."
-        sections.append(Section("Best of several", text, tables=[Sheet(found.selection)]))
+        text = (
+            f"The {target} of the best by proxy among N random architectures: mean ± standard deviation of 500 draws."
+        )
+        shown = [f"{row.mean:.2f} ± {row.sd:.2f}" for row in found.selection.itertuples()]
+        cells = found.selection.assign(shown=shown).pivot(index="proxy", columns="n", values="shown")
+        cells = cells.loc[list(dict.fromkeys(found.selection["proxy"]))].add_prefix("best of ").reset_index()
+        sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))
     sections.append(_failures(found.scores))
     return page(title, sections, [*archs, *overall["proxy"]])
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas import stats
-from nas.data import Minibatch
 from nas.errors import UsageError
 from nas.findings import Findings, Material, oriented, study
 from nas.intercept import Intercept, batch_normalisation, normalising, sample_normalisation, untouched
@@ -85,13 +84,13 @@ def descent(
 
     Args:
         shares: the steps λ, times the curvature at the start.
-        steps: how many steps of plain stochastic gradient descent make the first steps of training: ordinary batch
-            norm, all parameters, a minibatch of its own each; the decrease is that of the study's minibatch's loss.
+        steps: how many steps of plain gradient descent on the study's minibatch make the first steps of training:
+            ordinary batch norm, all parameters. (Minibatches of their own have other classes where these do not fit,
+            and then the loss that is looked at rises.)
         rate: their learning rate.
     """
     scorer = material.scorer()
     proxies = list({p.name: p for p in [*resolve(ALWAYS, {})[0], *material.proxies]}.values())
-    batches = [material.draw(material.batch_size, material.seed + 1 + number) for number in range(steps)]
     bounds, rows = [], []
     for arch, text in material.each(list(zip(material.archs, material.texts, strict=True))):
         scores = {name: score.value for name, score in scorer([arch], proxies)[0].items()}
@@ -100,7 +99,7 @@ def descent(
         weights = Probe(net, images, labels).weights
         taken = one_step(sample_loss(net, weights, images, labels), weights, shares)
         bounds += [{"arch": text} | step._asdict() | {"premise": step.premise, "holds": step.holds} for step in taken]
-        decrease = first_steps(network(scorer, arch), scorer, batches, rate)
+        decrease = first_steps(network(scorer, arch), scorer, steps, rate)
         rows.append({"arch": text, "decrease": decrease} | conflict(Probe(net, images, labels)) | scores)
     if not bounds:
         raise UsageError("the loss of none of these networks changes with its weights: there is no step to take")
@@ -185,24 +184,21 @@ def conflict(probe: Probe) -> dict[str, float]:
     }
 
 
-def first_steps(net: nn.Module, scorer: Scorer, batches: Sequence[Minibatch], rate: float) -> float:
-    """How far the loss of the scorer's minibatch falls over a step of gradient descent on each of ``batches``."""
+def first_steps(net: nn.Module, scorer: Scorer, steps: int, rate: float) -> float:
+    """How far the loss of the scorer's minibatch falls over ``steps`` steps of gradient descent on it."""
     images, labels = scorer.data.images.to(scorer.device), scorer.data.labels.to(scorer.device)
     net.train()
 
-    def loss_now() -> float:
-        with torch.no_grad(), Intercept(normalising(batch_normalisation)):
-            return F.cross_entropy(net(images.clone()), labels).item()
-
-    before = loss_now()
     descend = torch.optim.SGD(net.parameters(), lr=rate)
+    losses = []
     with Intercept(normalising(batch_normalisation)):
-        for batch in batches:
+        for _ in range(steps + 1):
             descend.zero_grad()
-            torch.autograd.backward(F.cross_entropy(net(batch.images.to(images)), batch.labels.to(labels)))
+            loss = F.cross_entropy(net(images.clone()), labels)
+            losses.append(loss.item())
+            torch.autograd.backward(loss)
             descend.step()
-    after = loss_now()
-    return before - after if np.isfinite(after) else -inf
+    return losses[0] - losses[-1] if np.isfinite(losses[-1]) else -inf
 
 
 def summary_of(bound: pd.DataFrame) -> pd.DataFrame:

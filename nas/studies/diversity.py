@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from nas import stats
+from nas.charts import heat_map
 from nas.findings import Findings, Material, oriented, study, values
 from nas.objective import resolve
 from nas.probe import Probe
-from nas.studies._figures import heat_map, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,7 @@ def diversity(material: Material) -> Findings:
     frames = {"correlations": between.reset_index(names="measure"), "scores": scores.reset_index()}
     if len(material.targets.columns):
         frames["targets"] = target_correlations(scores, material.targets)
-    return Findings(frames, {"diversity": _figure(between, frames.get("targets"))}, _text(between, len(scores), frames))
+    return Findings(frames, _figures(between, frames.get("targets")), _text(between, len(scores), frames))
 
 
 def effective_rank(probe: Probe) -> Tensor:
@@ -96,19 +96,12 @@ def target_correlations(scores: pd.DataFrame, targets: pd.DataFrame) -> pd.DataF
     return pd.DataFrame(rows, columns=["measure", "target", "kendall", "kendall_given_params", "failed"])
 
 
-def _figure(between: pd.DataFrame, targets: pd.DataFrame | None) -> Figure:
-    names = list(between)
-    figure, axes = panels(
-        2 if targets is not None else 1, width=4.5 + 0.35 * len(names), height=1.6 + 0.42 * len(names)
-    )
-    heat_map(axes[0], between)
-    axes[0].set_title("τ between measures")
+def _figures(between: pd.DataFrame, targets: pd.DataFrame | None) -> dict[str, Figure]:
+    figures = {"between_measures": heat_map(between)}
     if targets is not None:
-        first = targets[targets["target"] == targets["target"].iloc[0]].set_index("measure").loc[names]
-        heat_map(axes[1], first[["kendall", "kendall_given_params"]].set_axis(["τ", "τ given params"], axis=1))
-        axes[1].set_box_aspect(2.5)
-        axes[1].set_title(f"with {targets['target'].iloc[0]}")
-    return figure
+        table = targets.pivot(index="measure", columns="target", values="kendall")
+        figures["with_targets"] = heat_map(table.loc[list(between), list(dict.fromkeys(targets["target"]))])
+    return figures
 
 
 def _text(between: pd.DataFrame, archs: int, frames: dict[str, pd.DataFrame]) -> str:
