@@ -19,8 +19,10 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for the results; beside the recipe by default.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Reproduce a table or figure: run the commands of a recipe, such as those in runs/. Further options, like
-    --device, go to each of them. A recipe that was interrupted continues where it stopped."""
+    """Reproduce a table or figure: run the commands of a recipe, such as those in runs/.
+
+    Further options, like --device, go to each of them. A recipe that was interrupted continues where it stopped.
+    """
     from nas.recipe import OUTPUTS, steps
 
     label = re.sub(r"\W+", "-", " ".join(context.args)).strip("-")  # another seed, another folder
