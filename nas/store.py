@@ -205,25 +205,31 @@ class StoreShelf:
             "torch": torch_release(),
         }
         self._keys: dict[tuple[str, tuple[str | None, ...]], str | None] = {}
+        self._last: tuple[Arch, str] = (), ""
 
     def get(self, arch: Arch, proxy: Proxy) -> Score | None:
         key = self.key(arch, proxy)
-        return None if key is None else self.store.find(key, self.space.text(arch))
+        return None if key is None else self.store.find(key, self._text(arch))
 
     def put(self, arch: Arch, scores: Sequence[tuple[Proxy, Score]]) -> None:
-        text = self.space.text(arch)
         for proxy, score in scores:
             key = self.key(arch, proxy)
             if key is not None:
-                self.store.put(key, text, score)
+                self.store.put(key, self._text(arch), score)
+
+    def _text(self, arch: Arch) -> str:
+        """The notation; what is looked up by several proxies and then put is written once."""
+        if self._last[0] != arch:
+            self._last = arch, self.space.text(arch)
+        return self._last[1]
 
     def key(self, arch: Arch, proxy: Proxy) -> str | None:
         """What determines a score beside the architecture, as JSON; None where there is no source to tell versions
         apart by."""
-        origins = tuple(map(version, self.space.origins(arch)))
-        if (proxy.setting, origins) not in self._keys:
-            self._keys[proxy.setting, origins] = self._key(proxy, origins)
-        return self._keys[proxy.setting, origins]
+        found = (proxy.setting, tuple(map(version, self.space.origins(arch))))
+        if found not in self._keys:
+            self._keys[found] = self._key(proxy, found[1])
+        return self._keys[found]
 
     def _key(self, proxy: Proxy, origins: tuple[str | None, ...]) -> str | None:
         assert proxy.function is not None, "a combination has no value of its own"

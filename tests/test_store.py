@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 import nas
-from nas import sources, store, stored
+from nas import cli, plugins, sources, store, stored
 from nas.data import minibatch
 from nas.errors import UsageError
 from nas.measurer import Measurer, Score
@@ -202,15 +203,13 @@ def test_what_a_plug_in_file_imports_from_beside_it_counts(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     plugin, beside = tmp_path / "mine_too.py", tmp_path / "beside_mine.py"
     plugin.write_text(PLUGIN.format(imports="import beside_mine, json, torch", value="beside_mine.VALUE"))
+    beside.write_text("VALUE = 1")
+    plugins.load([plugin])
     versions = []
-    for value in (1, 2):
-        beside.write_text(f"VALUE = {value}")
-        code = f"""
-            from nas import plugins, proxy, sources
-            plugins.load([{str(plugin)!r}])
-            print(sources.version(proxy.PROXIES["from_a_file"].function))
-        """
-        versions.append(python(code, PYTHONPATH=str(tmp_path)))
+    for text in ("VALUE = 1", "VALUE = 2"):
+        beside.write_text(text)
+        sources._text.cache_clear()  # as in a new process
+        versions.append(sources._digest(sys.modules["nas_plugin_mine_too"]))
     assert versions[0] != versions[1]
 
 
@@ -466,19 +465,11 @@ WRITER = """
 """
 
 
-def run_python(code, **environment):
-    import os
-
+def run_python(code):
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False,
-        env=os.environ | environment, cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parent.parent,
     )  # fmt: skip
-
-
-def python(code, **environment):
-    done = run_python(code, **environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_processes_that_write_at_once_lose_nothing(file):
@@ -639,17 +630,22 @@ def test_what_is_put_while_its_setting_is_pruned_is_kept_under_a_setting_of_its_
         assert [opened.find(KEY, arch) for arch in "xy"] == [None, Score(2.0)]
 
 
-def test_the_command_line(file, tmp_path):
+def test_the_command_line(file, tmp_path, monkeypatch, capsys):
     score(file)
-    nas_ = "import sys; from nas import cli; sys.argv = ['nas', 'store', *{}]; cli.main()"
-    assert "3 scores, 0.0 MB in" in python(nas_.format(["info", "--store", str(file)]))
-    pack = str(tmp_path / "pack.parquet")
-    assert "3 scores in" in python(nas_.format(["export", pack, "--store", str(file)]))
-    other = str(tmp_path / "other")
-    assert "3 scores in" in python(nas_.format(["import", pack, "--store", other]))
-    assert "3 scores deleted" in python(nas_.format(["prune", "--proxy", "gradsign", "--store", other]))
-    done = run_python(nas_.format(["prune", "--store", other]))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+    def said(*arguments, code=0):
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command line replaces
+        monkeypatch.setattr(sys, "argv", ["nas", "store", *map(str, arguments)])
+        with pytest.raises(SystemExit, match=str(code)):
+            cli.main()
+        return " ".join("".join(capsys.readouterr()).split())
+
+    pack, other = tmp_path / "pack.parquet", tmp_path / "other"
+    assert said("info", "--store", file).endswith(f"3 scores, 0.0 MB in {file}")
+    assert said("export", pack, "--store", file) == f"3 scores in {pack}"
+    assert said("import", pack, "--store", other) == f"3 scores in {pack}, 3 of them new"
+    assert said("prune", "--proxy", "gradsign", "--store", other) == "3 scores deleted"
+    assert said("prune", "--store", other, code=2).startswith("nas: nothing says what to delete")
 
 
 def test_a_scorer_without_a_shelf_says_nothing_of_one():
