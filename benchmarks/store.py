@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from itertools import count
+from math import inf
 from pathlib import Path
 from random import Random
 
@@ -83,10 +84,12 @@ def costs(folder: Path, evaluations: int) -> None:
         space = make_space(name, {})
         archs = [space.canonical(space.sample(rng)) for _ in range(evaluations)]
         distinct = len(set(archs))
-        path = folder / f"{name}.sqlite"
-        without = min(seconds_to_score(space, name, archs, Store("none")) for _ in range(3))
-        cold = seconds_to_score(space, name, archs, Store(path))
-        warm = min(seconds_to_score(space, name, archs, Store(path)) for _ in range(3))
+        paths = [folder / f"{name}-{repeat}.sqlite" for repeat in range(3)]
+        without = cold = warm = inf
+        for path in paths:  # by turns, so that a busy machine is as busy for each
+            without = min(without, seconds_to_score(space, name, archs, Store("none")))
+            cold = min(cold, seconds_to_score(space, name, archs, Store(path)))
+            warm = min(warm, seconds_to_score(space, name, archs, Store(path)))
         added = ", ".join(
             f"{label} {1000 * (took - without) / evaluations:.4f} ms"
             for label, took in (("cold", cold), ("warm", warm))

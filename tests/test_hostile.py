@@ -91,13 +91,13 @@ def mutations(draw, texts):
 
 
 def check_parser(space, text):
-    before = time.perf_counter()
+    before = time.process_time()
     with refused_in_a_line():
         arch = parse(space, text)
         assert parse(space, space.text(arch)) == arch
         if is_leaf(arch):
             assert parse(space, space.text(space.canonical(arch)))
-    assert time.perf_counter() - before < 2
+    assert time.process_time() - before < 2
 
 
 @pytest.mark.parametrize("name", SPACE_NAMES)
@@ -427,10 +427,10 @@ def doubling():
 def test_batches_made_to_hurt_are_refused(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data_batch_1").write_bytes(content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UsageError, match=r"CIFAR batch|labels must be|whole numbers"):
         minibatch(str(tmp_path), 12)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert [path.name for path in tmp_path.iterdir()] == ["data_batch_1"]
 
 
