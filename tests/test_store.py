@@ -34,6 +34,13 @@ def file(tmp_path):
     return tmp_path / "scores.sqlite"
 
 
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """What a test registers is gone after it."""
+    for name in ("_plugins", "_origins"):
+        monkeypatch.setattr(PROXIES, name, dict(vars(PROXIES)[name]))
+
+
 @pytest.fixture
 def visits(monkeypatch):
     """The architectures that were really measured."""
@@ -202,7 +209,8 @@ def test_a_plug_in_file_is_run_again_when_it_changes_and_old_scores_are_not_foun
 def test_what_a_plug_in_file_imports_from_beside_it_counts(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     plugin, beside = tmp_path / "mine_too.py", tmp_path / "beside_mine.py"
-    plugin.write_text(PLUGIN.format(imports="import beside_mine, json, torch", value="beside_mine.VALUE"))
+    text = PLUGIN.format(imports="import beside_mine, json, torch", value="beside_mine.VALUE")
+    plugin.write_text(text.replace("from_a_file", "from_beside"))
     beside.write_text("VALUE = 1")
     plugins.load([plugin])
     versions = []
