@@ -63,15 +63,15 @@ def processes(group: int) -> list[int]:
     return found
 
 
-def children(parent: int) -> list[int]:
-    """The worker processes of a run: what it spawned, but for the tracker of its semaphores."""
+def named(name: bytes, group: int) -> list[int]:
+    """The live processes of a group with ``name`` in their command line."""
     found = []
-    for pid in processes(parent):
+    for pid in processes(group):
         try:
             words = (Path("/proc") / str(pid) / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"spawn_main" in words:
+        if name in words:
             found.append(pid)
     return found
 
@@ -104,7 +104,7 @@ def fault_worker(place: Path, rng: random.Random) -> Iterator[bool]:
     wait_for(lambda: len(records(place)) >= 4)
     for _ in range(3):
         time.sleep(rng.random())
-        for pid in children(process.pid)[:1]:
+        for pid in named(b"spawn_main", process.pid)[:1]:
             os.kill(pid, signal.SIGKILL)
     process.communicate()
     yield process.returncode == 0
@@ -131,8 +131,10 @@ def fault_disk(place: Path, rng: random.Random) -> Iterator[bool]:
 def fault_two(place: Path, rng: random.Random) -> Iterator[bool]:
     first = start(place, "--workers", "1")
     wait_for(lambda: len(records(place)) >= 1)
+    first.send_signal(signal.SIGSTOP)  # so that it is not over before the second begins
     second = start(place)
     _, said = second.communicate()
+    first.send_signal(signal.SIGCONT)
     yield second.returncode == 2 and "another run is writing to" in said and said.count("\n") == 1
     first.communicate()
     yield first.returncode == 0
@@ -163,7 +165,7 @@ def ray_worker(place: Path, rng: random.Random) -> Iterator[bool]:
     wait_for(lambda: len(records(place)) >= 4)
     for _ in range(2):
         time.sleep(rng.random())
-        for pid in processes_called("ray::Workbench")[:1]:
+        for pid in named(b"ray::Workbench", process.pid)[:1]:
             os.kill(pid, signal.SIGKILL)
     _, said = process.communicate()
     yield process.returncode == 0 and "Traceback" not in said
@@ -182,19 +184,6 @@ def ray_node(place: Path, rng: random.Random) -> Iterator[bool]:
     _, said = process.communicate()
     cluster.shutdown()
     yield process.returncode == 0 and "Traceback" not in said
-
-
-def processes_called(name: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if words.startswith(name.encode()):
-                found.append(int(entry.name))
-    return found
 
 
 FAULTS: dict[str, tuple[int, Callable[[Path, random.Random], Iterator[bool]]]] = {
