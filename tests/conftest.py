@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))  # pytest runs two processes of its own
 os.environ["NAS_STORE"] = "none"  # a test that looks at the store names a file of its own
 
 from nas import plugins  # noqa: E402
