@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -322,7 +323,7 @@ def default_run(command: str, config: Mapping[str, Any]) -> Path:
     """The run folder of these settings where none is named: the same settings, the same folder."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
     label = "-".join(str(config[key]) for key in ("space", "proxy", "searcher", "target") if key in config)
-    return Path("runs") / f"{command}-{label.replace('+', '_')}-{digest}"
+    return Path("runs") / f"{command}-{re.sub('[+/]', '_', label)}-{digest}"
 
 
 def _why_nothing(trials: Sequence[Trial], budget: int) -> str:

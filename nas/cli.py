@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from nas import cli_run, cli_show, cli_store, cli_study, cli_table
 from nas.cli_options import (
@@ -37,7 +36,7 @@ from nas.cli_options import (
     parse_settings,
 )  # fmt: skip
 from nas.errors import UsageError
-from nas.printing import print_comparison, print_failures, print_frame, print_mapping, progress
+from nas.printing import plain_console, print_comparison, print_failures, print_frame, print_mapping, progress
 
 INTERRUPTED = 130
 LONGEST = 2000
@@ -92,7 +91,7 @@ def search(
             precision=precision, constraints=constraint or (), table=table, settings=settings, plugin=plugin or (),
             run_folder=folder, batch=batch, workers=workers, ray=ray, timeout=timeout, store=store, watch=watch,
         )  # fmt: skip
-    console = Console(highlight=False)
+    console = plain_console()
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
     print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
     print_mapping(console, read_yaml(folder / "best.yaml"))
@@ -101,7 +100,6 @@ def search(
         f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({isomorphic} from an isomorphic "
         f"architecture), {trials.attrs['stored']} from the store, {int((trials['status'] != 'ok').sum())} failed; "
         f"{time.perf_counter() - start:.0f} s; results in {folder}",
-        soft_wrap=True,
     )
     print_failures(console, trials)
 
@@ -149,9 +147,9 @@ def compare_(
             plugin=plugin or (), run_folder=folder, workers=workers, ray=ray, timeout=timeout,
             store=store, watch=watch,
         )  # fmt: skip
-    console = Console(highlight=False)
+    console = plain_console()
     print_comparison(console, result, target, space)
-    console.print(f"results in {folder}", soft_wrap=True)
+    console.print(f"results in {folder}")
 
 
 @app.command()
@@ -195,7 +193,7 @@ def score(
             precision=precision, settings=settings, plugin=plugin or (), workers=workers, ray=ray, timeout=timeout,
             store=store, watch=watch,
         )  # fmt: skip
-    console = Console(highlight=False)
+    console = plain_console()
     names = list(dict.fromkeys(scores["proxy"]))
     means = scores.groupby(["arch", "proxy"], sort=False)["value"].agg(lambda values: values.mean(skipna=False))
     table = means.unstack("proxy")[names]
@@ -236,18 +234,17 @@ def bench(
             space, archs_given or (), proxies, data=data, batch_size=batch_size, seed=seed, device=device,
             precision=precision, settings=parse_settings(set_), plugin=plugin or (), watch=watch,
         )  # fmt: skip
-    console = Console(highlight=False)
+    console = plain_console()
     shown = costs[["proxy"]].copy()
     for column, label, form in (("ms", "ms", "{:.1f}"), ("ratio", "ratio", "{:.2f}"), ("peak_mb", "peak MB", "{:.1f}")):
         shown[label] = [form.format(value) if isfinite(value) else "unknown" for value in costs[column]]
     archs = costs.attrs["archs"]
     print_frame(console, shown, f"One score of {archs[0] if len(archs) == 1 else f'{len(archs)} architectures, mean'}")
     for name, reason in costs.loc[costs["reason"] != "", ["proxy", "reason"]].itertuples(index=False):
-        console.print(f"{name} gave no score: {reason}", soft_wrap=True, markup=False)
+        console.print(f"{name} gave no score: {reason}")
     console.print(
         "ms: to build the network and score it; ratio: to a forward and backward pass of it (plain); "
         "all: every proxy in one visit; peak MB: above what was in use before",
-        soft_wrap=True,
     )
     if json_ is not None:
         costs.drop(columns="reason").to_json(json_, orient="records", indent=2)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from nas.cli_options import Config, Data, Plugin, Set, Space, parse_settings
 from nas.errors import UsageError, unknown
-from nas.printing import print_mapping
+from nas.printing import plain_console, print_mapping
 
 
 def show(
@@ -35,7 +34,7 @@ def show(
     inside = make_space(space, checked_settings(parse_settings(set_)))
     parsed = parse(inside, arch)
     batch = minibatch(data, 4)
-    console = Console(highlight=False)
+    console = plain_console()
     canonical = inside.canonical(parsed)
     print_mapping(
         console,
@@ -46,7 +45,7 @@ def show(
     )
     graph = inside.graph(parsed)
     for line in described(graph) if graph is not None else ():
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line)
     if out is not None:
         from nas.drawing import draw
 
@@ -55,7 +54,7 @@ def show(
         if out.suffix.lower() not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
             raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
         draw(graph, out, inside.text(parsed))
-        console.print(f"drawn to {out}", soft_wrap=True)
+        console.print(f"drawn to {out}")
 
 
 def convert(
@@ -85,7 +84,7 @@ def convert(
     if to is not None:
         typer.echo(notations[to])
     else:
-        print_mapping(Console(highlight=False), notations)
+        print_mapping(plain_console(), notations)
 
 
 def list_(
@@ -122,14 +121,14 @@ def list_(
     if as_json:
         typer.echo(json.dumps(kinds if kind is None else next(iter(kinds.values())), indent=2, ensure_ascii=False))
         return
-    console = Console(highlight=False)
+    console = plain_console()
     for title, entries in kinds.items():
         table = RichTable("name", "what it is", "options", title=title, title_justify="left")
         for entry in entries:
             direction = "" if entry.get("larger_is_better", True) else " (smaller is better)"
             set_to = ", ".join(f"{name}={_short(value)}" for name, value in entry["options"].items())
             table.add_row(entry["name"], entry["summary"] + direction, set_to)
-        console.print(table)
+        console.print(table, soft_wrap=False)
 
 
 def _entry(name: str, function: Callable[..., Any] | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nas.cli_options import Plugin, Store
-from nas.printing import print_frame
+from nas.printing import plain_console, print_frame
 
 Space = Annotated[str, typer.Option(help="Only of this space.")]
 Proxy = Annotated[str, typer.Option(help="Only of this proxy.")]
@@ -22,12 +21,12 @@ def info(store: Store = None) -> None:
     """Count what is there, by space and proxy."""
     from nas import stored
 
-    console = Console(highlight=False)
+    console = plain_console()
     frame = stored.info(store)
     if not frame.empty:
         print_frame(console, frame)
     size = frame.attrs["bytes"] / 1e6
-    console.print(f"{frame['scores'].sum():,} scores, {size:.1f} MB in {frame.attrs['path']}", soft_wrap=True)
+    console.print(f"{frame['scores'].sum():,} scores, {size:.1f} MB in {frame.attrs['path']}")
 
 
 @app.command()
@@ -41,7 +40,7 @@ def export(
     from nas import stored
 
     count = stored.export(pack, space, proxy, store)
-    Console(highlight=False).print(f"{count:,} scores in {pack}", soft_wrap=True, markup=False)
+    plain_console().print(f"{count:,} scores in {pack}")
 
 
 @app.command(name="import")
@@ -53,7 +52,7 @@ def import_(
     from nas import stored
 
     done = stored.import_pack(pack, store)
-    Console(highlight=False).print(f"{done.scores:,} scores in {pack}, {done.added:,} of them new", markup=False)
+    plain_console().print(f"{done.scores:,} scores in {pack}, {done.added:,} of them new")
 
 
 @app.command()
@@ -70,4 +69,4 @@ def prune(
 
     plugins.load(plugin or ())
     count = stored.prune(space, proxy, unused, stale, store)
-    Console(highlight=False).print(f"{count:,} scores deleted")
+    plain_console().print(f"{count:,} scores deleted")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from nas.cli_options import (
     BatchSize,
@@ -24,7 +23,7 @@ from nas.cli_options import (
     Space,
     parse_settings,
 )  # fmt: skip
-from nas.printing import print_frame, progress
+from nas.printing import plain_console, print_frame, progress
 
 INTERRUPTED = 130
 
@@ -75,8 +74,8 @@ def study(
     except KeyboardInterrupt:  # unlike a search this does not go on where it stopped
         typer.echo("nas: interrupted; the same command starts the study again", err=True)
         raise SystemExit(INTERRUPTED) from None
-    console = Console(highlight=False)
+    console = plain_console()
     title, frame = next(iter(found.frames.items()))
     print_frame(console, frame, f"{study}: {title}")
-    console.print(found.text, soft_wrap=True, markup=False)
-    console.print(f"\n{time.perf_counter() - start:.0f} s; results in {folder}", soft_wrap=True)
+    console.print(found.text)
+    console.print(f"\n{time.perf_counter() - start:.0f} s; results in {folder}")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from nas.printing import progress
+from nas.printing import plain_console, progress
 
 INTERRUPTED = 130
 TARGET = re.compile(r"\w+_(valid|test|validtest)_(\d+ep_mean|naslib)")
@@ -33,10 +32,8 @@ def import_(
         typer.echo(f"nas: interrupted; {out} was not written", err=True)
         raise SystemExit(INTERRUPTED) from None
     targets = [name for name in done.columns if TARGET.fullmatch(name)]
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(
         f"{done.rows} architectures and {len(done.columns)} columns in {out}; accuracies to compare with are "
         f"{', '.join(targets)}",
-        soft_wrap=True,
-        markup=False,
     )

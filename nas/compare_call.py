@@ -14,6 +14,7 @@ from nas import plugins
 from nas.calls import DEFAULT_PROXIES, try_out
 from nas.comparison import (
     ALWAYS,
+    REFERENCES,
     SCORES,
     Comparison,
     correlations,
@@ -87,6 +88,8 @@ def compare(
     constraints, plugin = several(constraints), several(plugin)
     plugins.load(plugin)
     asked = proxy_names(proxies)
+    if mine := set(asked) & set(REFERENCES):
+        raise UsageError(f"{min(mine)!r} has a row of its own in every comparison: give the proxy another name")
     check_number("seeds", seeds, 1)
     check_number("seed", seed, 0)
     given = dict(settings or {})

@@ -165,6 +165,8 @@ def paired(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.D
 
 
 SELECTED_OF = (10, 100, 1000)
+REFERENCES = ("optimal", "random")
+"""What `selection` sets beside the proxies, of which none may be called so."""
 
 
 def selection(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from nas.comparison import Comparison
 
 
+def plain_console() -> Console:
+    """Standard output that takes texts as they are: a name or a path of the user's with brackets or colons is no
+    markup, and its lines are not broken, so that it can be copied."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 @contextmanager
 def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar with rate and remaining time on standard error; nothing where that is no terminal."""
@@ -37,14 +43,14 @@ def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]
 def print_frame(console: Console, frame: pd.DataFrame, title: str = "") -> None:
     """A table as plain text: numbers to the right, text to the left, no line broken, so that it can be copied."""
     if title:
-        console.print(title, style="bold", soft_wrap=True, markup=False)
+        console.print(title, style="bold")
     columns = []
     for name in frame:
         cells = [str(name), *(f"{v:.6g}" if isinstance(v, float) else str(v) for v in frame[name])]
         width, left = max(map(len, cells)), name in ("arch", "proxy")
         columns.append([cell.ljust(width) if left else cell.rjust(width) for cell in cells])
     for line in zip(*columns, strict=True):
-        console.print("  ".join(line).rstrip(), soft_wrap=True, markup=False)
+        console.print("  ".join(line).rstrip())
     console.print()
 
 
@@ -53,7 +59,7 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
         if isinstance(value, dict):
             value = ", ".join(f"{key} {number}" for key, number in value.items())
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
-        console.print(f"{name:<22} {shown}", soft_wrap=True, markup=False)
+        console.print(f"{name:<22} {shown}")
 
 
 def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
@@ -79,8 +85,7 @@ def print_comparison(console: Console, found: Comparison, target: str, space: st
     first = overall["proxy"].iloc[0]
     alike = found.pairs[(found.pairs["proxy_a"] == first) & (found.pairs["p_holm"] > 0.05)]["proxy_b"]
     if len(alike):
-        console.print(f"τ not apart from that of {first} (paired bootstrap, Holm, 5 %): {', '.join(alike)}",
-                      soft_wrap=True)  # fmt: skip
+        console.print(f"τ not apart from that of {first} (paired bootstrap, Holm, 5 %): {', '.join(alike)}")
     if found.duplicates:
         console.print(f"{found.duplicates} of the architectures are isomorphic to another one (--unique drops them)")
     print_failures(console, found.scores)
@@ -92,4 +97,4 @@ def print_failures(console: Console, rows: pd.DataFrame) -> None:
     for reason, count in failed["reason"].value_counts().items():
         whose = failed.loc[failed["reason"] == reason, "proxy"] if "proxy" in failed else ()
         names = f" ({', '.join(dict.fromkeys(whose))})" if len(whose) else ""
-        console.print(f"{count} without a score{names}: {reason}", soft_wrap=True, markup=False)
+        console.print(f"{count} without a score{names}: {reason}")

@@ -126,7 +126,7 @@ def _targets(targets: pd.DataFrame) -> Section:
     text = "Kendall's τ of each proxy with each number in the table; grey where all are equal."
     if targets.shape[1] > TARGETS:
         text += f" Of {targets.shape[1]} columns the first {TARGETS}; all of them in the table below."
-    table = targets.rename_axis("proxy").reset_index()
+    table = _named(targets)
     figure = charts.heat_map(targets.iloc[:, :TARGETS])
     return Section("Other targets", text, [Chart(figure, "Kendall's τ, proxy by target")],
                    [Sheet(table, "The same as a table", folded=True)])  # fmt: skip
@@ -137,9 +137,14 @@ def _agreement(values: pd.DataFrame) -> Section:
     ranks = values.rank()
     found = ranks.corr().where(ranks.nunique() > 1)
     text = "Spearman's ρ between the scores of each two proxies, both with larger as better, the best proxy first."
-    table = Sheet(found.rename_axis("proxy").reset_index(), "The same as a table", folded=True)
+    table = Sheet(_named(found), "The same as a table", folded=True)
     figure = Chart(charts.heat_map(found), "Spearman's ρ, proxy by proxy")
     return Section("The proxies among themselves", text, [figure], [table])
+
+
+def _named(by_proxy: pd.DataFrame) -> pd.DataFrame:
+    """With the proxies as the first column; a column of a table, or a proxy, may be called ``proxy`` itself."""
+    return by_proxy.rename_axis("proxy").reset_index(allow_duplicates=True)
 
 
 def _failures(scores: pd.DataFrame) -> Section:

@@ -79,7 +79,9 @@ def draw(rows: Sequence[int], count: int | str, seed: int, keep: Callable[[int],
             raise UsageError(f"--archs takes a number or 'all', not {count!r}")
         count = len(rows) if normal(count) == "all" else int(count)
     if not 2 <= count <= len(rows):
-        raise UsageError(f"{count} architectures cannot be compared: the table has {len(rows)}, and it takes 2 or more")
+        raise UsageError(
+            f"{count} architectures cannot be compared: the table has a target for {len(rows)}, and it takes 2 or more"
+        )
     if keep is None:
         return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
     kept = list(islice(filter(keep, Random(seed).sample(rows, len(rows))), count))

@@ -85,6 +85,26 @@ def test_compare_prints_and_writes(nas, tmp_path):
     assert {"scores.csv", "correlations.csv", "config.yaml"} <= {path.name for path in (tmp_path / "c").iterdir()}
 
 
+def test_names_of_any_kind_are_printed_and_written_as_they_are(nas, tmp_path):
+    """Brackets and colons are no markup, slashes no folders, and a column may be called as one of ours is."""
+    (tmp_path / "p.py").write_text(
+        "from nas.proxy import proxy\n\n\n@proxy('proxy', larger_is_better=True)\ndef ours(probe):\n"
+        '    """Sums [/all] of it."""\n    raise ValueError(\'no [/luck] :bomb:\')\n'
+    )
+    (tmp_path / "t.csv").write_text("arch,acc/../top1,proxy\n0,1,1\n1,2,1\n2,3,5\n")
+    call = ["compare", "--space", "nasbench201", "--table", "t.csv", "--plugin", "p.py", "--proxies", "proxy", *SMALL]
+    code, out, err = nas(*call, "--target", "acc/../top1")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (code, err) == (0, "")
+    assert f"results in runs/{folder.name}\n" in out
+    assert "no [/luck] :bomb:" in out
+    assert {"report.html", "targets.csv"} <= {path.name for path in folder.iterdir()}
+    code, out, err = nas(*call, "--target", "proxy", "--run", "a[/b]:bomb:")
+    assert (code, err) == (0, "")
+    assert "results in a[/b]:bomb:\n" in out
+    assert "Sums [/all]" in nas("list", "proxies", "--plugin", "p.py")[1]
+
+
 def test_score_prints_and_writes(nas, tmp_path):
     pd.DataFrame({"arch": ["17", "nats:3,3,3,3,3,3"]}).to_csv(tmp_path / "in.csv", index=False)
     code, out, _ = nas("score", CELL, "--archs", "in.csv", "--proxies", "GradSign,params", "--csv", "out.csv", *SMALL)
@@ -156,6 +176,9 @@ def prepare(folder):
     (folder / "broken.py").write_text("import nas\n1 / 0\n")
     (folder / "own.py").write_text("def net(classes): raise KeyError(1)\n")
     (folder / "exits.py").write_text("raise SystemExit(3)\n")
+    (folder / "random.py").write_text(
+        "from nas.proxy import proxy\n\n\n@proxy('random', larger_is_better=True)\ndef ours(probe):\n    return 1.0\n"
+    )
     (folder / "odd.yaml").write_text("set: {evolution: 5}\n")
     open_slot = CELL.replace("skip_connect", "skip_connect/none")
     (folder / "open.csv").write_text(f"arch,accuracy\n{open_slot},1\n0,2\n")
@@ -241,9 +264,13 @@ WRONG = {
     "table without arch": ([*COMPARE, "--table", "noarch.csv"], "no column 'arch'"),
     "empty table": ([*COMPARE, "--table", "empty.csv"], "cannot be read as a table"),
     "broken parquet": ([*COMPARE, "--table", "binary.parquet"], "cannot be read as a table"),
-    "too many architectures": ([*COMPARE, "--table", "good.csv", "--archs", "4"], "the table has 3"),
+    "too many architectures": ([*COMPARE, "--table", "good.csv", "--archs", "4"], "the table has a target for 3"),
     "architectures that are no number": ([*COMPARE, "--table", "good.csv", "--archs", "few"], "a number or 'all'"),
     "no seeds": ([*COMPARE, "--table", "good.csv", "--seeds", "0"], "at least 1"),
+    "a proxy called as a row of every comparison": (
+        [*COMPARE, "--table", "good.csv", "--plugin", "random.py", "--proxies", "random"],
+        "'random' has a row of its own",
+    ),
     "no proxy": ([*COMPARE, "--table", "good.csv", "--proxies", ""], "no proxy was named"),
     "nothing to score": (["score"], "no architecture was given"),
     "no architecture": (["score", "conv"], "not in this space's notation"),
