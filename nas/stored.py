@@ -79,11 +79,13 @@ def info(path: str | Path | None = None) -> pd.DataFrame:
 
 def export(pack: str | Path, space: str = "", proxy: str = "", path: str | Path | None = None) -> int:
     """Writes the scores of a space or a proxy (or all) to a Parquet file, and returns how many; it appears, or is
-    replaced, when it is complete."""
+    replaced, when it is complete. Nothing but a pack is replaced."""
     pack = Path(os.path.expanduser(pack))
     _check_pyarrow(pack)
     if pack.is_dir() or not pack.absolute().parent.is_dir():
         raise UsageError(f"{pack} cannot be written: {'it is a folder' if pack.is_dir() else 'its folder is missing'}")
+    if pack.exists() and not is_pack(pack):
+        raise UsageError(f"{pack} is no pack of scores, and is left as it is: name another file")
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
@@ -144,6 +146,16 @@ def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
             )
             added = database.total_changes - before
         return Imported(database.execute("SELECT count(*) FROM pack").fetchone()[0], added)
+
+
+def is_pack(path: Path) -> bool:
+    """Whether a file says of itself that it is a pack."""
+    from pyarrow import parquet
+
+    try:
+        return MARK in (parquet.read_schema(path).metadata or {})
+    except (ValueError, OSError):  # pyarrow's are among these
+        return False
 
 
 def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:

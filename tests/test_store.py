@@ -528,6 +528,22 @@ def test_packs_bring_scores_from_one_store_to_another(file, tmp_path, visits):
     assert not visits
 
 
+@pytest.mark.parametrize("name", ["scores.sqlite", "table.parquet", "cut.parquet", "notes.txt"])
+def test_an_export_replaces_nothing_but_a_pack(file, tmp_path, name):
+    score(file)
+    pd.DataFrame({"arch": ["0"]}).to_parquet(tmp_path / "table.parquet")
+    pack_of(tmp_path / "cut.parquet", [GOOD])
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:-20])
+    (tmp_path / "notes.txt").write_text("")
+    target = file if name == "scores.sqlite" else tmp_path / name
+    before = target.read_bytes()
+    with pytest.raises(UsageError, match="is no pack of scores, and is left as it is"):
+        stored.export(target, path=file)
+    assert target.read_bytes() == before
+    pack = tmp_path / "pack.parquet"
+    assert stored.export(pack, path=file) == stored.export(pack, path=file) == stored.import_pack(pack, file).scores
+
+
 def test_an_import_never_replaces(tmp_path):
     for name, value in (("a", 1.0), ("b", 2.0)):
         with Store(tmp_path / name) as opened:
