@@ -95,10 +95,11 @@ def search(
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
     print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
     print_mapping(console, read_yaml(folder / "best.yaml"))
-    isomorphic = int((trials["cached"] & ~trials["arch"].duplicated()).sum())
+    elsewhere = int((trials["cached"] & ~trials["arch"].duplicated()).sum())
+    alike = "an isomorphic architecture" + " or the reference sample" * (len(trials["values"].iloc[0]) > 1)
     console.print(
-        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({isomorphic} from an isomorphic "
-        f"architecture), {trials.attrs['stored']} from the store, {int((trials['status'] != 'ok').sum())} failed; "
+        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({elsewhere} from {alike}), "
+        f"{trials.attrs['stored']} from the store, {int((trials['status'] != 'ok').sum())} failed; "
         f"{time.perf_counter() - start:.0f} s; results in {folder}",
     )
     print_failures(console, trials)

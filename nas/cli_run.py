@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nas.cli_options import Quiet
+from nas.errors import UsageError
 
 
 def run(
@@ -25,8 +26,10 @@ def run(
     """
     from nas.recipe import OUTPUTS, steps
 
+    if named := {argument.partition("=")[0] for argument in context.args} & set(OUTPUTS.values()):
+        raise UsageError(f"the results of a recipe go where --out FOLDER says: give that in place of {min(named)}")
     label = re.sub(r"\W+", "-", " ".join(context.args)).strip("-")  # another seed, another folder
-    folder = out or recipe.with_name("-".join(filter(None, [recipe.stem, "quick" * quick, label])))
+    folder = out or recipe.parent / "-".join(filter(None, [recipe.stem, "quick" * quick, label]))
     for step in steps(recipe, folder, quick=quick):
         if OUTPUTS[step.command] != "--run":
             step.output.parent.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,8 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
 def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
     """The main statistics of each proxy over all seeds, best first; which of them are as good as the best; what they
     select; what failed. The files of the run folder hold all of it."""
-    overall = found.correlations[found.correlations["seed"] == "all"].sort_values("kendall", ascending=False)
+    overall = found.correlations[found.correlations["seed"] == "all"]
+    overall = overall.sort_values("kendall", ascending=False, kind="stable")  # the order of the pairs
     shown = overall[["proxy", "failed"]].copy()
     for name, label in (("kendall", "Kendall τ-b"), ("spearman", "Spearman ρ")):
         rows = overall[[name, f"{name}_lo", f"{name}_hi"]].itertuples(index=False)

@@ -48,14 +48,16 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         raise UsageError(f"{file}: 'steps' is a list of commands with their options, not {parts!r}")
     found: list[Step] = []
+    taken: set[str] = set()
     for part in parts:
         step = common | part | {"quick": _quick(file, common) | _quick(file, part)}
         command = str(step.get("command"))
         if command not in COMMANDS:
             raise unknown(f"command in {file}", command, COMMANDS)
         name = str(step.get("name", ""))
-        if "steps" in recipe and (not name or Path(name).name != name or name in {s.output.stem for s in found}):
+        if "steps" in recipe and (Path(name).name != name or name in {"", "..", *taken}):
             raise UsageError(f"{file}: each step has a name of its own, without slashes, not {name!r}")
+        taken.add(name)
         options = {key: value for key, value in step.items() if key not in ABOUT} | (step["quick"] if quick else {})
         suffix = {"score": ".csv", "bench": ".json"}.get(command, "")
         output = folder / f"{name or command}{suffix}" if name or suffix else folder

@@ -68,8 +68,8 @@ def study(
         proxies: names, each a proxy or a combination, which counts as its proxies; ``"all"`` takes every one
             registered.
         table: trained accuracies.
-        target: the columns of ``table`` to compare with, larger is better; all columns of numbers but ``params`` and
-            ``flops`` where none is named.
+        target: the columns of ``table`` to compare with, larger is better; all columns that hold numbers but ``params``
+            and ``flops`` where none is named.
         run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv``, ``FIGURE.svg`` and ``report.html`` go.
         data, batch_size, seed, device, precision, settings, plugin: as in `nas.search`.
         watch: told how many of how many steps are done.
@@ -170,7 +170,7 @@ def _varied(space: str, settings: Settings, **changed: Any) -> Space:
 def _columns(known: Table, asked: Sequence[str]) -> list[str]:
     names = list(asked)
     if not names:
-        numbers = known.frame.select_dtypes("number").columns.astype(str)
+        numbers = known.frame.select_dtypes("number").dropna(axis=1, how="all").columns.astype(str)
         names = [column for column in numbers if column not in ("index", "params", "flops")]
     if not names:
         raise UsageError(f"{known.path}: has no column of numbers to compare with")

@@ -105,6 +105,28 @@ def test_names_of_any_kind_are_printed_and_written_as_they_are(nas, tmp_path):
     assert "Sums [/all]" in nas("list", "proxies", "--plugin", "p.py")[1]
 
 
+def test_proxies_as_good_as_the_best_are_named_with_it(nas, tmp_path):
+    """Where the best are level, too, in whatever order they were asked for."""
+    (tmp_path / "p.py").write_text(
+        "from nas.proxy import proxy\n\n\ndef ours(probe):\n    return float(probe.params)\n\n\n"
+        "for name in 'abc':\n    proxy(name, larger_is_better=False)(ours)\n"
+    )
+    cells = ["1,1,1,1,1,1", "1,1,2,1,1,1", "2,2,1,1,1,1", "3,1,1,1,1,1", "3,3,1,1,1,1", "3,3,3,1,1,3"]
+    (tmp_path / "t.csv").write_text("arch,acc\n" + "".join(f'"nats:{cell}",{n}\n' for n, cell in enumerate(cells)))
+    code, out, err = nas("compare", "--space", "nasbench201", "--table", "t.csv", "--target", "acc", "--plugin", "p.py",
+                         "--proxies", "a,b,c", *SMALL)  # fmt: skip
+    assert (code, err) == (0, "")
+    first, others = re.search(r"τ not apart from that of (\w+) .*?: (.*)", out).groups()
+    assert {"params", "flops"} <= {first, *others.split(", ")}
+
+
+def test_a_search_says_where_it_knew_an_architecture_from(nas):
+    arguments = ["search", "--searcher", "random_search", "--budget", "2", *SMALL]
+    out = nas(*arguments, "--proxy", "params+depth")[1]
+    assert "2 evaluations, 2 of them known (2 from an isomorphic architecture or the reference sample), " in out
+    assert "known (0 from an isomorphic architecture), " in nas(*arguments, "--proxy", "params")[1]
+
+
 def test_score_prints_and_writes(nas, tmp_path):
     pd.DataFrame({"arch": ["17", "nats:3,3,3,3,3,3"]}).to_csv(tmp_path / "in.csv", index=False)
     code, out, _ = nas("score", CELL, "--archs", "in.csv", "--proxies", "GradSign,params", "--csv", "out.csv", *SMALL)

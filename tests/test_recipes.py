@@ -108,6 +108,11 @@ WRONG = {
     "no steps": ({"command": "search", "steps": []}, "'steps' is a list of commands"),
     "no name": ({"command": "search", "steps": [{"seed": 1}]}, "a name of its own, without slashes, not ''"),
     "same name": ({"command": "search", "steps": [{"name": "a"}, {"name": "a"}]}, "a name of its own.*'a'"),
+    "same name with a point": (
+        {"command": "search", "steps": [{"name": "w0.5"}, {"name": "w0.5"}]},
+        r"a name of its own.*'w0\.5'",
+    ),
+    "the folder above": ({"command": "search", "steps": [{"name": ".."}]}, r"a name of its own.*'\.\.'"),
     "a path": ({"command": "search", "steps": [{"name": "../a"}]}, r"a name of its own.*'\.\./a'"),
     "quick": ({"command": "search", "quick": 3}, "'quick' holds options"),
     "set": ({"command": "search", "set": {"evolution": 3}}, "options of evolution under 'set'"),
@@ -120,6 +125,26 @@ def test_a_wrong_recipe_is_told_why(case, tmp_path):
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.raises(UsageError, match=message):
         steps(tmp_path / "r.yaml", tmp_path)
+
+
+def test_names_are_told_apart_to_their_end(tmp_path):
+    (tmp_path / "r.yaml").write_text("command: search\nsteps: [{name: w0.5}, {name: w0.25}, {name: w0}]\n")
+    assert [step.output.name for step in steps(tmp_path / "r.yaml", tmp_path)] == ["w0.5", "w0.25", "w0"]
+
+
+@pytest.mark.parametrize("arguments", [["--run", "there"], ["--run=there"]])
+def test_where_results_go_is_said_by_out(nas, tmp_path, arguments):
+    (tmp_path / "r.yaml").write_text("command: search\nbudget: 1\n")
+    code, _, err = nas("run", "r.yaml", *arguments)
+    assert (code, err) == (
+        2, "nas: the results of a recipe go where --out FOLDER says: give that in place of --run\n",
+    )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
+
+
+def test_a_folder_is_no_recipe(nas):
+    code, _, err = nas("run", ".")
+    assert (code, err) == (2, "nas: . cannot be read: Is a directory\n")
 
 
 def test_an_option_that_the_command_does_not_have(nas, tmp_path):

@@ -404,6 +404,16 @@ def test_every_study_runs(name, with_table, tmp_path, monkeypatch):
         assert any("accuracy" in frame.to_csv() for frame in found.frames.values())
 
 
+def test_a_column_without_a_number_is_no_target(tmp_path):
+    space = SPACES["nasbench201"]()
+    table_of(space, tmp_path / "t.csv")
+    pd.read_csv(tmp_path / "t.csv").assign(empty=np.nan).to_csv(tmp_path / "t.csv", index=False)
+    table = nas.table.Table(tmp_path / "t.csv", space)
+    assert nas.study_call._columns(table, []) == ["accuracy", "other"]
+    with pytest.raises(UsageError, match="4 architectures cannot be compared: the table has a target for 0"):
+        nas.study_call.choose(space, 4, table, ["empty"], 0)
+
+
 def test_a_study_repeats_itself(tmp_path):
     def run():
         return nas.study("seeds", archs=3, proxies="gradalign_i", data=DATA, batch_size=12, settings=SETTINGS).frames
