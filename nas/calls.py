@@ -38,6 +38,7 @@ from nas.settings import (
     make_space,
     parse,
     plain_config,
+    plugin_source,
     proxy_names,
     several,
     with_batch,
@@ -321,6 +322,8 @@ def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | No
 
 def default_run(command: str, config: Mapping[str, Any]) -> Path:
     """The run folder of these settings where none is named: the same settings, the same folder."""
+    if config.get("plugin"):
+        config = {**config, "plugin_source": plugin_source(config["plugin"])}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
     label = "-".join(str(config[key]) for key in ("space", "proxy", "searcher", "target") if key in config)
     return Path("runs") / f"{command}-{re.sub('[+/]', '_', label)}-{digest}"

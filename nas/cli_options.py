@@ -25,7 +25,11 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         raise UsageError(f"{file} is a recipe of several commands: nas run {file}")
     for key, value in settings.items():
         name = str(key).replace("-", "_")
-        if name == "minibatch" or name in ABOUT:  # what a run folder's config.yaml records, or a recipe says of itself
+        if name in (
+            "minibatch",
+            "plugin_source",
+            *ABOUT,
+        ):  # what a run folder's config.yaml records, or a recipe says of itself
             continue
         if name not in names or name == "config":
             raise unknown(f"option in {file}", key, names)
@@ -51,6 +55,8 @@ def merge_set(context: typer.Context, given: list[str] | None) -> list[str]:
 
 
 SET = "nas.set"
+RECORDED = ("minibatch", "plugin_source")
+"""What a run folder's config.yaml holds beside the options, to compare with."""
 SEVERAL = ("constraint", "plugin", "set")
 
 Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]

@@ -80,6 +80,11 @@ class Comparison(NamedTuple):
     duplicates: int
 
 
+def decimals(truth: pd.Series[float]) -> int:
+    """Digits after the point that tell targets apart: two for per cent, four for shares."""
+    return 2 if truth.abs().max() > 2 else 4
+
+
 def oriented(scores: pd.DataFrame, larger_is_better: Mapping[str, bool]) -> dict[str, pd.DataFrame]:
     """By proxy, the values [architectures x seeds] with larger as better; a failure is minus infinity.
 

@@ -65,6 +65,13 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
 def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
     """The main statistics of each proxy over all seeds, best first; which of them are as good as the best; what they
     select; what failed. The files of the run folder hold all of it."""
+    from nas.comparison import decimals
+
+    digits = decimals(found.truth)
+
+    def spread(mean: float, deviation: float) -> str:
+        return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
     overall = found.correlations[found.correlations["seed"] == "all"]
     overall = overall.sort_values("kendall", ascending=False, kind="stable")  # the order of the pairs
     shown = overall[["proxy", "failed"]].copy()
@@ -75,14 +82,14 @@ def print_comparison(console: Console, found: Comparison, target: str, space: st
     shown["top 10 %"] = overall["kendall_top_10pct"].map("{:.3f}".format)
     for count in found.selection["n"].unique():
         chosen = found.selection[found.selection["n"] == count].set_index("proxy")
-        cells = [f"{chosen.loc[name, 'mean']:.2f} ± {chosen.loc[name, 'sd']:.2f}" for name in overall["proxy"]]
+        cells = [spread(chosen.loc[name, "mean"], chosen.loc[name, "sd"]) for name in overall["proxy"]]
         shown[f"best of {count}"] = cells
     shown["ms"] = overall["ms_per_arch"].map("{:.0f}".format)
     shown["MB"] = overall["peak_mb"].map("{:.0f}".format)
     print_frame(console, shown, f"{target} on {space}, {int(overall['n'].iloc[0])} architectures")
     for count in found.selection["n"].unique():
         rows = found.selection[found.selection["n"] == count].set_index("proxy").loc[["random", "optimal"]]
-        console.print(f"of {count}: " + ", ".join(f"{n} {r['mean']:.2f} ± {r['sd']:.2f}" for n, r in rows.iterrows()))
+        console.print(f"of {count}: " + ", ".join(f"{n} {spread(r['mean'], r['sd'])}" for n, r in rows.iterrows()))
     first = overall["proxy"].iloc[0]
     alike = found.pairs[(found.pairs["proxy_a"] == first) & (found.pairs["p_holm"] > 0.05)]["proxy_b"]
     if len(alike):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nas import charts
-from nas.comparison import Comparison, mean_over_seeds, oriented
+from nas.comparison import Comparison, decimals, mean_over_seeds, oriented
 from nas.page import Section, Sheet, page
 from nas.svg import Chart
 
@@ -62,7 +62,8 @@ def comparison_report(title: str, found: Comparison, larger_is_better: Mapping[s
         text = (
             f"The {target} of the best by proxy among N random architectures: mean ± standard deviation of 500 draws."
         )
-        shown = [f"{row.mean:.2f} ± {row.sd:.2f}" for row in found.selection.itertuples()]
+        digits = decimals(found.truth)
+        shown = [f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}" for row in found.selection.itertuples()]
         cells = found.selection.assign(shown=shown).pivot(index="proxy", columns="n", values="shown")
         cells = cells.loc[list(dict.fromkeys(found.selection["proxy"]))].add_prefix("best of ").reset_index()
         sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))

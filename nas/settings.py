@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -130,7 +131,18 @@ def with_batch(settings: Settings, searcher: Searcher, batch: int | None) -> dic
 def plain_config(**settings: Any) -> dict[str, Any]:
     """The settings of a run under their names on the command line, as plain values for YAML."""
     plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
+    if plain.get("plugin"):
+        plain["plugin_source"] = plugin_source(plain["plugin"])
     return plain | {"proxies": ",".join(plain["proxies"])} if "proxies" in plain else plain
+
+
+def plugin_source(files: Sequence[str | Path]) -> str:
+    """A digest of what stands in plug-in files, so that a run with another version of one is another run."""
+    digest = hashlib.sha256()
+    for file in map(Path, files):
+        path = file.expanduser()
+        digest.update(path.read_bytes() if path.is_file() else b"")  # what is missing is refused where it is loaded
+    return digest.hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

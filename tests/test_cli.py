@@ -416,3 +416,18 @@ def test_show_writes_nodes_and_cells(nas):
     _, out, _ = nas("show", "--space", "nasbench_macro", "02012100", "--out", "chain.svg")
     assert "params                 890,666" in out
     assert "2  MB6-k5" in out
+
+
+def test_another_version_of_a_plugin_is_another_run(nas, tmp_path):
+    plugin = tmp_path / "mine.py"
+    code = "from nas.proxy import proxy\n\n@proxy('mine')\ndef mine(probe):\n    return {} * probe.params\n"
+    search = ["search", "--proxy", "mine", "--plugin", plugin, "--budget", "3", "--searcher", "random_search", *SMALL]
+    plugin.write_text(code.format(1))
+    assert nas(*search, "--run", "r")[0] == 0
+    assert nas(*search)[0] == 0
+    plugin.write_text(code.format(-1))
+    code, _, err = nas(*search, "--run", "r")
+    assert code == 2
+    assert "holds a run with plugin_source" in err
+    assert nas(*search)[0] == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
