@@ -94,18 +94,20 @@ def level_key(params: Vector) -> Figure:
     return figure
 
 
-def progress(scores: Vector, leaf: NDArray[np.bool_], descent: Sequence[tuple[int, int]] = ()) -> Figure:
+def progress(
+    numbers: NDArray[np.int64], scores: Vector, leaf: NDArray[np.bool_], descent: Sequence[tuple[int, int]] = ()
+) -> Figure:
     """Scores by trial, the best single network so far, and the line of descent of the best one.
 
     Args:
+        numbers: of the trials, rising.
         scores: nan for a failure, which has no mark.
         leaf: single networks, not open architectures, which stand back.
-        descent: (parent, child), numbers of trials.
+        descent: (parent, child), numbers of trials among them.
 
     Marks: all trials in their order.
     """
     figure, axes = _axes(MEDIUM, "", "evaluation", "score")
-    numbers = np.arange(len(scores), dtype=np.float64)
     axes.scatter(numbers, scores, s=9, c=np.where(leaf, MAIN, STANDING_BACK), label="evaluated")
     single = leaf & np.isfinite(scores)
     if single.any():
@@ -116,8 +118,9 @@ def progress(scores: Vector, leaf: NDArray[np.bool_], descent: Sequence[tuple[in
         )  # fmt: skip
         _scale(axes, scores[np.isfinite(scores)], "y")
     for number, (parent, child) in enumerate(descent):
+        places = np.searchsorted(numbers, [parent, child])
         axes.plot(
-            numbers[[parent, child]], scores[[parent, child]], color=STANDING_OUT, linewidth=1.0, marker="o",
+            numbers[places], scores[places], color=STANDING_OUT, linewidth=1.0, marker="o",
             markersize=3, label="" if number else "ancestry of the best",
         )  # fmt: skip
     _legend(figure)

@@ -17,6 +17,8 @@ from nas.page import Section, Sheet, page
 from nas.space import Arch, Space
 from nas.svg import Chart
 
+MARKS = 5_000
+"""Evaluations beyond which only some of them are drawn."""
 DRAWN = 4
 """How many of the best cells are drawn."""
 APART = 1.5
@@ -37,13 +39,14 @@ def search_report(
         found: what ``best.yaml`` holds.
         truth: the numbers that a table knows, indexed by architecture, where there is a table.
     """
-    texts = list(dict.fromkeys(trial.arch for trial in trials))
-    place = {text: number for number, text in enumerate(texts)}
     singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])
     line = ancestors(trials)
+    drawn = _drawn(trials, line)
+    texts = list(dict.fromkeys(trial.arch for trial in drawn))
+    place = {text: number for number, text in enumerate(texts)}
     sections = [
         Section("Best architecture", tables=[_record(found)]),
-        _course(trials, singles, line, place),
+        _course(len(trials), drawn, singles, line, place),
         _best_cells(singles, space),
         _ancestry(trials, line, space),
         *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
@@ -64,6 +67,20 @@ def ancestors(trials: Sequence[Trial]) -> list[Trial]:
     return found
 
 
+def _drawn(trials: Sequence[Trial], line: Sequence[Trial]) -> list[Trial]:
+    """The trials that have marks of their own: all, or where that would make the page heavy `MARKS` of them evenly
+    taken, those that were the best so far, and the ancestors of the best one."""
+    if len(trials) <= MARKS:
+        return list(trials)
+    numbers = {trial.number for trial in line} | set(np.linspace(0, len(trials) - 1, MARKS).astype(int).tolist())
+    highest = -np.inf
+    for trial in trials:
+        if trial.leaf and trial.score is not None and trial.score > highest:
+            highest = trial.score
+            numbers.add(trial.number)
+    return [trials[number] for number in sorted(numbers)]
+
+
 def _different(trials: Sequence[Trial]) -> list[Trial]:
     """The first trial of each architecture."""
     return list({trial.arch: trial for trial in reversed(trials)}.values())[::-1]
@@ -82,11 +99,13 @@ def _record(values: Mapping[str, Any]) -> Sheet:
 
 
 def _course(
-    trials: Sequence[Trial], singles: Sequence[Trial], line: Sequence[Trial], place: Mapping[str, int]
+    count: int, drawn: Sequence[Trial], singles: Sequence[Trial], line: Sequence[Trial], place: Mapping[str, int]
 ) -> Section:
+    text = f"Of {count} evaluations {len(drawn)} are drawn, evenly taken." if len(drawn) < count else ""
     rising = charts.progress(
-        _scores(trials),
-        np.array([trial.leaf for trial in trials]),
+        np.array([trial.number for trial in drawn]),
+        _scores(drawn),
+        np.array([trial.leaf for trial in drawn]),
         [(parent, trial.number) for trial in line for parent in trial.parents],
     )
     points = [
@@ -95,11 +114,11 @@ def _course(
             f"evaluation {trial.number}, "
             + (f"{trial.status}: {trial.reason}" if trial.score is None else f"score {trial.score:.6g}"),
         )
-        for trial in trials
+        for trial in drawn
     ]
     scores = _scores(singles)
     spread = charts.distribution(scores, across="score", marked={"best": scores.max()})
-    return Section("Course", figures=[
+    return Section("Course", text, [
         Chart(rising, "Scores in the order of evaluation", points),
         Chart(spread, f"Scores of the {len(singles)} different architectures"),
     ])  # fmt: skip
@@ -159,16 +178,19 @@ def _against_training(singles: Sequence[Trial], truth: pd.DataFrame, place: Mapp
     columns = [str(name) for name in truth if name not in NOT_TRAINED]
     known = set(map(str, truth.index))
     rows = [trial for trial in singles if trial.arch in known]
+    shown = [trial for trial in rows if trial.arch in place]
     text = (
         f"{len(rows)} of the {len(singles)} architectures are in the table. Those that were the best when they were "
         "found stand out; the last of them, the best in the end, is the largest."
     )
+    if len(shown) < len(rows):
+        text += f" {len(shown)} of them are drawn."
     if len(columns) > COLUMNS:
         text += f" Of the table's {len(columns)} columns of results, the first {COLUMNS}."
     figures = []
     for column in columns[:COLUMNS]:
         values = dict(zip(map(str, truth.index), truth[column].astype(float), strict=True))
-        here = [trial for trial in rows if np.isfinite(values[trial.arch])]
+        here = [trial for trial in shown if np.isfinite(values[trial.arch])]
         if not here:
             continue
         scores, targets = _scores(here), np.array([values[trial.arch] for trial in here])

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from pages import HOSTILE, comparison, comparison_page, trial
 
 import nas
-from nas import charts
+from nas import charts, report_search
 from nas.ancestry import Ancestry
 from nas.limits import Limited, parse_limit
+from nas.loop import Trial
 from nas.page import Section, Sheet, page
 from nas.report_search import ancestors, search_report
 from nas.searcher import SEARCHERS
@@ -292,3 +293,20 @@ def test_a_comparison_writes_its_page(tmp_path):
     seen = Reader((tmp_path / "run" / "report.html").read_text())
     assert {"gradsign", "params", "flops", "depth"} <= {row[0] for row in seen.rows}
     assert not (tmp_path / "run" / "report.html.new").exists()
+
+
+def test_a_long_search_has_a_light_page():
+    space, rng = narrow_space(), Random(0)
+    trials, records, highest = [], [], -1.0
+    for number in range(20_000):
+        score = rng.random() * (1 + number / 20_000)
+        if score > highest:
+            highest, records = score, [*records, number]
+        arch = space.text(space.sample(rng))
+        trials.append(Trial(number, arch, score, {"p": score}, "ok", "", True, False, 0.001, []))
+    drawn = report_search._drawn(trials, ancestors(trials))
+    assert report_search.MARKS <= len(drawn) < report_search.MARKS + len(records)
+    assert set(records) <= {trial.number for trial in drawn}
+    html = search_report("long", trials, space, {"arch": "a", "score": highest})
+    assert f"Of 20000 evaluations {len(drawn)} are drawn" in html
+    assert len(html) < 2_000_000
