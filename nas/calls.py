@@ -165,7 +165,9 @@ def search(
             truth = known.rows(list(dict.fromkeys(trial.arch for trial in trials))) if known is not None else None
             title = f"{record.name} on {space}, by {proxy}"
             write_text(folder.path / "report.html", search_report(title, trials, inside, found, truth))
-    frame = pd.DataFrame([trial._asdict() | trial.values for trial in trials])
+    frame = pd.DataFrame.from_records(trials, columns=Trial._fields)
+    for name in trials[0].values:
+        frame[name] = [trial.values[name] for trial in trials]
     fresh = frame["arch"][~frame["cached"]]
     frame.attrs["stored"] = sum(scorer.space.canonical(scorer.space.parse(text)) in scorer.shelved for text in fresh)
     return frame
