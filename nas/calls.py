@@ -166,8 +166,8 @@ def search(
             title = f"{record.name} on {space}, by {proxy}"
             write_text(folder.path / "report.html", search_report(title, trials, inside, found, truth))
     frame = pd.DataFrame.from_records(trials, columns=Trial._fields)
-    for name in trials[0].values:
-        frame[name] = [trial.values[name] for trial in trials]
+    for name in dict.fromkeys(name for trial in trials for name in trial.values):
+        frame[name] = [trial.values.get(name) for trial in trials]
     fresh = frame["arch"][~frame["cached"]]
     frame.attrs["stored"] = sum(scorer.space.canonical(scorer.space.parse(text)) in scorer.shelved for text in fresh)
     return frame
