@@ -81,7 +81,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         help="Worker processes, which share the CPU threads and the GPUs. Proxies that sum in another order with other "
-        "numbers of threads (grad_norm, zico) change in the seventh digit; gradalign_i does not."
+        "numbers of threads change in their last digits (zico, grad_norm); gradalign_i does not."
     ),
 ]
 Ray = Annotated[

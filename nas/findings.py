@@ -8,11 +8,8 @@ from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
-import torch
 
 from nas.data import Minibatch
-from nas.initialisation import initialise
-from nas.measurer import THIN_INPUTS, THIN_SIZE, build
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.registry import Registry, origin
@@ -100,21 +97,11 @@ class Material:
         left away where the space has none.
         """
         proxies = proxies or self.proxies
-        dtype = torch.float64 if scorer.precision == torch.float64 else torch.float32
-        mixed = scorer.precision if scorer.precision.itemsize < 4 else None
         found = []
         for network, how in dict.fromkeys((proxy.network, proxy.initialisation) for proxy in proxies):
-            space = scorer.space if network == "full" else scorer.space.thin()
-            if space is None:
-                continue
-            data = scorer.data if network == "full" else scorer.data.crops(THIN_INPUTS, THIN_SIZE)
-            net = build(space, scorer.space.canonical(arch), data.task, scorer.seed)
-            if how != "default":
-                initialise(net, how, scorer.seed)
-            net.to(scorer.device, dtype)
-            images, labels = data.images.to(scorer.device, dtype), data.labels.to(scorer.device)
-            probe = Probe(net, images, labels, scorer.seed, mixed)
-            found.append((probe, [p for p in proxies if (p.network, p.initialisation) == (network, how)]))
+            if network == "full" or scorer.space.thin() is not None:
+                probe = scorer.measurer.probe(scorer.space.canonical(arch), network, how)
+                found.append((probe, [p for p in proxies if (p.network, p.initialisation) == (network, how)]))
         return found
 
 

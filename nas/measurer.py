@@ -72,27 +72,35 @@ class Measurer:
             found |= {name: _mean(scores) for name, scores in rounds.items()}
         return {proxy.name: found[proxy.name] for proxy in proxies}
 
+    def probe(self, arch: Arch, network: Network = "full", how: Initialisation = "default", number: int = 0) -> Probe:
+        """A network of ``arch``, freshly made as its initialisation ``number``, on the minibatch.
+
+        Raises:
+            ProxyFailure: the space has no thin copy of its networks.
+            Exception: the network cannot be made.
+        """
+        space = self.space if network == "full" else self.space.thin()
+        if space is None:
+            raise ProxyFailure("the space has no thin copy of its networks")
+        inputs = self._minibatch(network)
+        seed = initialisation_seed(self.seed, number)
+        net = build(space, arch, inputs.task, seed)
+        if how != "default":
+            initialise(net, how, seed)
+        net.to(self.device, inputs.images.dtype)
+        mixed = self.precision if self.precision.itemsize < 4 else None
+        return Probe(net, inputs.images, inputs.labels, seed, mixed)
+
     def _visit(
         self, arch: Arch, network: Network, how: Initialisation, number: int, proxies: Sequence[Proxy]
     ) -> dict[str, Score]:
         """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it."""
         start = time.perf_counter()
-        space = self.space if network == "full" else self.space.thin()
-        if space is None:
-            reason = "the space has no thin copy of its networks"
-            return {proxy.name: Score(None, "failed", reason) for proxy in proxies}
-        inputs = self._minibatch(network)
-        seed = initialisation_seed(self.seed, number)
         try:
-            net = build(space, arch, inputs.task, seed)
-            if how != "default":
-                initialise(net, how, seed)
-            net.to(self.device, inputs.images.dtype)
+            probe = self.probe(arch, network, how, number)
         except Exception as error:  # a network that cannot be made fails alone, among others that can
             return dict.fromkeys((proxy.name for proxy in proxies), _score_of(error))
         share = (time.perf_counter() - start) / len(proxies)
-        mixed = self.precision if self.precision.itemsize < 4 else None
-        probe = Probe(net, inputs.images, inputs.labels, seed, mixed)
         results = measure(probe, {proxy.name: proxy for proxy in proxies})
         return {name: _score_of(value)._replace(seconds=seconds + share) for name, (value, seconds) in results.items()}
 

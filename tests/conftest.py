@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))  # pytest runs two processes of its own
 os.environ["NAS_STORE"] = "none"  # a test that looks at the store names a file of its own
 
-from nas import plugins  # noqa: E402
+from nas import cli, plugins  # noqa: E402
 
 plugins.load()
 
@@ -28,3 +29,18 @@ def images(tmp_path) -> Path:
     path = tmp_path / "images.npz"
     np.savez(path, images=rng.integers(0, 256, (90, 8, 8, 3), dtype=np.uint8), labels=np.arange(90) % 3)
     return path
+
+
+@pytest.fixture
+def nas(monkeypatch, capsys, tmp_path):
+    """Runs ``nas ARGUMENTS`` in an empty folder; gives (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return call

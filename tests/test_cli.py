@@ -14,8 +14,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from nas import cli
-
 SMALL = [
     "--data", "synthetic:classes=3,size=8", "--batch-size", "12", "--set", "nasbench201.widths=4,8",
     "--set", "nasbench201.repeats=1",
@@ -25,21 +23,6 @@ MODULE = (
     '"ops":["input","conv3x3-bn-relu","maxpool3x3","conv3x3-bn-relu","conv3x3-bn-relu","output"]}'
 )
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
-
-
-@pytest.fixture
-def nas(monkeypatch, capsys, tmp_path):
-    """Runs ``nas ARGUMENTS`` in an empty folder; gives (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return call
 
 
 def files_below(folder):

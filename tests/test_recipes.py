@@ -1,7 +1,6 @@
 """Recipes: those of runs/, and what a wrong one is told."""
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,21 +13,6 @@ from nas.errors import UsageError
 from nas.recipe import Step, steps
 
 RUNS = sorted((Path(__file__).parent.parent / "runs").glob("*.yaml"))
-
-
-@pytest.fixture
-def nas(monkeypatch, capsys, tmp_path):
-    """Runs the command line in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.mark.parametrize("file", RUNS, ids=lambda file: file.stem)
