@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas.apart import Watch
 from nas.blocks import Block, product_of_signs, slices
 from nas.imagewise import Target, objective, visit_imagewise
 from nas.intercept import CONVOLUTION, LINEAR, READS, Intercept, normalising, sample_normalisation, untouched
@@ -53,22 +54,36 @@ def visit_blocks(
 
 
 def _visit_batched(
-    net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target
-) -> list[Tensor]:
-    """Visits the blocks of the weights that the batched pass serves, and returns the other weights."""
-    refused = _refused(net, images) if len(images) > 1 else set()
-    batch = _Batch(net, len(images), visit, refused)
+    net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target,
+    refused: set[Tensor] | None = None,
+) -> list[Tensor]:  # fmt: skip
+    """Visits the blocks of the weights that the batched pass serves, and returns the other weights.
+
+    Args:
+        refused: weights that it would not serve; None: to be found out, where the calls that the network makes leave it
+            open, and if there are any the pass is made again.
+    """
+    batch = _Batch(net, len(images), visit, refused or set())
+    handlers = normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
     with untouched(net):
         for parameter in net.parameters():
             parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
-        with Intercept(normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}):
+        with Watch(handlers, len(images)) as watch:
             logits = net(images.clone())  # which the network may write to
-        elsewhere = _leaves(logits)
-        batch.refused |= elsewhere
-        if logits.requires_grad:
-            torch.autograd.grad(objective(logits, labels, target), batch.anchor, allow_unused=True)
-        batch.finish()
-    if refused.issuperset(net.parameters()):  # an image by itself may then depend on weights that the batch did not
+        known = refused is not None or watch.apart or len(images) == 1
+        found = set() if known else _refused(net, images)
+        if not found:
+            elsewhere = _leaves(logits)
+            batch.refused |= elsewhere
+            if logits.requires_grad:
+                torch.autograd.grad(objective(logits, labels, target), batch.anchor, allow_unused=True)
+            batch.finish()
+    if found:
+        del batch, logits, handlers, watch  # and their activations
+        return _visit_batched(net, images, labels, visit, target, found)
+    if refused and refused.issuperset(
+        net.parameters()
+    ):  # an image by itself may depend on weights that a batch did not
         elsewhere = refused
     return [parameter for parameter in net.parameters() if parameter in batch.weights & elsewhere]
 

@@ -44,19 +44,22 @@ class Intercept(TorchFunctionMode):
 @contextmanager
 def untouched(net: nn.Module) -> Iterator[nn.Module]:
     """``net`` in training mode, and afterwards as it was: modes, buffers, ``requires_grad``, ``.grad``."""
-    modes = [(module, module.training) for module in net.modules()]
+    modules = list(net.modules())
+    modes = [(module, module.training) for module in modules]
     buffers = [
         (module, name, buffer, buffer.clone())
-        for module in net.modules()
+        for module in modules
         for name, buffer in module.named_buffers(recurse=False)
     ]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
-    net.train()
+    if not all(training for _, training in modes):
+        net.train()
     try:
         yield net
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:
+                module.training = training
         for module, name, buffer, value in buffers:
             setattr(module, name, buffer)
             buffer.detach_().copy_(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -191,8 +192,8 @@ class Probe:
         with self._autocast(), untouched(self.net), Intercept(normalising(batch_normalisation)):
             return self.net(self.images[:samples].clone())  # type: ignore[no-any-return]
 
-    def _autocast(self, enabled: bool = True) -> torch.autocast:
-        return torch.autocast(self.images.device.type, self.mixed, enabled=enabled and self.mixed is not None)
+    def _autocast(self, enabled: bool = True) -> AbstractContextManager[Any]:
+        return nullcontext() if self.mixed is None else torch.autocast(self.images.device.type, self.mixed, enabled)
 
     def _batch(self, samples: int | None = None) -> _Pass:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
