@@ -35,7 +35,7 @@ PUBLISHED = {
     "params": ".578 / .553", "flops": ".578 / .551", "grad_norm": ".46 / .47", "snip": ".46 / .47",
     "grasp": ".37 / .36", "fisher": ".40 / .41", "synflow": ".54 / .57", "naswot": ".58 / .62", "jacov": ".62 / .64",
     "zen": ".10 to .30", "zico": ".61 / .61", "gradsign": ".58 to .62 / .59", "te_nas": ".54 / .54",
-    "az_nas": ".71 to .74 / .70 to .72", "depth": ".63 / .65",
+    "az_nas": ".71 to .74 / .70 to .72", "vkdnw_agg": ".75 / .75", "depth": ".63 / .65",
 }  # fmt: skip
 """Kendall's τ with the test accuracy on CIFAR-10 / CIFAR-100, on all cells."""
 

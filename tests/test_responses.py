@@ -228,8 +228,10 @@ def test_vkdnw(name):
             for b in range(3):
                 fisher += (p[a] * (a == b) - p[a] * p[b]) * np.outer(jacobian[a], jacobian[b]) / 3
     deciles = np.quantile(np.linalg.eigvalsh(fisher).clip(0), [k / 10 for k in range(1, 10)])
-    expected = -sum(q * math.log(q) for q in deciles / deciles.sum() if q > 0)
-    assert float(vkdnw(Probe(*make(name, seed=1)), images=3)) == pytest.approx(expected, rel=1e-6)
+    entropy = -sum(q * math.log(q) for q in deciles / deciles.sum() if q > 0)
+    probe = Probe(*make(name, seed=1))
+    assert float(vkdnw(probe, images=3, count=False)) == pytest.approx(entropy, rel=1e-6)
+    assert float(vkdnw(probe, images=3)) == pytest.approx(len(weights) + entropy / math.log(9), rel=1e-6)
 
 
 def test_vkdnw_fails_where_rows_are_not_the_samples():
