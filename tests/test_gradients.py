@@ -122,6 +122,21 @@ def test_every_way_of_a_convolution_is_the_same(name, way, monkeypatch):
     assert relative_error(blocks_of(net, images, labels), expected) < 1e-9
 
 
+def test_gradalign_is_the_same_with_any_number_of_threads():
+    space = SPACES["nasbench201"]()
+    net = build(space, space.parse("nats:3,1,3,2,0,3"), Task(4))
+    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            values = measure(Probe(net, images, torch.arange(16) % 4), {"i": gradalign_i, "ii": gradalign_ii})
+            found.append([float(value) for value, _ in values.values()])
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
 def scores_of(name):
     """What the proxies make of the gradients, and the Gram matrix of their signs."""
     proxies = {"i": gradalign_i, "ii": gradalign_ii, "gradsign": gradsign}
