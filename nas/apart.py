@@ -49,10 +49,10 @@ def apart(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
     if function in QUESTIONS:
         return True
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-    if function is torch.cat:
-        joined, dim = args[0], kwargs.get("dim", args[1] if len(args) > 1 else 0)
-        return dim > 0 and all(len(tensor) == samples for tensor in joined)
-    if not tensors:
+    if function is torch.cat and args:
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+        return dim > 0 and all(len(tensor) == samples for tensor in args[0])
+    if not args or not tensors:
         return False
     first, *others = tensors
     if function in ELEMENTWISE:
@@ -63,7 +63,7 @@ def apart(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
     if function in POOLING:
         return first.ndim == 4
     if function is F.pad:
-        return len(args[1]) < 2 * first.ndim
+        return len(args) > 1 and len(args[1]) < 2 * first.ndim
     if function in (Tensor.flatten, torch.flatten):
         return len(args) > 1 and args[1] > 0
     return function is Tensor.__getitem__ and isinstance(args[1], tuple) and _keeps_rows(args[1])
@@ -71,4 +71,4 @@ def apart(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str
 
 def _keeps_rows(index: tuple[Any, ...]) -> bool:
     """Whether ``tensor[index]`` has all rows in their order."""
-    return all(isinstance(part, slice) for part in index) and index[0] == slice(None)
+    return all(isinstance(part, slice) for part in index) and index[:1] == (slice(None),)

@@ -81,9 +81,7 @@ def _visit_batched(
     if found:
         del batch, logits, handlers, watch  # and their activations
         return _visit_batched(net, images, labels, visit, target, found)
-    if refused and refused.issuperset(
-        net.parameters()
-    ):  # an image by itself may depend on weights that a batch did not
+    if refused and refused.issuperset(net.parameters()):  # one image may use weights that the batch did not
         elsewhere = refused
     return [parameter for parameter in net.parameters() if parameter in batch.weights & elsewhere]
 
