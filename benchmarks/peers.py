@@ -51,15 +51,18 @@ def main(scores: list[Path]) -> None:
     names = list(dict.fromkeys(rows["proxy"]))
     peers = pd.read_csv(data / "nasbench201_peer_scores.csv.gz").set_index("arch")
     truth = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")
-    print(f"{'column':<24} {'cells':>5}  ρ with ours  τ of ours  τ of theirs (CIFAR-10)")
+    print(f"{'column':<24} {'cells':>5}  ρ with ours  τ of ours  τ of theirs (CIFAR-10)  theirs on all their cells")
     for column, name in PEERS.items():
         if name in names:
-            both = pd.concat([values[name], peers[column].rename("peer")], axis=1, join="inner").dropna()
-            both = both[(both["peer"] > FAILED) & np.isfinite(both["peer"])]
+            scored = peers[column][(peers[column] > FAILED) & np.isfinite(peers[column])]
+            both = pd.concat([values[name], scored.rename("peer")], axis=1, join="inner").dropna()
             ours, theirs = both["value"].to_numpy(), both["peer"].to_numpy()
             accuracy = truth.loc[both.index, "cifar10_test"].to_numpy()
             taus = f"{kendall(ours, accuracy):>9.3f}  {kendall(theirs, accuracy):>9.3f}"
-            print(f"{column:<24} {len(both):>5}  {spearman(ours, theirs):>11.3f}  {taus}")
+            whole = kendall(scored.to_numpy(), truth.loc[scored.index, "cifar10_test"].to_numpy())
+            print(
+                f"{column:<24} {len(both):>5}  {spearman(ours, theirs):>11.3f}  {taus} {whole:>24.3f} of {len(scored)}"
+            )
     print(f"\n{'proxy':<20} {'cells':>5} {'failed':>6}  {'τ CIFAR-10 [95 %]':<22} {'τ CIFAR-100 [95 %]':<22} published")
     for name in names:
         score = values[name] if name not in PROXIES or PROXIES[name].larger_is_better else -values[name]
