@@ -7,12 +7,14 @@ Reads the rows of one or several ``scores.csv`` on NAS-Bench-201 (CIFAR-10 image
 ``nasbench201.csv.gz`` and ``nasbench201_peer_scores.csv.gz``. Prints, for each column of another code, the Spearman ρ
 with our score of the same cells, and Kendall's τ-b of either with their test accuracy on CIFAR-10; and for each proxy
 Kendall's τ-b with the test accuracy on CIFAR-10 and CIFAR-100, with 95 % intervals, beside the published figure. Where
-there are several seeds, a score is their mean; a failure ranks last.
+there are several seeds, a score is their mean, and ρ of each two of them says how far the draw ranks; a failure ranks
+last.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,7 @@ def main(scores: list[Path]) -> None:
     data = Path(os.environ["NAS_DATA"])
     rows = pd.concat([pd.read_csv(file) for file in scores])
     values = rows.groupby(["proxy", "arch"], sort=False)["value"].agg(lambda seeds: seeds.mean(skipna=False))
+    draws = {name: own.pivot(index="arch", columns="seed", values="value") for name, own in rows.groupby("proxy")}
     names = list(dict.fromkeys(rows["proxy"]))
     peers = pd.read_csv(data / "nasbench201_peer_scores.csv.gz").set_index("arch")
     truth = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")
@@ -63,7 +66,8 @@ def main(scores: list[Path]) -> None:
             print(
                 f"{column:<24} {len(both):>5}  {spearman(ours, theirs):>11.3f}  {taus} {whole:>24.3f} of {len(scored)}"
             )
-    print(f"\n{'proxy':<20} {'cells':>5} {'failed':>6}  {'τ CIFAR-10 [95 %]':<22} {'τ CIFAR-100 [95 %]':<22} published")
+    targets = "τ CIFAR-10 [95 %]      τ CIFAR-100 [95 %]     ρ of our seeds  published"
+    print(f"\n{'proxy':<20} {'cells':>5} {'failed':>6}  {targets}")
     for name in names:
         score = values[name] if name not in PROXIES or PROXIES[name].larger_is_better else -values[name]
         columns = []
@@ -73,7 +77,11 @@ def main(scores: list[Path]) -> None:
             low, high = interval(kendall_resampled(column, accuracy, weights))
             columns.append(f"{kendall(column, accuracy):.3f} [{low:.3f}, {high:.3f}]")
         failed = int(score.isna().sum())
-        print(f"{name:<20} {len(score):>5} {failed:>6}  {columns[0]:<22} {columns[1]:<22} {PUBLISHED.get(name, '')}")
+        pairs = combinations([draws[name][seed] for seed in draws[name]], 2)
+        own = [spearman(*pd.concat(pair, axis=1).dropna().to_numpy().T) for pair in pairs]
+        apart = f"{min(own):.3f} to {max(own):.3f}" if own else ""
+        known = PUBLISHED.get(name, "")
+        print(f"{name:<20} {len(score):>5} {failed:>6}  {columns[0]:<22} {columns[1]:<22} {apart:<15} {known}")
 
 
 if __name__ == "__main__":

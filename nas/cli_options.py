@@ -25,11 +25,7 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         raise UsageError(f"{file} is a recipe of several commands: nas run {file}")
     for key, value in settings.items():
         name = str(key).replace("-", "_")
-        if name in (
-            "minibatch",
-            "plugin_source",
-            *ABOUT,
-        ):  # what a run folder's config.yaml records, or a recipe says of itself
+        if name in (*RECORDED, *ABOUT):  # ABOUT: what a recipe says of itself
             continue
         if name not in names or name == "config":
             raise unknown(f"option in {file}", key, names)
