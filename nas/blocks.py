@@ -15,6 +15,9 @@ LIMIT = 2**27
 CHUNK = 2**24
 """Bytes of gradients that are in float64 at a time."""
 
+CACHED = 2**20
+"""Bytes that stay in a processor core's own cache from one operation to the next."""
+
 
 class Block:
     """The per-sample gradients of one convolution or linear weight, or of some of its output channels.
@@ -33,7 +36,12 @@ class Block:
     @cached_property
     def signs(self) -> Tensor:
         """The signs of the gradients, -1, 0 or 1: [samples, weights] int8."""
-        return self.gradients.sign().to(torch.int8)
+        signs = torch.empty_like(self.gradients, dtype=torch.int8)
+        samples, weights = self.gradients.shape
+        piece = max(1, CACHED // (4 * weights)) if signs.device.type == "cpu" else samples
+        for to, gradients in zip(torch.split(signs, piece), torch.split(self.gradients, piece), strict=True):
+            to.copy_(gradients.sign())
+        return signs
 
     @cached_property
     def gram(self) -> Tensor:

@@ -60,7 +60,7 @@ def by_grouping(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) ->
     _, gradients, _ = torch.ops.aten.convolution_backward(
         delta.reshape(1, -1, *delta.shape[2:]),
         x.reshape(1, -1, *x.shape[2:]),
-        x.new_empty(1).expand(shape[0] * shape[1], *shape[2:]),  # only its shape is used
+        x.new_empty(shape[0] * shape[1], *shape[2:]),  # only its shape is used; expanded from one number it is copied
         None, stride, padding, dilation, False, [0, 0], groups * len(x), [False, True, False],
     )  # fmt: skip
     return gradients.reshape(shape)  # type: ignore[no-any-return]

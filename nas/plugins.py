@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -20,6 +21,9 @@ GROUP = "nas.plugins"
 
 def load(files: Iterable[str | Path] = ()) -> None:
     """Imports everything that registers plug-ins. Calling it again imports only what is new, and files that changed.
+
+    What a process has made by the end of the first call, modules for the most part, is exempt from garbage collection
+    from then on: to look through all of torch again and again takes a fifth of the time in which networks are built.
 
     Args:
         files: Python files of the user's; importing them runs them.
@@ -40,6 +44,8 @@ def load(files: Iterable[str | Path] = ()) -> None:
             raise UsageError(f"the plug-in {entry.name} ({entry.value}) cannot be imported: {_short(error)}") from error
     for file in files:
         _import_file(Path(os.path.expanduser(file)))
+    if not gc.get_freeze_count():
+        gc.freeze()
 
 
 def _check_ours(folder: str) -> None:

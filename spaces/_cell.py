@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import TypeVar
 from zlib import crc32
 
@@ -28,7 +30,9 @@ class MixedEdge(nn.ModuleDict):
         self.options = options
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = sum(operation(x) for operation in self.values())
+        total: Tensor = reduce(
+            add, (operation(x) for operation in self.values())
+        )  # `sum` would add each first one to 0
         return total if self.options == 1 else total / self.options
 
 
@@ -45,7 +49,7 @@ class Cell(nn.Module):
         values = [x]
         for node, sources in enumerate(self.incoming[1:], start=1):
             terms = [self.edges[f"{source}-{node}"](values[source]) for source in sources]
-            values.append(sum(terms) if terms else torch.zeros_like(x))
+            values.append(reduce(add, terms) if terms else torch.zeros_like(x))
         return values[-1]
 
 

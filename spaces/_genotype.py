@@ -6,8 +6,10 @@ import ast
 import json
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 from itertools import permutations
 from math import prod
+from operator import add
 from random import Random
 from typing import Any, Literal, final
 
@@ -263,7 +265,7 @@ class MixedInput(nn.ModuleDict):
 
     def forward(self, values: Sequence[Tensor]) -> Tensor:
         terms = [operation(values[p]) for p in self.predecessors for operation in self[str(p)].children()]
-        total: Tensor = sum(terms[1:], start=terms[0])
+        total: Tensor = reduce(add, terms)
         return total if self.options == 1 else total / self.options
 
 

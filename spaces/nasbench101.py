@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from hashlib import md5
 from itertools import combinations, permutations
+from operator import add
 from typing import Annotated, NamedTuple, final
 
 import networkx as nx
@@ -254,10 +255,10 @@ class Wired(nn.Module):
         values: list[Tensor] = [x]
         for vertex, module in self.vertices.items():
             terms = [values[i][:, : self.widths[int(vertex)]] for i in self.sources[int(vertex)]]
-            values.append(module(sum(terms + self._projected(vertex, x))))
+            values.append(module(reduce(add, terms + self._projected(vertex, x))))
         end = str(len(values))
         parts: Sequence[Tensor] = [values[i] for i in self.sources[-1]]
-        return sum(([torch.cat(list(parts), dim=1)] if parts else []) + self._projected(end, x))  # type: ignore[return-value]
+        return reduce(add, ([torch.cat(list(parts), dim=1)] if parts else []) + self._projected(end, x))
 
     def _projected(self, vertex: str, x: Tensor) -> list[Tensor]:
         return [self.projections[vertex](x)] if vertex in self.projections else []
