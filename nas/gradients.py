@@ -22,7 +22,7 @@ from nas.apart import Watch
 from nas.blocks import Block, product_of_signs, slices
 from nas.imagewise import Target, objective, visit_imagewise
 from nas.intercept import CONVOLUTION, LINEAR, READS, Intercept, normalising, sample_normalisation, untouched
-from nas.layers import Geometry, convolution_gradients, linear_gradients
+from nas.layers import Geometry, convolution_gradients, linear_gradients, pair
 
 __all__ = ["Block", "Target", "product_of_signs", "visit_blocks"]
 
@@ -189,12 +189,12 @@ class _Batch:
     ) -> Tensor:  # fmt: skip
         if input.ndim != 4 or not self.serves(input, weight, bias):
             return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        stride, dilation = _pair(stride), _pair(dilation)
+        stride, dilation = pair(stride), pair(dilation)
         if padding == "same":
             height, width = (d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True))
             input = F.pad(input, [width // 2, width - width // 2, height // 2, height - height // 2])
             padding = 0
-        geometry = (stride, [0, 0] if padding == "valid" else _pair(padding), dilation, groups)
+        geometry = (stride, [0, 0] if padding == "valid" else pair(padding), dilation, groups)
         keep = partial(self.keep, weight)
         return _Convolution.apply(input, weight.detach(), bias, self.anchor, keep, geometry)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -226,10 +226,6 @@ class _Batch:
 
 Use = tuple[int, Callable[[slice], Tensor]]
 """One use of a weight: its output channels per group, and the per-sample gradients of a slice of output channels."""
-
-
-def _pair(value: Any) -> list[int]:
-    return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
 
 
 class _Convolution(torch.autograd.Function):

@@ -47,9 +47,10 @@ def untouched(net: nn.Module) -> Iterator[nn.Module]:
     modules = list(net.modules())
     modes = [(module, module.training) for module in modules]
     buffers = [
-        (module, name, buffer, buffer.clone())
+        (module, name, buffer, buffer.clone(), buffer._version)
         for module in modules
-        for name, buffer in module.named_buffers(recurse=False)
+        for name, buffer in module._buffers.items()
+        if buffer is not None
     ]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
     if not all(training for _, training in modes):
@@ -60,9 +61,10 @@ def untouched(net: nn.Module) -> Iterator[nn.Module]:
         for module, training in modes:
             if module.training != training:
                 module.training = training
-        for module, name, buffer, value in buffers:
-            setattr(module, name, buffer)
-            buffer.detach_().copy_(value)
+        for module, name, buffer, value, version in buffers:
+            module._buffers[name] = buffer
+            if buffer._version != version:
+                buffer.detach_().copy_(value)
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad).grad = grad
 

@@ -5,12 +5,42 @@ All take ``rows``, the output channels that are wanted: what the others would ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Geometry = tuple[list[int], list[int], list[int], int]
 """Stride, padding, dilation and groups of a convolution."""
+
+
+def pair(value: Any) -> list[int]:
+    """Height and width of what a convolution takes as one number, as a sequence of one or as both."""
+    return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
+
+
+def seen_by_first_entry(
+    x: Tensor, weight: Tensor, out: Sequence[int], stride: Any, padding: Any, dilation: Any
+) -> Tensor:
+    """What a convolution multiplies by its weight's entry [0, 0, 0, 0], one for each pixel of the output.
+
+    Args:
+        x: the input, [samples, in, height, width].
+        out: the shape of the output, [samples, out, height', width'].
+
+    Returns:
+        [samples, height', width']
+    """
+    (down, right), (height, width) = pair(stride), out[2:]
+    if isinstance(padding, str):
+        reach = [d * (kernel - 1) for d, kernel in zip(pair(dilation), weight.shape[2:], strict=True)]
+        top, left = [r // 2 for r in reach] if padding == "same" else [0, 0]
+    else:
+        top, left = pair(padding)
+    below, beside = (height - 1) * down + 1 - top - x.shape[2], (width - 1) * right + 1 - left - x.shape[3]
+    return F.pad(x[:, 0], (left, beside, top, below))[:, ::down, ::right]  # what is negative is cut off
 
 
 def linear_gradients(x: Tensor, delta: Tensor, rows: slice) -> Tensor:

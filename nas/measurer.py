@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nas.data import Minibatch
 from nas.errors import UsageError, unknown
-from nas.initialisation import initialise
+from nas.initialisation import initialise, seeded
 from nas.logits import returning_logits
 from nas.probe import Probe, measure
 from nas.proxy import Initialisation, Network, Proxy, ProxyFailure
@@ -61,16 +61,14 @@ class Measurer:
 
     def __call__(self, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
         """The score by each proxy's name. Proxies asked together share their passes."""
-        found: dict[str, Score] = {}
-        for look in dict.fromkeys((proxy.network, proxy.initialisation) for proxy in proxies):
-            asked = [proxy for proxy in proxies if (proxy.network, proxy.initialisation) == look]
-            rounds: dict[str, list[Score]] = {proxy.name: [] for proxy in asked}
-            for initialisation in range(max(proxy.initialisations for proxy in asked)):
-                now = [proxy for proxy in asked if initialisation < proxy.initialisations]
-                for name, score in self._visit(arch, *look, initialisation, now).items():
+        rounds: dict[str, list[Score]] = {proxy.name: [] for proxy in proxies}
+        for network in dict.fromkeys(proxy.network for proxy in proxies):
+            asked = [proxy for proxy in proxies if proxy.network == network]
+            for number in range(max(proxy.initialisations for proxy in asked)):
+                now = [proxy for proxy in asked if number < proxy.initialisations]
+                for name, score in self._visit(arch, network, number, now).items():
                     rounds[name].append(score)
-            found |= {name: _mean(scores) for name, scores in rounds.items()}
-        return {proxy.name: found[proxy.name] for proxy in proxies}
+        return {name: _mean(scores) for name, scores in rounds.items()}
 
     def probe(self, arch: Arch, network: Network = "full", how: Initialisation = "default", number: int = 0) -> Probe:
         """A network of ``arch``, freshly made as its initialisation ``number``, on the minibatch.
@@ -84,25 +82,28 @@ class Measurer:
             raise ProxyFailure("the space has no thin copy of its networks")
         inputs = self._minibatch(network)
         seed = initialisation_seed(self.seed, number)
-        net = build(space, arch, inputs.task, seed)
-        if how != "default":
-            initialise(net, how, seed)
-        net.to(self.device, inputs.images.dtype)
+        net = build(space, arch, inputs.task, seed).to(self.device, inputs.images.dtype)
         mixed = self.precision if self.precision.itemsize < 4 else None
-        return Probe(net, inputs.images, inputs.labels, seed, mixed)
+        probe = Probe(net, inputs.images, inputs.labels, seed, mixed)
+        return probe if how == "default" else _initialised(probe, how)
 
-    def _visit(
-        self, arch: Arch, network: Network, how: Initialisation, number: int, proxies: Sequence[Proxy]
-    ) -> dict[str, Score]:
-        """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it."""
+    def _visit(self, arch: Arch, network: Network, number: int, proxies: Sequence[Proxy]) -> dict[str, Score]:
+        """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it: first as it was
+        made, then with its weights drawn again."""
         start = time.perf_counter()
         try:
-            probe = self.probe(arch, network, how, number)
+            probe = self.probe(arch, network, number=number)
         except Exception as error:  # a network that cannot be made fails alone, among others that can
             return dict.fromkeys((proxy.name for proxy in proxies), _score_of(error))
         share = (time.perf_counter() - start) / len(proxies)
-        results = measure(probe, {proxy.name: proxy for proxy in proxies})
-        return {name: _score_of(value)._replace(seconds=seconds + share) for name, (value, seconds) in results.items()}
+        found: dict[str, Score] = {}
+        for how in get_args(Initialisation):
+            asked = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
+            if asked and how != "default":
+                probe = _initialised(probe, how)
+            for name, (value, seconds) in measure(probe, asked).items():
+                found[name] = _score_of(value)._replace(seconds=seconds + share)
+        return found
 
     def _minibatch(self, network: Network) -> Minibatch:
         if network not in self._inputs:
@@ -111,6 +112,12 @@ class Measurer:
             images, labels = data.images.to(self.device, dtype), data.labels.to(self.device)
             self._inputs[network] = Minibatch(images, labels, data.classes)
         return self._inputs[network]
+
+
+def _initialised(probe: Probe, how: Initialisation) -> Probe:
+    """A probe of the same network, whose weights are now drawn as ``how`` says."""
+    initialise(probe.net, how, probe.seed)
+    return Probe(probe.net, probe.images, probe.labels, probe.seed, probe.mixed)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -128,8 +135,7 @@ def resolve_device(name: str) -> torch.device:
 def build(space: Space, arch: Arch, task: Task, seed: int = 0) -> nn.Module:
     """The network of ``arch``, on the CPU, with the weights that ``seed`` gives on every machine; torch's generator is
     put back. It returns logits, whatever else the space's network returns (see `nas.logits.logits_of`)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return returning_logits(space.build(arch, task), task.classes)
 
 

@@ -17,6 +17,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nas import curvature
 from nas.intercept import (
     ATTENTIONS,
     CONVOLUTION,
@@ -31,7 +32,7 @@ from nas.intercept import (
     running_normalisation,
     untouched,
 )
-from nas.normalisation import twice_differentiable
+from nas.layers import seen_by_first_entry
 
 Visits = Mapping[str, Callable[[Any], None]]
 """Who wants to see what: kind -> visitor."""
@@ -85,17 +86,21 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
             parameter.requires_grad_(id(parameter) in watched)
         watch = _Layers(visits["layers"], len(images)) if "layers" in visits else None
         twice = "curvature" in visits
-        handlers = normalising(twice_differentiable if twice else batch_normalisation) | _rectifiers(
-            visits.get("relus"), watch
-        )
-        linear = F.linear if watch is None else partial(watch.use, F.linear)
-        handlers[F.multi_head_attention_forward] = attention_projected_by(linear)  # always, so that numbers agree
+        convolution = curvature.Convolution()
+        layers: dict[Callable[..., Any], Callable[..., Tensor]] = {
+            CONVOLUTION: convolution if twice else F.conv2d,
+            LINEAR: F.linear,
+        }
         if watch is not None:
-            handlers |= {CONVOLUTION: partial(watch.use, F.conv2d), LINEAR: linear}
+            layers = {function: partial(watch.use, handler) for function, handler in layers.items()}
+        handlers = normalising(curvature.batch_norm if twice else batch_normalisation) | layers
+        handlers |= _rectifiers(visits.get("relus"), watch)
+        handlers[F.multi_head_attention_forward] = attention_projected_by(layers[LINEAR])  # always: numbers agree
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
         with differentiable, Intercept(handlers), _features(net, "features" in visits) as features:
             logits = net(images.clone())  # which the network may write to
+        convolution.weights = False
         if "features" in visits:
             visits["features"](features)
         if "input" in visits:
@@ -103,6 +108,7 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
             visits["input"](jacobian.flatten(1))
         if not by_weight:
             return
+        convolution.weights = True
         if watch is not None:
             watch.recording = True
         gradients = _gradients(F.cross_entropy(logits, labels), weights, create_graph=twice)
@@ -208,18 +214,19 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
     """
     weights = convolution_and_linear_weights(net)
     place = {weight.data_ptr(): number for number, weight in enumerate(weights)}  # its first rows have it too
-    rows = images.new_zeros(len(images), len(weights))
+    rows = images.new_zeros(len(weights), len(images))
 
-    def follow(out: Tensor, weight: Tensor, factor: Tensor, channel: int) -> Tensor:
-        """``factor``, [samples, …], is what the output's first channel gains with the weight's first entry."""
+    def follow(out: Tensor, weight: Tensor, gain: Callable[[], Tensor], channel: int) -> Tensor:
+        """``gain()``, [samples, …], is what the output's first channel gains with the weight's first entry."""
+        if weight.data_ptr() not in place or not out.requires_grad:
+            return out
+        _check_samples(out, len(images))
+        factor, row = gain().to(out.dtype).reshape(len(out), -1), rows[place[weight.data_ptr()]]
 
         def add(gradient: Tensor) -> None:
-            product = gradient.select(channel, 0) * factor
-            rows[:, place[weight.data_ptr()]] += product.reshape(len(product), -1).sum(1)
+            row.add_(torch.linalg.vecdot(gradient.select(channel, 0).reshape(factor.shape), factor))
 
-        if weight.data_ptr() in place and out.requires_grad:
-            _check_samples(out, len(images))
-            out.register_hook(add)  # type: ignore[no-untyped-call]
+        out.register_hook(add)  # type: ignore[no-untyped-call]
         return out
 
     def convolve(
@@ -227,12 +234,11 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
         stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
     ) -> Tensor:  # fmt: skip
         out = F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        one = torch.zeros_like(weight[:1, :1])
-        one[0, 0, 0, 0] = 1
-        return follow(out, weight, F.conv2d(input.detach()[:, :1], one, None, stride, padding, dilation)[:, 0], 1)
+        gain = partial(seen_by_first_entry, input.detach(), weight, out.shape, stride, padding, dilation)
+        return follow(out, weight, gain, 1)
 
     def linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
-        return follow(F.linear(input, weight, bias), weight, input.detach()[..., 0], -1)
+        return follow(F.linear(input, weight, bias), weight, lambda: input.detach()[..., 0], -1)
 
     handlers = normalising(running_normalisation) | {CONVOLUTION: convolve, LINEAR: linear}
     handlers[F.multi_head_attention_forward] = attention_projected_by(linear)
@@ -245,7 +251,7 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
         for logit in logits.sum(0):
             rows.zero_()
             _gradients(logit, [images], retain_graph=True)
-            jacobian.append(rows.clone())
+            jacobian.append(rows.T.clone())
     visits["scalars"]((logits.detach(), torch.stack(jacobian, 1)))
 
 

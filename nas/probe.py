@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nas import passes
 from nas.allocator import keep_freed_memory
 from nas.gradients import Block, Target, product_of_signs, visit_blocks
+from nas.initialisation import seeded
 from nas.intercept import Intercept, batch_normalisation, normalising, untouched
 from nas.passes import Flow, Layer, Visits
 from nas.trace import Trace, trace
@@ -32,7 +33,8 @@ class Probe:
     """One network on one minibatch.
 
     A proxy asks for what it needs and gets the answer. Where several proxies are asked together (`measure`), one pass
-    serves all that need one of the same kind: the pass waits until every proxy has said what it wants from it.
+    serves all that need one of the same kind: the pass waits until every proxy has said what it wants from it. Those
+    that hand over the very same function share what it returns.
 
     Attributes:
         net: images [samples, channels, height, width] to logits [samples, classes]. Look, do not touch.
@@ -228,12 +230,15 @@ class Probe:
         own = dict.fromkeys(questions, 0.0)
 
         def visit(part: Any, event: str) -> None:
+            known: dict[int, Any] = {}  # what a function that several hand over has said of this part
             for question, (wanted, function) in questions.items():
                 answer, start = answers[question], time.perf_counter()
                 if wanted == event and isinstance(answer, list):
                     try:
-                        with self._autocast(enabled=False):
-                            answer.append(function(part))
+                        if id(function) not in known:
+                            with self._autocast(enabled=False):
+                                known[id(function)] = function(part)
+                        answer.append(known[id(function)])
                     except Exception as error:  # it belongs to the proxy that asked, and is raised there
                         answers[question] = error
                 own[question] += time.perf_counter() - start
@@ -271,7 +276,7 @@ class _NotYet(BaseException):
     """Raised through a proxy whose question waits for the pass that will answer it."""
 
 
-def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[str, tuple[Any | Exception, float]]:
+def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> dict[str, tuple[Any | Exception, float]]:
     """Each proxy's value, or the exception it raised, and its seconds, with shared passes made once.
 
     A proxy runs until it asks for a pass, waits until all have asked, and is run again with the answer, so it must be
@@ -289,8 +294,7 @@ def measure(probe: Probe, proxies: dict[str, Callable[[Probe], Any]]) -> dict[st
             probe._asker, probe._asked = name, 0
             start = time.perf_counter()
             try:
-                with torch.random.fork_rng(devices=[probe.images.device] if probe.images.is_cuda else []):
-                    torch.manual_seed(probe.seed)
+                with seeded(probe.seed, probe.images.device):
                     value = function(probe)
                 if isinstance(value, Tensor):
                     value = value.cpu()

@@ -18,6 +18,7 @@ ProxyFn = Callable[..., "Tensor | float"]
 
 Network = Literal["full", "thin"]
 Initialisation = Literal["default", "kaiming", "gaussian"]
+"""How weights are drawn: as the network is made, or again by `nas.initialisation.initialise`."""
 
 
 class ProxyFailure(Exception):

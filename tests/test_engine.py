@@ -174,6 +174,20 @@ def test_one_pass_serves_all_who_ask_together(monkeypatch):
     assert len(passes) == 4
 
 
+def test_a_function_that_two_hand_over_is_called_once():
+    seen = []
+
+    def weights(block):
+        seen.append(block)
+        return block.weight.numel()
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    proxies = {"sum": lambda probe: sum(probe.map_blocks(weights)), "max": lambda probe: max(probe.map_blocks(weights))}
+    found = measure(Probe(net, DATA.images, DATA.labels), proxies)
+    assert [value for value, _ in found.values()] == [576, 576]
+    assert len(seen) == 1
+
+
 def test_an_error_belongs_to_the_proxy_that_made_it():
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
     wrong = lambda probe: sum(probe.map_blocks(lambda block: 1 / 0))  # noqa: E731
@@ -195,6 +209,24 @@ def test_a_proxy_may_ask_again_when_it_knows_more():
 
 
 # Scorer
+
+
+def test_one_network_serves_all_initialisations(monkeypatch):
+    """Each look has the weights that it would have alone, whatever was drawn before."""
+
+    def size(probe):
+        return float(sum(parameter.detach().double().abs().sum() for parameter in probe.net.parameters()))
+
+    toy = narrow_space()
+    arch, measurer = toy.sample(Random(0)), Measurer(toy, DATA, device="cpu")
+    sizes = [Proxy(how, size, initialisation=how) for how in ("gaussian", "default", "kaiming")]
+    alone = {proxy.name: measurer(arch, [proxy])[proxy.name].value for proxy in sizes}
+    built = []
+    original = type(toy).build
+    monkeypatch.setattr(type(toy), "build", lambda *args: (built.append(args), original(*args))[1])
+    assert {name: score.value for name, score in measurer(arch, sizes).items()} == alone
+    assert len(set(alone.values())) == 3
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", 
 OWN = "nas.studies._"
 LAYERS = [  # each module of the engine imports only from layers above its own
     {"errors", "allocator", "blocks", "layers", "svg"},
-    {"registry", "intercept", "normalisation", "logits", "graph", "folder", "official_rows", "unpickle", "sources"},
+    {"registry", "intercept", "curvature", "logits", "graph", "folder", "official_rows", "unpickle", "sources"},
     {"charts", "page"},
     {
         "apart",

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from nas import passes, plugins
 from nas.data import minibatch
 from nas.initialisation import initialise
+from nas.layers import seen_by_first_entry
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
 from nas.scorer import Scorer
@@ -322,3 +323,25 @@ def test_a_network_that_writes_to_its_input(name):
     ((value, _),) = measure(probe, {name: PROXIES[name]}).values()
     assert not isinstance(value, Exception), value
     assert torch.equal(probe.images, before)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"padding": 1},
+        {"padding": (0, 2), "stride": (2, 1)},
+        {"padding": [1], "stride": [3], "dilation": 2},
+        {"padding": "same", "dilation": (1, 3)},
+        {"padding": "valid"},
+    ],
+    ids=str,
+)
+def test_what_the_first_entry_of_a_weight_sees(how):
+    """The gain of the output with a weight that is zero but for that entry."""
+    x, weight = torch.randn(2, 3, 9, 8, dtype=torch.float64), torch.zeros(4, 3, 2, 3, dtype=torch.float64)
+    weight[0, 0, 0, 0] = 1
+    out = F.conv2d(x, weight, None, **how)
+    settings = {"stride": 1, "padding": 0, "dilation": 1} | how
+    assert torch.equal(seen_by_first_entry(x, weight, out.shape, **settings), out[:, 0])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.findings import values
+from nas.initialisation import seeded
 from nas.probe import Probe
 from nas.proxy import Proxy
 from nas.studies._figures import legend_below, panels, style
@@ -29,8 +30,7 @@ FARTHEST = 4.0
 
 def toy(width: int, seed: int) -> tuple[nn.Sequential, tuple[Tensor, Tensor]]:
     """A network R² → R² with two hidden layers, and 64 labelled points: two classes, inside and outside a circle."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         layers = (nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
         net = nn.Sequential(nn.Flatten(), *layers).double()
         points = torch.randn(64, 2, dtype=torch.float64)
