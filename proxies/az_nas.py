@@ -26,13 +26,13 @@ def az_expressivity(probe: Probe) -> Tensor:
 
     Σ −Σ_j p_j log p_j, with p the eigenvalues of a feature's channel covariance divided by their sum.
     """
-    return entropies(probe).sum()
+    return probe.features(entropies).sum()  # type: ignore[no-any-return]
 
 
 @proxy("az_progressivity", paper=PAPER)
 def az_progressivity(probe: Probe) -> Tensor:
     """Smallest increase of `az_expressivity`'s terms from block to block; larger is better."""
-    return entropies(probe).diff().min()
+    return probe.features(entropies).diff().min()  # type: ignore[no-any-return]
 
 
 @proxy("az_trainability", paper=PAPER)
@@ -50,7 +50,7 @@ def az_trainability(probe: Probe) -> Tensor:
         generator = torch.Generator().manual_seed(probe.seed)
         scores = []
         for source, target in reversed(list(pairwise(features))):
-            u = torch.randint(0, 2, target.shape, generator=generator).to(target) * 2 - 1
+            u = torch.randint(0, 2, target.shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1).to(target)
             if not target.requires_grad:
                 raise ProxyFailure("a block does not depend on the images")
             (v,) = torch.autograd.grad(target, source, u, retain_graph=True, allow_unused=True, materialize_grads=True)
@@ -58,7 +58,8 @@ def az_trainability(probe: Probe) -> Tensor:
                 raise ProxyFailure("a block passes its input on unchanged")
             if v.ndim == 4 and v.shape[2:] != u.shape[2:]:
                 v = F.pixel_unshuffle(v, v.shape[2] // u.shape[2])
-            matrix = channels_last(v).T @ channels_last(u) / len(channels_last(u))
+            v, u = by_channel(v), by_channel(u)
+            matrix = (v @ u.transpose(1, 2)).sum(0) / (len(u) * u.shape[2])
             s = torch.linalg.matrix_norm(matrix.double(), 2)
             scores.append(-s - 1 / (s + 1e-6) + 2)
         return torch.stack(scores).mean()
@@ -71,19 +72,20 @@ az_nas = combination(
 )
 
 
-def entropies(probe: Probe) -> Tensor:
+def entropies(features: list[Tensor]) -> Tensor:
     """The entropy of the normalised eigenvalues of each feature's channel covariance, [features] float64."""
 
     def entropy(feature: Tensor) -> Tensor:
-        rows = channels_last(feature.detach())
-        rows = rows - rows.mean(0)
-        eigenvalues = torch.linalg.eigvalsh((rows.T @ rows).double() / len(rows)).clamp_min(0)
+        feature = by_channel(feature.detach())
+        feature = feature - feature.mean((0, 2), keepdim=True)
+        covariance = (feature @ feature.transpose(1, 2)).sum(0).double() / (len(feature) * feature.shape[2])
+        eigenvalues = torch.linalg.eigvalsh(covariance).clamp_min(0)
         if not eigenvalues.sum() > 0:
             raise ProxyFailure("the features of a block are constant")
         p: Tensor = eigenvalues / eigenvalues.sum()
         return -torch.sum(p * torch.where(p > 0, p, 1.0).log())
 
-    return probe.features(lambda features: torch.stack([entropy(f) for f in several(features)]))  # type: ignore[no-any-return]
+    return torch.stack([entropy(feature) for feature in several(features)])
 
 
 def several(features: list[Tensor]) -> list[Tensor]:
@@ -92,6 +94,6 @@ def several(features: list[Tensor]) -> list[Tensor]:
     return features
 
 
-def channels_last(feature: Tensor) -> Tensor:
-    """[samples, channels, height, width] or [samples, tokens, channels] -> [samples * pixels, channels]."""
-    return feature.movedim(1, -1).flatten(0, -2) if feature.ndim == 4 else feature.flatten(0, -2)
+def by_channel(feature: Tensor) -> Tensor:
+    """[samples, channels, height, width] or [samples, tokens, channels] -> [samples, channels, pixels or tokens]."""
+    return feature.flatten(2) if feature.ndim == 4 else feature.transpose(1, 2)

@@ -14,6 +14,9 @@ from nas.registry import Range
 BITS = 48
 """Images whose answers fit the whole numbers that a float64 holds."""
 
+MARKED = 16
+"""Images up to which marking those that occur among all possible answers is faster than sorting."""
+
 
 @proxy("swap", paper="Peng et al. 2024, arXiv:2403.04161")
 def swap(probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16) -> float:
@@ -28,7 +31,10 @@ def swap(probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16) -> float:
 
     def columns(pattern: Tensor) -> Tensor:
         weights = 2.0 ** torch.arange(len(pattern), dtype=torch.float64, device=pattern.device)
-        numbers: Tensor = torch.unique(weights @ pattern.double())  # each column as a number
-        return numbers
+        numbers = (weights @ pattern.double()).long()  # each column as one
+        if len(pattern) > MARKED:
+            return torch.unique(numbers)  # type: ignore[no-any-return]
+        marks = torch.zeros(2 ** len(pattern), dtype=torch.bool, device=pattern.device)
+        return marks.index_fill_(0, numbers, True).nonzero().flatten()
 
     return float(len(torch.unique(torch.cat(probe.map_relus(columns, samples=images)))))

@@ -80,7 +80,7 @@ def fisher(probe: Probe) -> Tensor:
     def saliency(layer: Layer) -> Tensor:
         product = layer.output * layer.gradient
         product = product.movedim(-1, 1) if layer.weight.ndim == 2 else product  # [samples, channels, …]
-        by_channel = product.reshape(*product.shape[:2], -1).sum(2, dtype=torch.float64).square().mean(0) / 2
+        by_channel = product.reshape(*product.shape[:2], -1).sum(2).double().square().mean(0) / 2
         return by_channel.sum() * layer.weight[0].numel()
 
     return total(probe.map_layers(saliency))

@@ -21,10 +21,10 @@ def zico(probe: Probe) -> Tensor:
     """
     terms = []
     for _, gradients in probe.half_gradients():
-        gradients = gradients.double().flatten(1)  # [2, weights]
-        spread = gradients.std(0, correction=0)
-        ratio = (gradients.abs().mean(0) / spread)[spread > 0].sum()
-        terms.append(ratio.log())
+        first, second = gradients.double().flatten(1)
+        spread = (first - second).abs()  # of two numbers, twice the standard deviation
+        ratio = (first.abs() + second.abs()) / spread
+        terms.append(ratio[spread > 0].sum().log())
     kept = [term for term in terms if term.isfinite()]
     if not kept:
         raise ProxyFailure("no weight has a gradient that differs between the two halves of the batch")
