@@ -55,16 +55,17 @@ class _Gradient(Function):
         scale = torch.ones_like(r) if weight is None else weight
         by_g, v_along, v_total = _backward(v, x, weight, mean, r)
         b, c = along / number, v_along / number  # without the weight in b
-        s = scale * (_inner(v, g) / number - v_total / number * total / number - b * c)
+        s = scale * (_inner(v, g, mean) / number - v_total / number * total / number - b * c)
         slope = -(r**3) * s  # of x in −r² S x̂
         result = torch.addcmul((-slope * mean).view(shape), x, slope.view(shape))
         result = result.addcmul_(d, (-r * c).view(shape)).addcmul_(by_g, (-r * b).view(shape))
         return by_g, result, None, None, None
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Σ a b over all but channels, [channels]: what batch norm of mean 0 and deviation 1 would find for its weight."""
-    zero, one = a.new_zeros(a.shape[1]), a.new_ones(a.shape[1])
+def _inner(a: Tensor, b: Tensor, mean: Tensor) -> Tensor:
+    """Σ a b over all but channels, [channels]: what batch norm finds for its weight where all of ``mean`` is 0 and the
+    deviation 1."""
+    zero, one = torch.zeros_like(mean), torch.ones_like(mean)
     _, found, _ = torch.ops.aten.native_batch_norm_backward(
         a, b, None, None, None, zero, one, True, 0.0, [False, True, False]
     )

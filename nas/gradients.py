@@ -9,7 +9,7 @@ What that pass cannot give exactly is computed image by image (`nas.imagewise`):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import gcd
 from typing import Any
@@ -63,10 +63,11 @@ def _visit_batched(
         refused: weights that it would not serve; None: to be found out, where the calls that the network makes leave it
             open, and if there are any the pass is made again.
     """
-    batch = _Batch(net, len(images), visit, refused or set())
+    parameters = list(net.parameters())
+    batch = _Batch(net, parameters, len(images), visit, refused or set())
     handlers = normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
     with untouched(net):
-        for parameter in net.parameters():
+        for parameter in parameters:
             parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
         with Watch(handlers, len(images)) as watch:
             logits = net(images.clone())  # which the network may write to
@@ -81,9 +82,10 @@ def _visit_batched(
     if found:
         del batch, logits, handlers, watch  # and their activations
         return _visit_batched(net, images, labels, visit, target, found)
-    if refused and refused.issuperset(net.parameters()):  # one image may use weights that the batch did not
+    if refused and refused.issuperset(parameters):  # one image may use weights that the batch did not
         elsewhere = refused
-    return [parameter for parameter in net.parameters() if parameter in batch.weights & elsewhere]
+    asked = batch.weights & elsewhere
+    return [parameter for parameter in parameters if parameter in asked]
 
 
 def _refused(net: nn.Module, images: Tensor) -> set[Tensor]:
@@ -160,8 +162,11 @@ class _Batch:
         anchor: what all layers that it serves depend on, so that the backward pass reaches them.
     """
 
-    def __init__(self, net: nn.Module, samples: int, visit: Callable[[Block], None], refused: set[Tensor]) -> None:
-        self.parameters: set[Tensor] = set(net.parameters())
+    def __init__(
+        self, net: nn.Module, parameters: Iterable[Tensor], samples: int, visit: Callable[[Block], None],
+        refused: set[Tensor],
+    ) -> None:  # fmt: skip
+        self.parameters = set(parameters)
         self.weights: set[Tensor] = {
             parameter
             for module in net.modules()

@@ -52,7 +52,8 @@ def untouched(net: nn.Module) -> Iterator[nn.Module]:
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in net.parameters()]
+    own = dict.fromkeys(parameter for module in modules for parameter in module._parameters.values())  # each once
+    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in own if parameter is not None]
     if not all(training for _, training in modes):
         net.train()
     try:

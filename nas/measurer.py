@@ -90,17 +90,19 @@ class Measurer:
     def _visit(self, arch: Arch, network: Network, number: int, proxies: Sequence[Proxy]) -> dict[str, Score]:
         """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it: first as it was
         made, then with its weights drawn again."""
-        start = time.perf_counter()
-        try:
-            probe = self.probe(arch, network, number=number)
-        except Exception as error:  # a network that cannot be made fails alone, among others that can
-            return dict.fromkeys((proxy.name for proxy in proxies), _score_of(error))
-        share = (time.perf_counter() - start) / len(proxies)
         found: dict[str, Score] = {}
+        probe = None
         for how in get_args(Initialisation):
             asked = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
-            if asked and how != "default":
-                probe = _initialised(probe, how)
+            if not asked:
+                continue
+            start = time.perf_counter()
+            try:
+                probe = self.probe(arch, network, how, number) if probe is None else _initialised(probe, how)
+            except Exception as error:  # a network that cannot be made fails alone, among others that can
+                found |= dict.fromkeys(asked, _score_of(error))
+                continue
+            share = (time.perf_counter() - start) / len(asked)
             for name, (value, seconds) in measure(probe, asked).items():
                 found[name] = _score_of(value)._replace(seconds=seconds + share)
         return found

@@ -25,7 +25,7 @@ from nas.registry import checked_options, normal, options
 from nas.sources import version
 from nas.space import SPACES, Arch
 
-NUMBERS = 1
+NUMBERS = 2
 """Counts the changes of the engine after which an unchanged proxy gives another number for an unchanged network."""
 
 KEPT = ("ok", "failed", "saturated")
