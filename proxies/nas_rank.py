@@ -1,6 +1,6 @@
 """Our combination of proxies: six views of one network, ranked together.
 
-Chosen on the trained accuracies of 695 cells of NAS-Bench-201, by the procedure that `benchmarks/nas_rank.py` states
+Chosen on the trained accuracies of 701 cells of NAS-Bench-201, by the procedure that `benchmarks/nas_rank.py` states
 and repeats. All parts look at the network's own, single initialisation, and four of them share two passes.
 """
 
