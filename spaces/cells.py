@@ -37,7 +37,8 @@ class CellSpace(Space):
         nodes: the number of nodes, input and output included.
         operations: name -> function from a number of channels to a fresh module that keeps shapes. The name ``none``
             means no edge; what it maps to is not called. Published operations are drawn by PyTorch's defaults; any
-            other keeps the initialisation that it gives itself.
+            other keeps the initialisation that it gives itself. None may write to its input (``inplace=True``), which
+            other edges take too.
         skeleton: ``(cell, task) -> network``, where ``cell(channels)`` makes a fresh cell.
         edges: pairs (i, j), i < j; all of them when not given.
         thin: a skeleton of width 1 with one cell per stage and no stem, for proxies that look at a thin copy.
