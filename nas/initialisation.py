@@ -32,10 +32,15 @@ def initialise(net: nn.Module, how: str, seed: int) -> None:
 
     Args:
         how: ``gaussian``, N(0, 1), as for Zen-Score; ``kaiming``, N(0, 2 / inputs) (He et al. 2015).
+
+    Raises:
+        ValueError: a weight is no parameter but computed from others, as by weight normalisation.
     """
     for name, module in net.named_modules():
         drawn: dict[str, Tensor] = {}
         if isinstance(module, nn.Conv2d | nn.Linear):
+            if not isinstance(module.weight, nn.Parameter):
+                raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
             drawn = {name: module.weight}
         elif isinstance(module, nn.MultiheadAttention):
             own = dict(module.named_parameters(prefix=name, recurse=False))

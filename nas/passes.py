@@ -77,11 +77,11 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         curvature: (weight, H ∂L/∂weight) of them, H the Hessian of L for these weights, as one list.
         layers: each use of such a weight that the loss depends on, a `Layer`.
     """
-    weights = convolution_and_linear_weights(net)
     by_weight = visits.keys() & {"gradients", "curvature", "layers"}
+    weights = convolution_and_linear_weights(net) if by_weight else []
     by_input = visits.keys() & {"features", "input"}
     with untouched(net), torch.set_grad_enabled(bool(by_weight or by_input)):
-        watched = {id(weight) for weight in weights} if by_weight else set()
+        watched = {id(weight) for weight in weights}
         for parameter in net.parameters():
             parameter.requires_grad_(id(parameter) in watched)
         watch = _Layers(visits["layers"], len(images)) if "layers" in visits else None
@@ -268,10 +268,16 @@ def _check_samples(out: Tensor, samples: int) -> None:
 
 
 def convolution_and_linear_weights(net: nn.Module) -> list[Tensor]:
-    """The weights of all Conv2d and Linear modules and the projections of attention modules, each once."""
+    """The weights of all Conv2d and Linear modules and the projections of attention modules, each once.
+
+    Raises:
+        ValueError: one is no parameter but computed from others, as by weight normalisation.
+    """
     found: dict[int, Tensor] = {}
-    for module in net.modules():
+    for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
+            if not isinstance(module.weight, nn.Parameter):
+                raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
             found[id(module.weight)] = module.weight
         elif isinstance(module, nn.MultiheadAttention):
             found |= {id(p): p for p in module.parameters(recurse=False) if p.ndim == 2}

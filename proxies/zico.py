@@ -22,8 +22,8 @@ def zico(probe: Probe) -> Tensor:
     terms = []
     for _, gradients in probe.half_gradients():
         first, second = gradients.double().flatten(1)
-        spread = (first - second).abs()  # of two numbers, twice the standard deviation
-        ratio = (first.abs() + second.abs()) / spread
+        spread = (first - second).abs()  # of two numbers, twice their standard deviation
+        ratio = (first.abs() + second.abs()) / spread  # and above it twice the mean
         terms.append(ratio[spread > 0].sum().log())
     kept = [term for term in terms if term.isfinite()]
     if not kept:

@@ -345,3 +345,26 @@ def test_what_the_first_entry_of_a_weight_sees(how):
     out = F.conv2d(x, weight, None, **how)
     settings = {"stride": 1, "padding": 0, "dilation": 1} | how
     assert torch.equal(seen_by_first_entry(x, weight, out.shape, **settings), out[:, 0])
+
+
+def test_a_weight_that_is_computed_from_others_is_a_stated_failure():
+    names = (
+        "grad_norm",
+        "snip",
+        "fisher",
+        "grasp",
+        "zico",
+        "synflow",
+        "vkdnw",
+        "l2_norm",
+        "naswot",
+        "jacov",
+        "gradalign_i",
+    )
+    found = measure(Probe(*make("weight normalisation")), {name: PROXIES[name] for name in names})
+    for name in names[:-3]:
+        assert "the weight of 0 is computed from other parameters" in str(found[name][0])
+    for name in names[-3:]:  # which look at no weight, or at what it is computed from
+        assert math.isfinite(float(found[name][0]))
+    with pytest.raises(ValueError, match="the weight of 0 is computed"):
+        initialise(make("weight normalisation")[0], "gaussian", 0)
