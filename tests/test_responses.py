@@ -99,6 +99,15 @@ def test_swap(name, images):
     assert swap(Probe(*make(name)), images=images) == len(columns)
 
 
+@pytest.mark.parametrize("images", [16, 17, 48])
+def test_swap_of_more_images_than_are_marked(images):
+    net, batch, labels = make("plain", samples=48)
+    with Patterns() as patterns, torch.no_grad():
+        training(net)(batch[:images])
+    columns = {column for layer in patterns.found for column in zip(*layer, strict=True)}
+    assert swap(Probe(make("plain")[0], batch, labels), images=images) == len(columns)
+
+
 def test_swap_fails_without_relus():
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.Tanh(), nn.Linear(4, 3))
     with pytest.raises(ValueError, match="no ReLU"):
