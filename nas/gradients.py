@@ -22,7 +22,7 @@ from nas.apart import Watch
 from nas.blocks import Block, product_of_signs, slices
 from nas.imagewise import Target, objective, visit_imagewise
 from nas.intercept import CONVOLUTION, LINEAR, READS, Intercept, normalising, sample_normalisation, untouched
-from nas.layers import Geometry, convolution_gradients, linear_gradients, pair
+from nas.layers import Geometry, convolution_gradients, linear_gradients, pair, same_padding
 
 __all__ = ["Block", "Target", "product_of_signs", "visit_blocks"]
 
@@ -196,9 +196,7 @@ class _Batch:
             return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
         stride, dilation = pair(stride), pair(dilation)
         if padding == "same":
-            height, width = (d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True))
-            input = F.pad(input, [width // 2, width - width // 2, height // 2, height - height // 2])
-            padding = 0
+            input, padding = F.pad(input, same_padding(weight, dilation)), 0
         geometry = (stride, [0, 0] if padding == "valid" else pair(padding), dilation, groups)
         keep = partial(self.keep, weight)
         return _Convolution.apply(input, weight.detach(), bias, self.anchor, keep, geometry)  # type: ignore[no-untyped-call, no-any-return]

@@ -9,6 +9,8 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from nas.layers import own_weight
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
@@ -39,9 +41,7 @@ def initialise(net: nn.Module, how: str, seed: int) -> None:
     for name, module in net.named_modules():
         drawn: dict[str, Tensor] = {}
         if isinstance(module, nn.Conv2d | nn.Linear):
-            if not isinstance(module.weight, nn.Parameter):
-                raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
-            drawn = {name: module.weight}
+            drawn = {name: own_weight(module, name)}
         elif isinstance(module, nn.MultiheadAttention):
             own = dict(module.named_parameters(prefix=name, recurse=False))
             drawn = {path: parameter for path, parameter in own.items() if parameter.ndim == 2}

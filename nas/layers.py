@@ -1,6 +1,7 @@
-"""Per-sample weight gradients of one linear layer or convolution, from its input and its output's gradient.
+"""One linear layer or convolution: what it is given, and its per-sample weight gradients, from its input and its
+output's gradient.
 
-All take ``rows``, the output channels that are wanted: what the others would need is never made.
+These take ``rows``, the output channels that are wanted: what the others would need is never made.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Geometry = tuple[list[int], list[int], list[int], int]
@@ -19,6 +20,19 @@ Geometry = tuple[list[int], list[int], list[int], int]
 def pair(value: Any) -> list[int]:
     """Height and width of what a convolution takes as one number, as a sequence of one or as both."""
     return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
+
+
+def same_padding(weight: Tensor, dilation: Sequence[int]) -> list[int]:
+    """What the padding ``same`` adds: left, right, top, bottom."""
+    height, width = (d * (kernel - 1) for d, kernel in zip(dilation, weight.shape[2:], strict=True))
+    return [width // 2, width - width // 2, height // 2, height - height // 2]
+
+
+def own_weight(layer: nn.Conv2d | nn.Linear, name: str) -> nn.Parameter:
+    """The layer's weight. `ValueError` where it is computed from others, as by weight normalisation."""
+    if not isinstance(layer.weight, nn.Parameter):
+        raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
+    return layer.weight
 
 
 def seen_by_first_entry(
@@ -34,11 +48,10 @@ def seen_by_first_entry(
         [samples, height', width']
     """
     (down, right), (height, width) = pair(stride), out[2:]
-    if isinstance(padding, str):
-        reach = [d * (kernel - 1) for d, kernel in zip(pair(dilation), weight.shape[2:], strict=True)]
-        top, left = [r // 2 for r in reach] if padding == "same" else [0, 0]
+    if padding == "same":
+        left, _, top, _ = same_padding(weight, pair(dilation))
     else:
-        top, left = pair(padding)
+        top, left = [0, 0] if padding == "valid" else pair(padding)
     below, beside = (height - 1) * down + 1 - top - x.shape[2], (width - 1) * right + 1 - left - x.shape[3]
     return F.pad(x[:, 0], (left, beside, top, below))[:, ::down, ::right]  # what is negative is cut off
 

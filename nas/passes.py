@@ -32,7 +32,7 @@ from nas.intercept import (
     running_normalisation,
     untouched,
 )
-from nas.layers import seen_by_first_entry
+from nas.layers import own_weight, seen_by_first_entry
 
 Visits = Mapping[str, Callable[[Any], None]]
 """Who wants to see what: kind -> visitor."""
@@ -276,9 +276,7 @@ def convolution_and_linear_weights(net: nn.Module) -> list[Tensor]:
     found: dict[int, Tensor] = {}
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            if not isinstance(module.weight, nn.Parameter):
-                raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
-            found[id(module.weight)] = module.weight
+            found[id(module.weight)] = own_weight(module, name)
         elif isinstance(module, nn.MultiheadAttention):
             found |= {id(p): p for p in module.parameters(recurse=False) if p.ndim == 2}
     return list(found.values())

@@ -23,7 +23,7 @@ def load(files: Iterable[str | Path] = ()) -> None:
     """Imports everything that registers plug-ins. Calling it again imports only what is new, and files that changed.
 
     What a process has made by the end of the first call, modules for the most part, is exempt from garbage collection
-    from then on: to look through all of torch again and again takes a fifth of the time in which networks are built.
+    from then on: to look through all of torch again and again would take long beside the building of a network.
 
     Args:
         files: Python files of the user's; importing them runs them.

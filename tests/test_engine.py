@@ -229,6 +229,17 @@ def test_one_network_serves_all_initialisations(monkeypatch):
     assert len(built) == 1
 
 
+def test_weights_that_cannot_be_drawn_again_fail_alone(monkeypatch):
+    toy = narrow_space()
+    monkeypatch.setattr("nas.measurer.initialise", lambda net, how, seed: 1 / 0)
+    looks = [Proxy(how, lambda probe: 1.0, initialisation=how) for how in ("gaussian", "default", "kaiming")]
+    found = Measurer(toy, DATA, device="cpu")(toy.sample(Random(0)), looks)
+    assert {name: score.status for name, score in found.items()} == {
+        "gaussian": "failed", "default": "ok", "kaiming": "failed",
+    }  # fmt: skip
+    assert found["kaiming"].reason == "ZeroDivisionError: division by zero"
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
