@@ -16,7 +16,7 @@ from pathlib import Path
 START = time.process_time()
 
 import nas  # noqa: E402
-from nas.measurer import Measurer  # noqa: E402
+from nas.scoring.measurer import Measurer  # noqa: E402
 
 PROXIES = (
     "gradalign_i,gradalign_ii,gradsign,naswot,swap,synflow,grad_norm,snip,fisher,l2_norm,jacov,epe_nas,meco,zen,knas"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nas.stats import kendall
+from nas.statistics.ranks import kendall
 
 LAYERS = {"ours": {"1x1": 1.0, "3x3": 1.0}, "1x1 half": {"1x1": 0.5, "3x3": 1.0}, "3x3 alone": {"3x3": 1.0}}
 

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from random import Random
 
 from nas import plugins
-from nas.data import minibatch
-from nas.engine import open_engine
+from nas.data.minibatch import minibatch
+from nas.engines import open_engine
 from nas.proxy import PROXIES
-from nas.scorer import Scorer
-from nas.settings import make_space
+from nas.scoring.scorer import Scorer
+from nas.space import make_space
 
 ENGINES = {
     "here": {},

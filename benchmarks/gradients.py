@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from nas import plugins
-from nas.data import minibatch
-from nas.gradients import visit_blocks
-from nas.measurer import build
+from nas.data.minibatch import minibatch
+from nas.passes.per_sample import visit_blocks
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES
+from nas.scoring.measurer import build
 from nas.space import SPACES
 
 ROUNDS = 7

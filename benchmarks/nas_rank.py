@@ -24,10 +24,10 @@ import pandas as pd
 import typer
 
 from nas import plugins
-from nas.objective import quantile
 from nas.proxy import PROXIES
+from nas.scoring.objective import quantile
 from nas.space import SPACES
-from nas.stats import Vector, kendall
+from nas.statistics.ranks import Vector, kendall
 
 CANDIDATES = (
     "gradalign_i", "gradalign_ii", "gradsign", "grad_condition", "jacov", "meco", "swap", "naswot", "synflow", "depth",

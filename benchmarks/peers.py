@@ -23,7 +23,7 @@ import typer
 
 from nas import plugins
 from nas.proxy import PROXIES
-from nas.stats import interval, kendall, kendall_resampled, resamples, spearman
+from nas.statistics.ranks import interval, kendall, kendall_resampled, resamples, spearman
 
 PEERS = {
     "naslib_nwot": "naswot", "freerea_naswot": "naswot", "naslib_synflow": "synflow", "naslib_l2_norm": "l2_norm",

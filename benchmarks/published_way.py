@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas import plugins
-from nas.cost import milliseconds, plain_pass, visit
-from nas.data import Minibatch, minibatch
-from nas.initialisation import initialise
-from nas.measurer import THIN_INPUTS, THIN_SIZE, build, initialisation_seed
+from nas.data.minibatch import Minibatch, minibatch
+from nas.passes.initialisation import initialise
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import Scorer
+from nas.scoring.cost import milliseconds, plain_pass, visit
+from nas.scoring.measurer import THIN_INPUTS, THIN_SIZE, build, initialisation_seed
+from nas.scoring.scorer import Scorer
 from nas.space import SPACES, Arch, Space
 
 LARGEST = "nats:3,3,3,3,3,3"

@@ -20,9 +20,9 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
 
 from nas import plugins
-from nas.data import minibatch
-from nas.intercept import Intercept, batch_normalisation, normalising
-from nas.measurer import build, resolve_device
+from nas.data.minibatch import minibatch
+from nas.passes.intercept import Intercept, batch_normalisation, normalising
+from nas.scoring.measurer import build, resolve_device
 from nas.space import SPACES
 
 CELLS = {"largest": "nats:3,3,3,3,3,3", "middle": "nats:3,1,2,0,3,1"}

@@ -20,13 +20,12 @@ from pathlib import Path
 from random import Random
 
 from nas import plugins
-from nas.data import minibatch
-from nas.measurer import Measurer, Score
+from nas.data.minibatch import minibatch
 from nas.proxy import PROXIES
-from nas.scorer import Job, Scorer
-from nas.settings import make_space
-from nas.space import Arch, Space
-from nas.store import FIELDS, Store, as_text
+from nas.scoring.measurer import Measurer, Score
+from nas.scoring.scorer import Job, Scorer
+from nas.space import Arch, Space, make_space
+from nas.store.store import FIELDS, Store, as_text
 
 KEY = as_text({name: kind() for name, kind in FIELDS.items()})
 

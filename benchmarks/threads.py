@@ -10,10 +10,10 @@ from random import Random
 import torch
 
 from nas import plugins
-from nas.data import minibatch
-from nas.measurer import Measurer
+from nas.data.minibatch import minibatch
 from nas.proxy import PROXIES
-from nas.settings import make_space
+from nas.scoring.measurer import Measurer
+from nas.space import make_space
 
 
 def main() -> None:

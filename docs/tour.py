@@ -9,7 +9,7 @@
 import os
 
 import nas
-from nas import charts
+from nas.report import charts
 
 table = os.path.join(os.environ["NAS_DATA"], "nasbench201.csv.gz")
 small = {

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.calls import bench, score, search
-    from nas.compare_call import compare
-    from nas.comparison import Comparison
+    from nas.calls.compare import compare
+    from nas.calls.search import bench, score, search
+    from nas.calls.study import study
     from nas.errors import UsageError
-    from nas.study_call import study
+    from nas.statistics.comparison import Comparison
 
 __all__ = ["Comparison", "UsageError", "bench", "compare", "score", "search", "study"]
 
@@ -26,19 +26,19 @@ def __getattr__(name: str) -> Any:
 
         return UsageError
     if name == "compare":
-        from nas.compare_call import compare
+        from nas.calls.compare import compare
 
         return compare
     if name == "Comparison":
-        from nas.comparison import Comparison
+        from nas.statistics.comparison import Comparison
 
         return Comparison
     if name == "study":
-        from nas.study_call import study
+        from nas.calls.study import study
 
         return study
     if name in __all__:
-        from nas import calls
+        from nas.calls import search as calls
 
         return getattr(calls, name)
     raise AttributeError(f"module 'nas' has no attribute {name!r}")

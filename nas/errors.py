@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class UsageError(ValueError):
@@ -22,3 +23,8 @@ def unreadable(file: object, what: str, error: BaseException) -> UsageError:
     """The error for a file that is not ``what`` it should be, with the first line of what its reader said."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UsageError(f"{file}: cannot be read as {what}: {said[:300]}")
+
+
+def without_pyarrow(path: Path) -> UsageError:
+    """The error for a Parquet file where pyarrow is not installed."""
+    return UsageError(f"{path}: Parquet takes pyarrow: pip install 'gradalign-nas[parquet]'")

@@ -12,21 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas import passes
-from nas.allocator import keep_freed_memory
-from nas.gradients import Block, Target, product_of_signs, visit_blocks
-from nas.initialisation import seeded
-from nas.intercept import Intercept, batch_normalisation, normalising, untouched
-from nas.passes import Flow, Layer, Visits
-from nas.trace import Trace, trace
+from nas.passes.batch import Layer, visit_batch, visit_halves
+from nas.passes.blocks import Block, product_of_signs
+from nas.passes.counts import Trace, trace
+from nas.passes.initialisation import seeded
+from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising, untouched
+from nas.passes.linearised import Flow, visit_flow
+from nas.passes.outputs import visit_outputs
+from nas.passes.per_image import Target
+from nas.passes.per_sample import visit_blocks
+from nas.passes.scalars import visit_scalars
+from nas.passes.weights import convolution_and_linear_weights
 
 __all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "product_of_signs"]
 
 Weighted = list[tuple[Tensor, Tensor]]
 """Each convolution and linear weight with a tensor that belongs to it."""
-
-
-keep_freed_memory()
 
 
 class Probe:
@@ -71,13 +72,13 @@ class Probe:
 
     @cached_property
     def trace(self) -> Trace:
-        """What one input costs; see `nas.trace.Trace`."""
+        """What one input costs; see `nas.passes.counts.Trace`."""
         return trace(self.net, self.images[:1].clone())
 
     @cached_property
     def weights(self) -> list[Tensor]:
         """The weights of all Conv2d and Linear modules and the projections of attention modules, each once."""
-        return passes.convolution_and_linear_weights(self.net)
+        return convolution_and_linear_weights(self.net)
 
     def map_blocks(
         self, function: Callable[[Block], Any], target: Target = "loss", samples: int | None = None
@@ -86,7 +87,7 @@ class Probe:
 
         They are those of the ``samples`` first images (default: all). Batch norm normalises each sample by itself.
         Blocks come in the order of the backward pass, and only one exists at a time; what ``function`` returns is kept.
-        See `nas.gradients.visit_blocks`.
+        See `nas.passes.per_sample.visit_blocks`.
         """
 
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
@@ -121,8 +122,8 @@ class Probe:
     def features(self, function: Callable[[list[Tensor]], Any]) -> Any:
         """``function`` of the features: what the first block takes and what each block gives, with their graph.
 
-        Blocks are the network's outermost modules with parts of their own (see `nas.passes.blocks`); features are
-        [samples, channels, height, width] or [samples, tokens, channels]. Batch norm is in training mode. Random
+        Blocks are the network's outermost modules with parts of their own (see `nas.passes.features.blocks`); features
+        are [samples, channels, height, width] or [samples, tokens, channels]. Batch norm is in training mode. Random
         numbers that ``function`` needs come from a generator of its own.
         """
         return self._ask(self._batch(), "features", function)[0]
@@ -133,7 +134,7 @@ class Probe:
 
     def half_gradients(self) -> Weighted:
         """∂L/∂w of each of the `weights` for either half of the batch alone: [2, *w]."""
-        return self._ask(_Pass("halves", passes.visit_halves), "gradients", _itself)[0]  # type: ignore[no-any-return]
+        return self._ask(_Pass("halves", visit_halves), "gradients", _itself)[0]  # type: ignore[no-any-return]
 
     def hessian_gradients(self) -> Weighted:
         """H ∂L/∂w of each of the `weights`, with H the Hessian of the batch's loss for all of them."""
@@ -147,7 +148,7 @@ class Probe:
         """Each of the `weights` in the linearised network: absolute parameters, no batch norm, an input of ones."""
 
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-            passes.visit_flow(net, images, visits)
+            visit_flow(net, images, visits)
 
         return self._ask(_Pass("flow", run), "flow", _itself)
 
@@ -156,7 +157,7 @@ class Probe:
         each of the `weights`, for the first ``samples`` images; batch norm in evaluation mode."""
 
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-            passes.visit_scalars(net, images[:samples], visits)
+            visit_scalars(net, images[:samples], visits)
 
         return self._ask(_Pass(f"scalars of {self._number(samples)}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
 
@@ -165,7 +166,7 @@ class Probe:
         images alone; batch norm in training mode over them."""
 
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-            passes.visit_outputs(net, images[:samples], visits)
+            visit_outputs(net, images[:samples], visits)
 
         answers = self._ask(_Pass(f"outputs of {self._number(samples)}", run), "convolutions", function)
         if not answers:
@@ -181,7 +182,7 @@ class Probe:
         maps: list[Tensor] = []
         variances: list[Tensor] = []
         with self._autocast():
-            passes.visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
+            visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
         if not maps:
             raise ValueError(
                 "the network has no feature map of more than one pixel, or no convolution after its last attention"
@@ -199,7 +200,7 @@ class Probe:
 
     def _batch(self, samples: int | None = None) -> _Pass:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-            passes.visit_batch(net, images[:samples], labels[:samples], visits)
+            visit_batch(net, images[:samples], labels[:samples], visits)
 
         return _Pass(f"batch of {self._number(samples)}", run)
 

@@ -18,7 +18,7 @@ ProxyFn = Callable[..., "Tensor | float"]
 
 Network = Literal["full", "thin"]
 Initialisation = Literal["default", "kaiming", "gaussian"]
-"""How weights are drawn: as the network is made, or again by `nas.initialisation.initialise`."""
+"""How weights are drawn: as the network is made, or again by `nas.passes.initialisation.initialise`."""
 
 
 class ProxyFailure(Exception):
@@ -41,10 +41,10 @@ class Proxy:
         larger_is_better: the direction; values are stored as the proxy gives them, never negated.
         labels: the value depends on the labels of the minibatch.
         static: the value depends on the architecture alone, not on weights or images; only such a value can be limited
-            (see `nas.limits`).
+            (see `nas.scoring.limits`).
         network: the network it looks at, built at full size or as the space's ``thin`` copy (width 1, one cell per
             stage, no stem), which is probed with 3,000 crops of 3 x 3 pixels and one channel.
-        initialisation: how its weights are drawn: as the network itself does, or see `nas.initialisation`.
+        initialisation: how its weights are drawn: as the network itself does, or see `nas.passes.initialisation`.
         initialisations: the value is the mean over this many initialisations.
         parts: for a combination, the names of its proxies.
         log: for a combination, whether quantiles are summed as logarithms.

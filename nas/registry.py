@@ -12,6 +12,9 @@ from nas.errors import UsageError, unknown
 
 Plugin = TypeVar("Plugin")
 
+Settings = Mapping[str, Mapping[str, Any]]
+"""Options by plug-in name: ``{"evolution": {"population": 100}}``."""
+
 
 def normal(name: str) -> str:
     """A name as the registries compare it: without regard to case and to ``-`` or ``_``."""
@@ -148,3 +151,9 @@ def _like(default: Any, value: Any, label: str) -> Any:
 def _article(kind: type) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return names.get(kind, f"a {kind.__name__}")
+
+
+def check_number(name: str, value: Any, least: int) -> None:
+    """`UsageError` for anything but a whole number from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32:
+        raise UsageError(f"{name} is a whole number: give at least {least} and less than 2^32, not {value!r}")

@@ -14,7 +14,7 @@ import networkx as nx
 from torch import nn
 
 from nas.errors import UsageError, unknown
-from nas.registry import Registry, origin
+from nas.registry import Registry, Settings, checked_options, normal, origin
 
 Arch = tuple[tuple[int, ...], ...]
 """Per slot, the options still alive: one in each slot is a single network (a leaf), all of them the supernet."""
@@ -53,7 +53,7 @@ class Space(ABC):
     supernet_takes: str = ""
     """What ``supernet`` takes, where it depends on the space's options."""
     _born: Callable[..., None] | None = None
-    """Told of each architecture that is made of others, and of those; see `nas.ancestry`."""
+    """Told of each architecture that is made of others, and of those; see `nas.runs.ancestry`."""
 
     @abstractmethod
     def build(self, arch: Arch, task: Task) -> nn.Module:
@@ -234,3 +234,15 @@ def space(name: str) -> Callable[[Factory], Factory]:
         return factory
 
     return register
+
+
+def make_space(name: str, settings: Settings) -> Space:
+    """The space called ``name`` with its options."""
+    factory = SPACES[name]
+    given = settings.get(normal(name), {})
+    try:
+        return factory(**checked_options(normal(name), factory, given))
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"space {name}: {error}") from None

@@ -161,7 +161,8 @@ def networks(*, names: tuple[str, ...] = ()) -> NetworkSpace:
 
     A factory is a function or a class, called with those of ``classes``, ``channels`` and ``size`` (pixels a side) that
     its signature names; files are run, and their paths start from the working directory. The weights are a fresh
-    initialisation, drawn from torch's generator. A network may return more than its logits: see `nas.logits.logits_of`.
+    initialisation, drawn from torch's generator. A network may return more than its logits: see
+    `nas.scoring.logits.logits_of`.
     Combinations by rank take their quantiles among the networks named.
     """
     return NetworkSpace(map(str, names))

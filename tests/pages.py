@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from nas.comparison import Comparison, mean_over_seeds, oriented, target_correlations
-from nas.loop import Trial
-from nas.report_compare import comparison_report
+from nas.report.comparison import comparison_report
+from nas.runs.loop import Trial
+from nas.statistics.comparison import Comparison, mean_over_seeds, oriented, target_correlations
 
 HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">&{{ 7 * 7 }}"
 """What must come out of every page as it went in, and do nothing."""

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas import gradients
-from nas.apart import ELEMENTWISE, POOLING, QUESTIONS, WEIGHTED, apart
-from nas.gradients import visit_blocks
-from nas.intercept import CONVOLUTION, DROPOUTS, LINEAR, sample_normalisation
-from nas.measurer import build
+from nas.passes import per_sample as gradients
+from nas.passes.intercept import CONVOLUTION, DROPOUTS, LINEAR, sample_normalisation
+from nas.passes.per_sample import visit_blocks
+from nas.passes.samples_apart import ELEMENTWISE, POOLING, QUESTIONS, WEIGHTED, apart
+from nas.scoring.measurer import build
 from nas.space import SPACES, Task
 
 SAMPLES = 4

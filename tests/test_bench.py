@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import nas
-from nas import cli, cost
-from nas.data import minibatch
-from nas.measurer import THIN_INPUTS, THIN_SIZE, build
+from nas import cli
+from nas.data.minibatch import minibatch
 from nas.proxy import PROXIES, ProxyFailure, proxy
-from nas.scorer import Scorer
+from nas.scoring import cost
+from nas.scoring.measurer import THIN_INPUTS, THIN_SIZE, build
+from nas.scoring.scorer import Scorer
 from nas.space import SPACES, Space, space
 
 SMALL = {"nasbench201": {"widths": [4, 8], "repeats": 1}}

@@ -317,7 +317,7 @@ def test_what_cannot_be_written_is_one_sentence(nas, tmp_path):
 
 
 def test_what_may_not_be_written_is_refused_before_anything_is_scored(nas, monkeypatch, tmp_path):
-    from nas.measurer import Measurer
+    from nas.scoring.measurer import Measurer
 
     monkeypatch.setattr(Measurer, "_visit", lambda self, *arguments: pytest.fail("scored for nothing"))
     (tmp_path / "locked").mkdir()
@@ -337,7 +337,7 @@ def test_what_may_not_be_written_is_refused_before_anything_is_scored(nas, monke
 
 
 def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
-    from nas.measurer import Measurer
+    from nas.scoring.measurer import Measurer
 
     original, visits = Measurer._visit, []
 

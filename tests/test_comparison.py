@@ -9,8 +9,9 @@ import pytest
 from scipy import stats as scipy_stats
 
 import nas
-from nas import comparison, stats
 from nas.errors import UsageError
+from nas.statistics import comparison
+from nas.statistics import ranks as stats
 
 DIRECTIONS = {"up": True, "down": False, "flaky": True, "params": True}
 
@@ -144,6 +145,6 @@ def test_memory_is_that_of_each_proxy_and_kept(table, tmp_path, monkeypatch):
     first = nas.compare("nasbench201", table, "accuracy", **asked).correlations
     peaks = first.drop_duplicates("proxy").set_index("proxy")["peak_mb"]
     assert peaks["gradalign_i"] > peaks["params"] >= 0
-    monkeypatch.setattr("nas.compare_call.peak_memories", lambda *arguments: pytest.fail("measured again"))
+    monkeypatch.setattr("nas.calls.compare.peak_memories", lambda *arguments: pytest.fail("measured again"))
     again = nas.compare("nasbench201", table, "accuracy", **asked).correlations
     pd.testing.assert_frame_equal(again, first)

@@ -7,7 +7,8 @@ from nas import plugins
 from nas.proxy import PROXIES
 from nas.searcher import SEARCHERS
 from nas.space import SPACES
-from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS, SPACE_CHECKS
+from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS
+from nas.testing.spaces import SPACE_CHECKS
 
 plugins.load()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nas.curvature import Convolution, batch_norm
+from nas.passes.second_order import Convolution, batch_norm
 
 
 @pytest.mark.parametrize("affine", [True, False])

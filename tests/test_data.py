@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.data import minibatch
+from nas.data.minibatch import minibatch
 from nas.errors import UsageError
 from nas.space import Task
 

@@ -19,22 +19,23 @@ import yaml
 from torch import nn
 
 import nas
-from nas import limits, registry
-from nas.data import minibatch
+from nas import registry
+from nas.calls.settings import checked_settings
+from nas.data.minibatch import minibatch
+from nas.data.table import Table
 from nas.errors import UsageError
-from nas.folder import RunFolder
-from nas.limits import Limited, parse_limit
-from nas.loop import best, run
-from nas.measurer import Measurer, build
-from nas.objective import Objective, quantile
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy, ProxyFailure, proxy
 from nas.registry import Range, Registry, checked_options
-from nas.scorer import Scorer
+from nas.runs.folder import RunFolder
+from nas.runs.loop import best, run
+from nas.scoring import limits
+from nas.scoring.limits import Limited, parse_limit
+from nas.scoring.measurer import Measurer, build
+from nas.scoring.objective import Objective, quantile
+from nas.scoring.scorer import Scorer
 from nas.searcher import SEARCHERS
-from nas.settings import checked_settings
 from nas.space import SPACES, Space, Task, space
-from nas.table import Table
 from nas.testing import ToySpace, narrow_space, networks
 
 DATA = minibatch("synthetic:classes=3,size=8", 12)
@@ -231,7 +232,7 @@ def test_one_network_serves_all_initialisations(monkeypatch):
 
 def test_weights_that_cannot_be_drawn_again_fail_alone(monkeypatch):
     toy = narrow_space()
-    monkeypatch.setattr("nas.measurer.initialise", lambda net, how, seed: 1 / 0)
+    monkeypatch.setattr("nas.scoring.measurer.initialise", lambda net, how, seed: 1 / 0)
     looks = [Proxy(how, lambda probe: 1.0, initialisation=how) for how in ("gaussian", "default", "kaiming")]
     found = Measurer(toy, DATA, device="cpu")(toy.sample(Random(0)), looks)
     assert {name: score.status for name, score in found.items()} == {

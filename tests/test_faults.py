@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.crew import Crew, LostWorker, NeverBegun, Plan, TimedOut
-from nas.data import minibatch
+from nas.data.minibatch import minibatch
+from nas.engines.crew import Crew, LostWorker, NeverBegun, Plan, TimedOut
 from nas.errors import UsageError
-from nas.measurer import OF_THE_MACHINE, Measurer, Score
 from nas.proxy import PROXIES
-from nas.scorer import Job
+from nas.scoring.measurer import OF_THE_MACHINE, Measurer, Score
+from nas.scoring.scorer import Job
 from nas.testing import narrow_space
 
 PLUGIN = str(Path(__file__).with_name("faulty.py"))
@@ -320,7 +320,7 @@ def test_actors_that_die_or_hang_are_replaced(fault, status, timeout):
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "127.0.0.1:99999"])
 def test_a_cluster_that_cannot_be_reached(address, monkeypatch):
     ray = pytest.importorskip("ray", reason="Ray is not installed")
-    from nas.engine_ray import cluster as connected
+    from nas.engines.ray import cluster as connected
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(UsageError, match=rf"the Ray cluster '{address}' cannot be reached \("), connected(address):
@@ -332,7 +332,7 @@ def test_a_cluster_that_cannot_be_reached(address, monkeypatch):
 )
 def test_actors_share_the_cpus_of_their_nodes(cpus, size, each):
     pytest.importorskip("ray", reason="Ray is not installed")
-    from nas.engine_ray import threads
+    from nas.engines.ray import threads
 
     assert threads(cpus, size) == each
 
@@ -340,14 +340,14 @@ def test_actors_share_the_cpus_of_their_nodes(cpus, size, each):
 @pytest.mark.parametrize(("gpus", "size", "each"), [(0, 2, 0), (1, 2, 0.5), (2, 3, 0.5), (2, 2, 1), (4, 2, 2)])
 def test_actors_share_the_gpus(gpus, size, each):
     pytest.importorskip("ray", reason="Ray is not installed")
-    from nas.engine_ray import share
+    from nas.engines.ray import share
 
     assert share(gpus, size) == each
 
 
 def test_without_ray_it_is_said_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "nas.engine_ray", raising=False)
+    monkeypatch.delitem(sys.modules, "nas.engines.ray", raising=False)
     with pytest.raises(UsageError, match=r"Ray, which is not installed .*: pip install 'gradalign-nas\[ray\]'$"):
         score("", ray="local")
 

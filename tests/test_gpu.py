@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from nas import plugins, search
-from nas.data import minibatch
-from nas.measurer import PRECISIONS
+from nas.data.minibatch import minibatch
 from nas.proxy import PROXIES
-from nas.scorer import Scorer
+from nas.scoring.measurer import PRECISIONS
+from nas.scoring.scorer import Scorer
 from nas.testing import Transformers, narrow_space, networks
 
 plugins.load()

@@ -6,10 +6,12 @@ from cases import LOOPED, MAPPED, NETWORKS, make, one_image_at_a_time
 from torch import nn
 from torch.nn import functional as F
 
-from nas import blocks, gradients, layers
-from nas.gradients import Block, product_of_signs, visit_blocks
-from nas.measurer import build
+from nas.passes import blocks, layers
+from nas.passes import per_sample as gradients
+from nas.passes.blocks import Block, product_of_signs
+from nas.passes.per_sample import visit_blocks
 from nas.probe import Probe, measure
+from nas.scoring.measurer import build
 from nas.space import SPACES, Task
 from proxies.gradalign import gradalign_i, gradalign_ii
 from proxies.gradsign import gradsign

@@ -23,17 +23,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import nas
-from nas import cli, stored
-from nas.data import minibatch
+from nas import cli
+from nas.calls.settings import parse
+from nas.data.minibatch import minibatch
+from nas.data.table import Table
+from nas.data.unpickle import Unpickler
 from nas.errors import UsageError
-from nas.folder import read_yaml
-from nas.measurer import Score
-from nas.settings import parse
+from nas.runs.folder import read_yaml
+from nas.scoring.measurer import Score
 from nas.space import SPACES, is_leaf
-from nas.store import Store
-from nas.table import Table
+from nas.store import packs as stored
+from nas.store.store import Store
 from nas.testing import narrow_space
-from nas.unpickle import Unpickler
 
 ROOT = Path(__file__).parent.parent
 SPACE_NAMES = sorted(name for name in SPACES if SPACES[name].__module__.startswith("spaces."))
@@ -445,7 +446,7 @@ def test_a_damaged_batch_is_read_or_refused(tmp_path, content):
 @quick(100)
 @given(damaged(pickle.dumps({"a": [1, (2.5, "x"), {"k": {1, 2}}], "b": np.arange(5)}, protocol=4)))
 def test_a_damaged_pickle_ends_in_an_error_that_readers_know(content):
-    from nas.official_rows import DAMAGE
+    from nas.data.official.columns import DAMAGE
 
     with suppress(*DAMAGE):
         Unpickler(io.BytesIO(content)).load()
@@ -633,7 +634,7 @@ LOADERS = {
     "yaml.unsafe_load": [],
     "yaml.full_load": [],
     "pickle.loads": [],
-    "pickle.load": ["nas/official.py"],  # a nameless file that it has just written
+    "pickle.load": ["nas/data/official/table.py"],  # a nameless file that it has just written
     "pickle.Unpickler": [],
     "pd.read_pickle": [],
     "torch.load": [],

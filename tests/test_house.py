@@ -1,9 +1,10 @@
-"""The architecture, enforced: who may import whom, what stands at the top level, and a stranger's package."""
+"""The architecture, enforced: rooms and their doors, what stands at the top level, and a stranger's package."""
 
 import ast
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from nas import plugins
@@ -11,53 +12,53 @@ from nas.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
-PROTOCOL = {"nas.space", "nas.proxy", "nas.probe", "nas.searcher", "nas.graph", "nas.registry"}
-OWN = "nas.studies._"
-LAYERS = [  # each module of the engine imports only from layers above its own
-    {"errors", "allocator", "blocks", "layers", "svg"},
-    {"registry", "intercept", "curvature", "logits", "graph", "folder", "official_rows", "unpickle", "sources"},
-    {"charts", "page"},
-    {
-        "apart",
-        "imagewise",
-        "drawing",
-        "recipe",
-        "official_nats",
-        "official_nasbench101",
-        "official_nds",
-        "official_suite_zero",
-    },
-    {"gradients", "passes", "trace", "space", "initialisation"},
-    {"probe", "data", "searcher", "ancestry"},
-    {"proxy", "table"},
-    {"measurer", "stats", "official"},
-    {"scorer", "limits", "store"},
-    {"objective", "cost", "stored", "findings"},
-    {"settings"},
-    {"loop", "comparison", "plugins"},
-    {"resume", "crew", "report_search", "report_compare"},
-    {"engine_processes", "engine_ray"},
-    {"engine"},
-    {"calls", "space_checks"},
-    {"compare_call", "study_call", "cli_options", "testing", "printing"},
-    {"__init__"},
-    {"cli_run", "cli_show", "cli_store", "cli_study", "cli_table"},
-    {"cli"},
-]
+LOBBY = ("errors", "registry", "space", "graph", "proxy", "probe", "searcher", "plugins")
+"""What plug-ins import. Its modules lie in nas/ itself, every other one in a room."""
+FLOORS = (
+    ("errors",),
+    ("passes",),
+    ("lobby",),
+    ("data",),
+    ("scoring",),
+    ("statistics", "store"),
+    ("engines",),
+    ("runs",),
+    ("report",),
+    ("studies",),
+    ("calls",),
+    ("cli", "testing"),
+)
+"""The rooms, from the ground up. No room imports one above it, or another one on its own floor."""
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def modules():
+    """Every module of the engine by its dotted name, with its file."""
+    files = sorted((ROOT / "nas").rglob("*.py"))
+    names = (".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files)
+    return dict(zip(names, files, strict=True))
+
+
+MODULES = modules()
 
 
 def imports(file):
     """The project's own modules that a file imports, wherever in it."""
-    found = set()
+    met = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = (
-                {f"{node.module}.{alias.name}" for alias in node.names} if node.module in ("nas", *FOLDERS) else set()
-            )
-            found |= names or {node.module}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            within = {name for name in names if name in MODULES or node.module in FOLDERS}
+            met |= within | ({node.module} if len(within) < len(names) else set())
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return {name for name in found if name.split(".")[0] in ("nas", *FOLDERS)}
+            met |= {alias.name for alias in node.names}
+    return {name for name in met if name.split(".")[0] in ("nas", *FOLDERS)}
+
+
+def room(module):
+    """``nas.scoring.limits`` lies in ``scoring``, ``nas.space`` in the lobby."""
+    first = module.split(".")[1]
+    return "lobby" if first in LOBBY and first not in FLOOR else first
 
 
 def files(folder):
@@ -65,34 +66,35 @@ def files(folder):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_plugins_import_the_protocol_and_their_own(folder):
+def test_plugins_import_the_lobby_and_their_own(folder):
+    doors = {f"nas.{name}" for name in LOBBY if name != "plugins"}
     for file in files(folder):
-        strangers = {name for name in imports(file) if name not in PROTOCOL and not name.startswith(f"{folder}.")}
+        strangers = {name for name in imports(file) if name not in doors and not name.startswith(f"{folder}.")}
         assert not strangers, f"{file.name} imports {strangers}"
 
 
 def test_only_plugins_imports_the_folders():
-    for file in files("nas"):
-        if file.name != "plugins.py":
-            assert not {name for name in imports(file) if name.startswith(plugins.FOLDERS)}, file.name
+    for module, file in MODULES.items():
+        if module != "nas.plugins":
+            assert not {name for name in imports(file) if name.startswith(FOLDERS)}, module
 
 
-def test_studies_import_the_engine_below_its_settings_and_their_own():
-    below = {f"nas.{name}" for layer in LAYERS[: LAYERS.index({"settings"})] for name in layer}
-    for file in files("nas/studies"):
-        strangers = {n for n in imports(file) if f"nas.{n.split('.')[1]}" not in below and not n.startswith(OWN)}
-        assert not strangers, f"{file.name} imports {strangers}"
+def test_every_module_lies_in_a_room():
+    assert {room(module) for module in MODULES if module != "nas"} == set(FLOOR)
 
 
-def test_the_engine_imports_one_way():
-    level = {name: index for index, layer in enumerate(LAYERS) for name in layer}
-    assert set(level) == {file.stem for file in files("nas")}, "every module has its layer"
-    for file in files("nas"):
-        for name in imports(file):
-            other = name.split(".")[1]
-            if file.stem == "__init__" or other not in level:
-                continue
-            assert level[other] < level[file.stem], f"nas.{file.stem} imports nas.{other}"
+def test_rooms_import_downwards_only():
+    for module, file in MODULES.items():
+        if module == "nas":
+            continue
+        for name in imports(file) - {"nas"}:
+            here, there = room(module), room(name)
+            assert here == there or FLOOR[there] < FLOOR[here], f"{module} imports {name}"
+
+
+def test_no_files_import_in_a_circle():
+    graph = nx.DiGraph((module, name) for module, file in MODULES.items() for name in imports(file) if module != "nas")
+    assert not list(nx.simple_cycles(graph))
 
 
 def test_searchers_and_proxies_see_only_what_they_may():
@@ -103,9 +105,8 @@ def test_searchers_and_proxies_see_only_what_they_may():
 
 
 def test_files_stay_readable():
-    for folder in ("nas", "nas/studies", *FOLDERS):
-        for file in files(folder):
-            assert len(file.read_text().splitlines()) <= 450, file.name
+    for file in (*MODULES.values(), *(file for folder in FOLDERS for file in files(folder))):
+        assert len(file.read_text().splitlines()) <= 450, file.name
 
 
 def test_a_strangers_package_is_refused(tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from user_networks import Answer
 
 import nas
 from nas.errors import UsageError
-from nas.logits import logits_of
-from nas.measurer import build
 from nas.probe import Probe
+from nas.scoring.logits import logits_of
+from nas.scoring.measurer import build
 from nas.space import SPACES, Task
 
 FILE = Path(__file__).parent / "user_networks.py"

@@ -18,14 +18,15 @@ import pandas as pd
 import pytest
 import torch
 
-from nas import cli, official
+from nas import cli
+from nas.data.official import table as official
+from nas.data.official.nasbench101 import Checksum
+from nas.data.official.nats import torch_rows
+from nas.data.official.table import import_table
+from nas.data.table import Table
+from nas.data.unpickle import Unpickler
 from nas.errors import UsageError
-from nas.official import import_table
-from nas.official_nasbench101 import Checksum
-from nas.official_nats import torch_rows
-from nas.settings import make_space
-from nas.table import Table
-from nas.unpickle import Unpickler
+from nas.space import make_space
 
 CELLS = [
     "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|",

@@ -10,13 +10,14 @@ from scipy.stats import kstest
 from torch import nn
 from torch.nn import functional as F
 
-from nas import passes, plugins
-from nas.data import minibatch
-from nas.initialisation import initialise
-from nas.layers import seen_by_first_entry
+from nas import plugins
+from nas.data.minibatch import minibatch
+from nas.passes import batch as passes
+from nas.passes.initialisation import initialise
+from nas.passes.layers import seen_by_first_entry
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES, Proxy
-from nas.scorer import Scorer
+from nas.scoring.scorer import Scorer
 from nas.space import SPACES
 from proxies.naswot import naswot
 from proxies.zero_cost import fisher

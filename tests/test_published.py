@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from nas.data import minibatch
+from nas.data.minibatch import minibatch
 from nas.proxy import PROXIES
-from nas.scorer import Scorer
+from nas.scoring.scorer import Scorer
 from nas.space import SPACES
 
 CELLS = 60

@@ -12,13 +12,13 @@ import torch
 from cases import SMALL
 
 import nas
-from nas.drawing import draw
 from nas.errors import UsageError
 from nas.graph import described
 from nas.probe import Probe
+from nas.report.cells import draw
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Task, is_leaf
-from nas.testing import same_graph
+from nas.testing.spaces import same_graph
 from spaces.nasbench101 import OPERATIONS, Module, Wired, read, widths
 
 TABLES = ("nasbench101", "nats_sss", "nasbench_macro")

@@ -10,7 +10,8 @@ import pytest
 
 import nas
 from nas import cli, plugins
-from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS, SPACE_CHECKS
+from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS
+from nas.testing.spaces import SPACE_CHECKS
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, flags=re.DOTALL))

@@ -9,8 +9,8 @@ import typer
 import yaml
 
 from nas import cli
+from nas.cli.recipe import Step, steps
 from nas.errors import UsageError
-from nas.recipe import Step, steps
 
 RUNS = sorted((Path(__file__).parent.parent / "runs").glob("*.yaml"))
 

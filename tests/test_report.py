@@ -12,15 +12,16 @@ from matplotlib.figure import Figure
 from pages import HOSTILE, comparison, comparison_page, trial
 
 import nas
-from nas import charts, report_search
-from nas.ancestry import Ancestry
-from nas.limits import Limited, parse_limit
-from nas.loop import Trial
-from nas.page import Section, Sheet, page
-from nas.report_search import ancestors, search_report
+from nas.report import charts
+from nas.report import search as report_search
+from nas.report.page import Section, Sheet, page
+from nas.report.search import ancestors, search_report
+from nas.report.svg import Chart
+from nas.runs.ancestry import Ancestry
+from nas.runs.loop import Trial
+from nas.scoring.limits import Limited, parse_limit
 from nas.searcher import SEARCHERS
 from nas.space import Task
-from nas.svg import Chart
 from nas.testing import ToySpace, narrow_space
 
 SPACE = narrow_space()
@@ -185,7 +186,7 @@ def test_a_large_comparison_is_light():
 
 
 def test_more_architectures_than_fit_are_thinned_out(monkeypatch):
-    monkeypatch.setattr("nas.report_compare.POINTS", 40)
+    monkeypatch.setattr("nas.report.comparison.POINTS", 40)
     seen = Reader(comparison_page(comparison()))
     assert "Of 40 architectures 10 are drawn" in " ".join(seen.texts)
     assert len(next(iter(seen.points["points"].values()))[0]) == 10

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from nas import graph
-from nas.drawing import draw
+from nas.calls.settings import parse
 from nas.errors import UsageError
-from nas.measurer import build
 from nas.probe import Probe
-from nas.settings import parse
+from nas.report.cells import draw
+from nas.scoring.measurer import build
 from nas.space import SPACES, Task
-from nas.testing import same_graph
+from nas.testing.spaces import same_graph
 from spaces.cells import CellSpace, staged
 
 NASBENCH201 = SPACES["nasbench201"]()

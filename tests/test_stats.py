@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from nas import stats
+from nas.statistics import ranks as stats
 
 
 def kendall_interval(scores, targets, rng):

@@ -15,14 +15,17 @@ import pytest
 import torch
 
 import nas
-from nas import cli, plugins, sources, store, stored
-from nas.data import minibatch
+from nas import cli, plugins
+from nas.data.minibatch import minibatch
 from nas.errors import UsageError
-from nas.measurer import Measurer, Score
 from nas.proxy import PROXIES
-from nas.scorer import Scorer
-from nas.settings import make_space
-from nas.store import Store
+from nas.scoring.measurer import Measurer, Score
+from nas.scoring.scorer import Scorer
+from nas.space import make_space
+from nas.store import packs as stored
+from nas.store import store
+from nas.store import versions as sources
+from nas.store.store import Store
 
 OPTIONS = {"data": "synthetic:classes=3,size=8", "batch_size": 12}
 SETTINGS = {"nasbench201": {"widths": (4, 8), "repeats": 1}}
@@ -270,7 +273,7 @@ def test_a_search_by_another_searcher_finds_what_a_search_has_scored(file, tmp_p
 
 
 def test_a_comparison_finds_what_a_search_has_scored(monkeypatch, file, tmp_path, visits):
-    monkeypatch.setattr("nas.compare_call.peak_memories", lambda *arguments: {})  # which visits once more
+    monkeypatch.setattr("nas.calls.compare.peak_memories", lambda *arguments: {})  # which visits once more
     given = OPTIONS | {"settings": SETTINGS, "store": file}
     trials = nas.search("nasbench201", "gradsign", "random_search", 12, **given).drop_duplicates("arch")
     trials.assign(accuracy=range(len(trials)))[["arch", "accuracy"]].to_csv(tmp_path / "table.csv", index=False)
@@ -458,8 +461,8 @@ def test_a_score_takes_less_than_300_bytes(file):
 
 WRITER = """
     import sys, time
-    from nas.measurer import Score
-    from nas.store import Store
+    from nas.scoring.measurer import Score
+    from nas.store.store import Store
 
     end = time.monotonic() + {seconds}
     with Store({file!r}) as opened:

@@ -16,16 +16,28 @@ from torch import nn
 from torch.nn import functional as F
 
 import nas
-import nas.study_call
-from nas import cli, cost, plugins, stats
-from nas.data import minibatch
+import nas.calls.study
+from nas import cli, plugins
+from nas.data.minibatch import minibatch
 from nas.errors import UsageError
-from nas.findings import STUDIES, Material, oriented
 from nas.probe import Probe
 from nas.proxy import PROXIES
-from nas.scorer import Scorer
+from nas.scoring import cost
+from nas.scoring.scorer import Scorer
 from nas.space import SPACES, Task
-from nas.studies import _toy, descent, diversity, perturbation, scaling, seeds, transformers
+from nas.statistics import ranks as stats
+from nas.studies import (
+    STUDIES,
+    Material,
+    _toy,
+    descent,
+    diversity,
+    oriented,
+    perturbation,
+    scaling,
+    seeds,
+    transformers,
+)
 from nas.studies._regions import area, regions
 from nas.testing import Transformers
 
@@ -45,7 +57,7 @@ AUTOFORMER = {"hidden_dims": (16, 24), "depths": (1, 2), "patch": 4}
 
 def material(proxies=("gradalign_i", "naswot"), archs=4, name="nasbench201", **options):
     space = SPACES[name](**(options or TINY))
-    chosen = nas.study_call.choose(space, archs, None, [], 0)
+    chosen = nas.calls.study.choose(space, archs, None, [], 0)
     targets = pd.DataFrame(index=[space.text(arch) for arch in chosen])
     return Material(
         space, chosen, [PROXIES[proxy] for proxy in proxies], targets,
@@ -362,7 +374,7 @@ def test_networks_without_attention_have_no_parts():
 
 
 def table_of(space, path, count=6):
-    archs = [space.text(arch) for arch in nas.study_call.choose(space, count, None, [], 1)]
+    archs = [space.text(arch) for arch in nas.calls.study.choose(space, count, None, [], 1)]
     accuracy = np.random.default_rng(0).normal(90, 2, count)
     pd.DataFrame({"arch": archs, "accuracy": accuracy, "other": accuracy[::-1], "params": 1.0}).to_csv(
         path, index=False
@@ -408,10 +420,10 @@ def test_a_column_without_a_number_is_no_target(tmp_path):
     space = SPACES["nasbench201"]()
     table_of(space, tmp_path / "t.csv")
     pd.read_csv(tmp_path / "t.csv").assign(empty=np.nan).to_csv(tmp_path / "t.csv", index=False)
-    table = nas.table.Table(tmp_path / "t.csv", space)
-    assert nas.study_call._columns(table, []) == ["accuracy", "other"]
+    table = nas.data.table.Table(tmp_path / "t.csv", space)
+    assert nas.calls.study._columns(table, []) == ["accuracy", "other"]
     with pytest.raises(UsageError, match="4 architectures cannot be compared: the table has a target for 0"):
-        nas.study_call.choose(space, 4, table, ["empty"], 0)
+        nas.calls.study.choose(space, 4, table, ["empty"], 0)
 
 
 def test_a_study_repeats_itself(tmp_path):
@@ -452,7 +464,7 @@ def test_misuse_is_one_sentence(case):
 
 def test_a_study_of_ones_own(tmp_path):
     (tmp_path / "my_study.py").write_text(
-        "from nas.findings import Findings, study\n\n\n"
+        "from nas.studies import Findings, study\n\n\n"
         "@study('sizes')\ndef sizes(material, *, times: int = 1):\n"
         "    return Findings({}, {}, f'{times} x {len(material.archs)} with {material.proxies[0].name}')\n"
     )

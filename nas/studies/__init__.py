@@ -1,1 +1,151 @@
-"""One file per study; `nas.plugins` imports them."""
+"""Studies: what is said of scores, measured again; what a study is given and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from nas.data.minibatch import Minibatch
+from nas.probe import Probe, measure
+from nas.proxy import PROXIES, Proxy
+from nas.registry import Registry, origin
+from nas.scoring.scorer import Scorer
+from nas.space import Arch, Space
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found.
+
+    Attributes:
+        frames: its tables by name.
+        figures: its figures by name, made without pyplot.
+        text: what they say, in sentences.
+    """
+
+    frames: dict[str, pd.DataFrame]
+    figures: dict[str, Figure]
+    text: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a study may look at.
+
+    Attributes:
+        space: where the architectures are from.
+        archs: the architectures.
+        proxies: those that were asked for, with their options set, each once; a combination counts as its parts.
+        targets: trained accuracies, a row for each architecture by its text and a column for each target, larger is
+            better; no columns where no table was given.
+        draw: (batch size, seed) -> minibatch.
+        vary: the same space with other options.
+        options: the options of the space.
+        watch: told how many of how many steps are done.
+    """
+
+    space: Space
+    archs: Sequence[Arch]
+    proxies: Sequence[Proxy]
+    targets: pd.DataFrame
+    draw: Callable[[int, int], Minibatch]
+    vary: Callable[..., Space]
+    options: Mapping[str, Any]
+    batch_size: int = 64
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "float32"
+    watch: Callable[[int, int, str], None] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.space.text(arch) for arch in self.archs]
+
+    def each(self, items: Sequence[Item], note: str = "") -> Iterator[Item]:
+        """The items one after the other, with word to ``watch``."""
+        for number, item in enumerate(items):
+            if self.watch is not None:
+                self.watch(number, len(items), note)
+            yield item
+
+    def scorer(
+        self,
+        *,
+        space: Space | None = None,
+        seed: int | None = None,
+        minibatch_seed: int | None = None,
+        batch_size: int | None = None,
+    ) -> Scorer:
+        """A scorer; what is not given is the study's own."""
+        data = self.draw(batch_size or self.batch_size, self.seed if minibatch_seed is None else minibatch_seed)
+        seed = self.seed if seed is None else seed
+        return Scorer(space or self.space, data, seed=seed, device=self.device, precision=self.precision)
+
+    def probes(self, scorer: Scorer, arch: Arch, proxies: Sequence[Proxy] = ()) -> list[tuple[Probe, list[Proxy]]]:
+        """Each network of ``arch`` that ``proxies`` (default: all) look at, freshly initialised, with those that do.
+
+        Of several initialisations that a proxy averages over it is the first. Proxies that look at a thin copy are
+        left away where the space has none.
+        """
+        proxies = proxies or self.proxies
+        found = []
+        for network, how in dict.fromkeys((proxy.network, proxy.initialisation) for proxy in proxies):
+            if network == "full" or scorer.space.thin() is not None:
+                probe = scorer.measurer.probe(scorer.space.canonical(arch), network, how)
+                found.append((probe, [p for p in proxies if (p.network, p.initialisation) == (network, how)]))
+        return found
+
+
+def oriented(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores, a column for each proxy, as rank statistics take them: larger is better, a failure minus infinity."""
+    names = [str(name) for name in scores]
+    signs = {name: 1 if name not in PROXIES or PROXIES[name].larger_is_better else -1 for name in names}
+    return (scores.astype(float) * pd.Series(signs)).fillna(-inf)
+
+
+def values(probe: Probe, functions: Mapping[str, Callable[[Probe], Any]]) -> dict[str, float]:
+    """What each function, a proxy or another, says of the probe; not a number where it fails or is not finite."""
+    measured = measure(probe, dict(functions))
+    found = {name: nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
+    return {name: value if isfinite(value) else nan for name, value in found.items()}
+
+
+StudyFn = Callable[..., Findings]
+"""``(material, *, options) -> Findings``."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A registered study.
+
+    Attributes:
+        table: it compares with trained accuracy, and so takes a table.
+    """
+
+    name: str
+    function: StudyFn
+    table: bool = False
+
+
+STUDIES: Registry[Study] = Registry("study")
+
+Function = TypeVar("Function", bound=StudyFn)
+
+
+def study(name: str, *, table: bool = False) -> Callable[[Function], Function]:
+    """Registers a function of `Material` as a study; its keyword-only arguments are its options."""
+
+    def register(function: Function) -> Function:
+        STUDIES.add(name, Study(name, function, table), origin(function))
+        return function
+
+    return register

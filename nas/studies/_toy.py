@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from nas.findings import values
-from nas.initialisation import seeded
+from nas.passes.initialisation import seeded
 from nas.probe import Probe
 from nas.proxy import Proxy
+from nas.studies import values
 from nas.studies._figures import legend_below, panels, style
 from nas.studies._regions import Region, regions
 

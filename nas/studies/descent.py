@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas import stats
 from nas.errors import UsageError
-from nas.findings import Findings, Material, oriented, study
-from nas.intercept import Intercept, batch_normalisation, normalising, sample_normalisation, untouched
-from nas.measurer import build
-from nas.objective import resolve
+from nas.passes.intercept import Intercept, batch_normalisation, normalising, sample_normalisation, untouched
 from nas.probe import Probe
 from nas.registry import Range
-from nas.scorer import Scorer
+from nas.scoring.measurer import build
+from nas.scoring.objective import resolve
+from nas.scoring.scorer import Scorer
 from nas.space import Arch
+from nas.statistics import ranks
+from nas.studies import Findings, Material, oriented, study
 from nas.studies._figures import legend_below, panels, style
 
 if TYPE_CHECKING:
@@ -227,8 +227,8 @@ def correlations(training: pd.DataFrame, targets: pd.DataFrame, names: Sequence[
     rows = []
     for name in columns:
         score = values[name].to_numpy(float)
-        taus = {truth: stats.kendall(score, column) if name != truth else np.nan for truth, column in truths.items()}
-        given = stats.kendall_given(score, truths["decrease"], params) if name not in ("params", "decrease") else np.nan
+        taus = {truth: ranks.kendall(score, column) if name != truth else np.nan for truth, column in truths.items()}
+        given = ranks.kendall_given(score, truths["decrease"], params) if name not in ("params", "decrease") else np.nan
         rows.append({"score": name} | taus | {"decrease_given_params": given})
     return pd.DataFrame(rows)
 

@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from nas import stats
-from nas.charts import heat_map
-from nas.findings import Findings, Material, oriented, study, values
-from nas.objective import resolve
 from nas.probe import Probe
+from nas.report.charts import heat_map
+from nas.scoring.objective import resolve
+from nas.statistics import ranks
+from nas.studies import Findings, Material, oriented, study, values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +78,7 @@ def correlations_between(scores: pd.DataFrame) -> pd.DataFrame:
     for first in names:
         for second in names:
             both = scores[list({first, second})].dropna()
-            square.loc[first, second] = stats.kendall(both[first].to_numpy(float), both[second].to_numpy(float))
+            square.loc[first, second] = ranks.kendall(both[first].to_numpy(float), both[second].to_numpy(float))
     return square
 
 
@@ -91,8 +91,8 @@ def target_correlations(scores: pd.DataFrame, targets: pd.DataFrame) -> pd.DataF
         truth = targets[target].to_numpy(float)
         for name in ranked:
             score = ranked[name].to_numpy(float)
-            given = stats.kendall_given(score, truth, params) if name != "params" else np.nan
-            rows.append((name, target, stats.kendall(score, truth), given, int(scores[name].isna().sum())))
+            given = ranks.kendall_given(score, truth, params) if name != "params" else np.nan
+            rows.append((name, target, ranks.kendall(score, truth), given, int(scores[name].isna().sum())))
     return pd.DataFrame(rows, columns=["measure", "target", "kendall", "kendall_given_params", "failed"])
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from nas import stats
-from nas.findings import Findings, Material, oriented, study, values
 from nas.registry import Range
+from nas.statistics import ranks
+from nas.studies import Findings, Material, oriented, study, values
 from nas.studies._figures import legend_below, panels, style
 from nas.studies._toy import each_in_turn, figure_of, path_of_one, toy
 
@@ -112,7 +112,7 @@ def summary_of(moves: pd.DataFrame) -> pd.DataFrame:
         taus = []
         for _, pairs in group.groupby("repeat"):
             before, after = (oriented(pairs[[column]]).to_numpy().ravel() for column in ("before", "after"))
-            taus.append(stats.kendall(before, after))
+            taus.append(ranks.kendall(before, after))
         moved = float((move > 0).mean())
         rows.append(
             (proxy, kind, relative.median(), spreads.median(), moved, np.mean(taus), len(group) - len(whole))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import pandas as pd
 
-from nas.cost import ALL, PLAIN, proxy_costs
 from nas.errors import UsageError
-from nas.findings import Findings, Material, study
 from nas.registry import Range
-from nas.scorer import Scorer
+from nas.scoring.cost import ALL, PLAIN, proxy_costs
+from nas.scoring.scorer import Scorer
 from nas.space import Arch
+from nas.studies import Findings, Material, study
 from nas.studies._figures import legend_below, panels, style
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import pandas as pd
 
-from nas import stats
-from nas.findings import Findings, Material, oriented, study
 from nas.registry import Range
+from nas.statistics import ranks
+from nas.studies import Findings, Material, oriented, study
 from nas.studies._figures import legend_below, panels
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def variation_of(scores: pd.DataFrame) -> pd.DataFrame:
         coefficient = (std / mean.abs()).where(std > 0, 0.0)
         quartiles = coefficient.quantile([0.25, 0.5, 0.75]).tolist()
         ranked = oriented(values.rename(columns=str)).to_numpy()
-        agreement = [stats.kendall(ranked[:, i], ranked[:, j]) for i, j in combinations(range(ranked.shape[1]), 2)]
+        agreement = [ranks.kendall(ranked[:, i], ranked[:, j]) for i, j in combinations(range(ranked.shape[1]), 2)]
         rows.append((proxy, varied, *quartiles, np.mean(agreement), int(values.isna().any(axis=1).sum())))
     columns = ["proxy", "varied", "cv_lower_quartile", "cv", "cv_upper_quartile", "agreement", "failed"]
     return pd.DataFrame(rows, columns=columns)
@@ -83,7 +83,7 @@ def correlations_of(scores: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame
         values = oriented(group.pivot(index="arch", columns="proxy", values="value")).reindex(targets.index)
         for name in values:
             for target in targets:
-                tau = stats.kendall(values[name].to_numpy(float), targets[target].to_numpy(float))
+                tau = ranks.kendall(values[name].to_numpy(float), targets[target].to_numpy(float))
                 rows.append((name, varied, repeat, target, tau))
     return pd.DataFrame(rows, columns=["proxy", "varied", "repeat", "target", "kendall"])
 

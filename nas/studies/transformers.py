@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from nas import stats
-from nas.findings import Findings, Material, oriented, study, values
-from nas.objective import resolve
-from nas.probe import Block, Probe
+from nas.passes.blocks import Block
+from nas.probe import Probe
 from nas.proxy import Proxy, ProxyFailure
+from nas.scoring.objective import resolve
+from nas.statistics import ranks
+from nas.studies import Findings, Material, oriented, study, values
 from nas.studies._figures import legend_below, panels
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def transformers(material: Material) -> Findings:
     the MLPs alone.
 
     τ-b with its 95 % interval (bootstrap over architectures), and τ given the number of parameters. Which weights are
-    attention's is seen from what a network computes (see `nas.passes.Flow`); networks without attention fail.
+    attention's is seen from what a network computes (see `nas.passes.linearised.Flow`); networks without attention
+    fail.
     """
     whole = {proxy.name: proxy for proxy in [*resolve(NAMED, {})[0], *material.proxies]}
     scorer = material.scorer()
@@ -100,12 +102,12 @@ def correlations(scores: pd.DataFrame, targets: pd.DataFrame, seed: int) -> pd.D
     for target in targets:
         truth = targets[target].to_numpy(float)
         known = np.isfinite(truth)
-        weights = stats.resamples(int(known.sum()), np.random.default_rng(seed))
+        weights = ranks.resamples(int(known.sum()), np.random.default_rng(seed))
         for name in ranked:
             score = ranked[name].to_numpy(float)
-            low, high = stats.interval(stats.kendall_resampled(score[known], truth[known], weights))
-            tau = stats.kendall(score[known], truth[known])
-            given = stats.kendall_given(score[known], truth[known], params[known]) if name != "params" else np.nan
+            low, high = ranks.interval(ranks.kendall_resampled(score[known], truth[known], weights))
+            tau = ranks.kendall(score[known], truth[known])
+            given = ranks.kendall_given(score[known], truth[known], params[known]) if name != "params" else np.nan
             rows.append((name, target, int(known.sum()), int(scores[name].isna().sum()), tau, low, high, given))
     columns = ["score", "target", "n", "failed", "kendall", "kendall_lo", "kendall_hi", "kendall_given_params"]
     return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,176 @@
+"""The call ``nas.study``: prepares what a study looks at, runs it, writes what it found."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nas import plugins
+from nas.calls.settings import checked_settings, draw, parse, plain_config, proxy_names, several
+from nas.data.minibatch import minibatch
+from nas.data.table import Table
+from nas.errors import UsageError
+from nas.registry import Settings, check_number, normal, options
+from nas.runs.folder import RunFolder, write_text
+from nas.scoring.objective import resolve
+from nas.scoring.scorer import Scorer, try_out
+from nas.space import SPACES, Arch, Space, make_space
+from nas.studies import STUDIES, Findings, Material
+
+DEFAULT_STUDIED = ("gradalign_i", "gradalign_ii", "gradsign", "naswot", "synflow", "linear_regions")
+LONG = 40
+"""Rows beyond which a table of the page is shown only when asked for."""
+ATTEMPTS = 50
+"""Draws for each architecture that is looked for."""
+
+
+def study(
+    name: str,
+    space: str = "nasbench201",
+    archs: int | str | Sequence[str] = 30,
+    proxies: Sequence[str] | str = DEFAULT_STUDIED,
+    *,
+    data: str = "synthetic",
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "float32",
+    table: str | Path | None = None,
+    target: Sequence[str] | str = (),
+    settings: Settings | None = None,
+    plugin: Sequence[str | Path] = (),
+    run_folder: str | Path | None = None,
+    watch: Callable[[int, int, str], None] | None = None,
+) -> Findings:
+    """Runs the study ``name``; each says in its own documentation what it measures.
+
+    Args:
+        archs: how many, drawn from ``table`` or, without one, from the space (no two the same network); ``"all"`` of
+            the table; or the architectures themselves.
+        proxies: names, each a proxy or a combination, which counts as its proxies; ``"all"`` takes every one
+            registered.
+        table: trained accuracies.
+        target: the columns of ``table`` to compare with, larger is better; all columns that hold numbers but ``params``
+            and ``flops`` where none is named.
+        run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv``, ``FIGURE.svg`` and ``report.html`` go.
+        data, batch_size, seed, device, precision, settings, plugin: as in `nas.search`.
+        watch: told how many of how many steps are done.
+
+    Raises:
+        UsageError: something given cannot be used; nothing has been written then.
+    """
+    plugin = several(plugin)
+    plugins.load(plugin)
+    record = STUDIES[name]
+    check_number("seed", seed, 0)
+    given = dict(settings or {})
+    settings = checked_settings(given)
+    inside = make_space(space, settings)
+    asked = proxy_names(proxies)
+    if record.table and table is None:
+        raise UsageError(f"the study {record.name} compares with trained accuracy: give a table with --table FILE")
+    if table is None and target:
+        raise UsageError(f"--target {','.join(several(target))} names a column of a table: give it with --table FILE")
+    known = Table(table, inside) if table is not None else None
+    columns = _columns(known, several(target)) if known is not None else []
+    chosen = choose(inside, archs, known, columns, seed)
+    material = Material(
+        inside, chosen, resolve("+".join(asked), settings)[0], _targets(inside, chosen, known, columns),
+        draw=partial(minibatch, data), vary=partial(_varied, space, settings),
+        options=options(SPACES[space]) | settings.get(normal(space), {}),
+        batch_size=batch_size, seed=seed, device=device, precision=precision, watch=watch,
+    )  # fmt: skip
+    scorer: Scorer = material.scorer()
+    try_out(scorer, chosen)
+    config = plain_config(
+        study=record.name, space=space, table=table, target=",".join(columns), proxies=asked, data=data,
+        batch_size=batch_size, seed=seed, device=device, precision=precision, set=given, plugin=plugin,
+        minibatch=scorer.data.fingerprint, **{"archs" if isinstance(archs, int | str) else "archs_given": archs},
+    )  # fmt: skip
+    run = partial(record.function, material, **settings.get(normal(record.name), {}))
+    if run_folder is None:
+        return run()
+    with RunFolder(Path(run_folder).expanduser(), config) as folder:
+        found = run()
+        write(found, folder.path, f"The study {record.name} on {space}")
+    return found
+
+
+def choose(
+    space: Space, archs: int | str | Sequence[str], known: Table | None, columns: Sequence[str], seed: int
+) -> list[Arch]:
+    """The architectures of a study: those named, or so many of the table's or the space's."""
+    if not isinstance(archs, int | str):
+        named = [parse(space, str(text)) for text in archs]
+        if len(set(named)) < 2:
+            raise UsageError(f"a study compares architectures: name two or more, not {len(set(named))}")
+        return list(dict.fromkeys(named))
+    if known is not None:
+        finite = np.isfinite(np.column_stack([known.target(column) for column in columns])).all(axis=1)
+        return list(dict.fromkeys(known.archs[row] for row in draw(np.flatnonzero(finite).tolist(), archs, seed)))
+    if not all(space.slots):
+        raise UsageError("the space has nothing to draw from: name the architectures of the study")
+    if not str(archs).strip().isdecimal() or int(archs) < 2:
+        raise UsageError(f"--archs takes a number from 2, and 'all' with a table, not {archs!r}")
+    rng, found = Random(seed), dict[Arch, Arch]()
+    for _ in range(ATTEMPTS * int(archs)):
+        arch = space.sample(rng)
+        found.setdefault(space.canonical(arch), arch)
+        if len(found) == int(archs):
+            return list(found.values())
+    raise UsageError(
+        f"{archs} different networks were not found in the space, only {len(found)}: give a smaller --archs"
+    )
+
+
+def write(found: Findings, folder: Path, title: str) -> None:
+    """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``, and ``report.html`` with all of them."""
+    from matplotlib import rc_context
+
+    from nas.report.page import Section, Sheet, page
+    from nas.report.svg import Chart
+
+    contents: dict[str, str] = {f"{name}.csv": frame.to_csv(index=False) for name, frame in found.frames.items()}
+    for name, figure in found.figures.items():
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+            picture = io.StringIO()
+            figure.savefig(picture, format="svg", metadata={"Date": None})
+            contents[f"{name}.svg"] = picture.getvalue()
+    contents["findings.txt"] = found.text + "\n"
+    charts = [Chart(figure, name) for name, figure in found.figures.items()]
+    tables = [Sheet(frame, name, folded=len(frame) > LONG) for name, frame in found.frames.items()]
+    contents["report.html"] = page(title, [Section("Findings", found.text, charts), Section("Tables", tables=tables)])
+    for name, content in contents.items():
+        write_text(folder / name, content)
+
+
+def _varied(space: str, settings: Settings, **changed: Any) -> Space:
+    own: Mapping[str, Any] = settings.get(normal(space), {})
+    return make_space(space, {**settings, normal(space): {**own, **changed}})
+
+
+def _columns(known: Table, asked: Sequence[str]) -> list[str]:
+    names = list(asked)
+    if not names:
+        numbers = known.frame.select_dtypes("number").dropna(axis=1, how="all").columns.astype(str)
+        names = [column for column in numbers if column not in ("index", "params", "flops")]
+    if not names:
+        raise UsageError(f"{known.path}: has no column of numbers to compare with")
+    for column in names:
+        known.target(column)
+    return names
+
+
+def _targets(space: Space, archs: Sequence[Arch], known: Table | None, columns: Sequence[str]) -> pd.DataFrame:
+    texts = pd.Index([space.text(arch) for arch in archs], name="arch")
+    if known is None:
+        return pd.DataFrame(index=texts)
+    rows = [known.row(arch) for arch in archs]
+    return pd.DataFrame([{c: row.get(c, np.nan) for c in columns} for row in rows], index=texts, columns=list(columns))

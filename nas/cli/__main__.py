@@ -1,0 +1,5 @@
+"""``python -m nas.cli`` is ``nas``."""
+
+from nas.cli import main
+
+main()

@@ -1,0 +1,108 @@
+"""What the command line prints: progress, tables, reasons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nas.statistics.comparison import Comparison
+
+
+def plain_console() -> Console:
+    """Standard output that takes texts as they are: a name or a path of the user's with brackets or colons is no
+    markup, and its lines are not broken, so that it can be copied."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar with rate and remaining time on standard error; nothing where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+               TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None, rate="", note="")
+        start = time.perf_counter()
+
+        def advance(done: int, total: int, note: str) -> None:
+            rate = f"{done / (time.perf_counter() - start):.1f}/s"
+            bar.update(task, completed=done, total=total, note=note, rate=rate)
+
+        yield advance
+
+
+def print_frame(console: Console, frame: pd.DataFrame, title: str = "") -> None:
+    """A table as plain text: numbers to the right, text to the left, no line broken, so that it can be copied."""
+    if title:
+        console.print(title, style="bold")
+    columns = []
+    for name in frame:
+        cells = [str(name), *(f"{v:.6g}" if isinstance(v, float) else str(v) for v in frame[name])]
+        width, left = max(map(len, cells)), name in ("arch", "proxy")
+        columns.append([cell.ljust(width) if left else cell.rjust(width) for cell in cells])
+    for line in zip(*columns, strict=True):
+        console.print("  ".join(line).rstrip())
+    console.print()
+
+
+def print_mapping(console: Console, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number}" for key, number in value.items())
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
+        console.print(f"{name:<22} {shown}")
+
+
+def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
+    """The main statistics of each proxy over all seeds, best first; which of them are as good as the best; what they
+    select; what failed. The files of the run folder hold all of it."""
+    from nas.statistics.comparison import decimals
+
+    digits = decimals(found.truth)
+
+    def spread(mean: float, deviation: float) -> str:
+        return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+    overall = found.correlations[found.correlations["seed"] == "all"]
+    overall = overall.sort_values("kendall", ascending=False, kind="stable")  # the order of the pairs
+    shown = overall[["proxy", "failed"]].copy()
+    for name, label in (("kendall", "Kendall τ-b"), ("spearman", "Spearman ρ")):
+        rows = overall[[name, f"{name}_lo", f"{name}_hi"]].itertuples(index=False)
+        shown[f"{label} [95 %]"] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]
+    shown["given params"] = overall["kendall_given_params"].map("{:.3f}".format)
+    shown["top 10 %"] = overall["kendall_top_10pct"].map("{:.3f}".format)
+    for count in found.selection["n"].unique():
+        chosen = found.selection[found.selection["n"] == count].set_index("proxy")
+        cells = [spread(chosen.loc[name, "mean"], chosen.loc[name, "sd"]) for name in overall["proxy"]]
+        shown[f"best of {count}"] = cells
+    shown["ms"] = overall["ms_per_arch"].map("{:.0f}".format)
+    shown["MB"] = overall["peak_mb"].map("{:.0f}".format)
+    print_frame(console, shown, f"{target} on {space}, {int(overall['n'].iloc[0])} architectures")
+    for count in found.selection["n"].unique():
+        rows = found.selection[found.selection["n"] == count].set_index("proxy").loc[["random", "optimal"]]
+        console.print(f"of {count}: " + ", ".join(f"{n} {spread(r['mean'], r['sd'])}" for n, r in rows.iterrows()))
+    first = overall["proxy"].iloc[0]
+    alike = found.pairs[(found.pairs["proxy_a"] == first) & (found.pairs["p_holm"] > 0.05)]["proxy_b"]
+    if len(alike):
+        console.print(f"τ not apart from that of {first} (paired bootstrap, Holm, 5 %): {', '.join(alike)}")
+    if found.duplicates:
+        console.print(f"{found.duplicates} of the architectures are isomorphic to another one (--unique drops them)")
+    print_failures(console, found.scores)
+
+
+def print_failures(console: Console, rows: pd.DataFrame) -> None:
+    """How many scores failed for what reason, and whose."""
+    failed = rows[rows["status"] != "ok"]
+    for reason, count in failed["reason"].value_counts().items():
+        whose = failed.loc[failed["reason"] == reason, "proxy"] if "proxy" in failed else ()
+        names = f" ({', '.join(dict.fromkeys(whose))})" if len(whose) else ""
+        console.print(f"{count} without a score{names}: {reason}")

@@ -1,0 +1,1 @@
+"""The official files of benchmarks, made into plain tables."""

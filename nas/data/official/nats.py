@@ -1,0 +1,167 @@
+"""NAS-Bench-201 and NATS-Bench (Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437), as published.
+
+Their files are pickles of nested dictionaries: per schedule an architecture's results, per (dataset, seed) a training
+with a number for each epoch. Of a training its last epoch is kept as soon as it has been read.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import fmean
+from typing import Any, BinaryIO, cast
+
+from nas.data.official.columns import Row, Watch, measured, reading
+from nas.data.unpickle import Unpickler
+from nas.errors import UsageError
+
+META = "meta.pickle.pbz2"
+DATASETS = {
+    "cifar10": "cifar10", "cifar10-valid": "cifar10valid", "cifar100": "cifar100", "ImageNet16-120": "imagenet16",
+}  # fmt: skip
+SPLITS = {"train": "train", "x-valid": "valid", "x-test": "test", "ori-test": "validtest"}
+MILLION = 1e6
+MAGIC = 0x1950A86A20F9469CFC6C
+"""What torch writes before a pickle where it does not write a zip file."""
+MEGABYTE = 2**20
+
+
+def recognises_folder(path: Path) -> bool:
+    return (path / META).is_file()
+
+
+def recognises_torch(path: Path) -> bool:
+    return path.is_file() and path.suffix == ".pth"
+
+
+def folder_rows(path: Path, watch: Watch) -> Iterator[Row]:
+    """A row for each architecture of ``NATS-tss-…-simple`` or ``NATS-sss-…-simple``, a folder of one file for each.
+
+    Memory: one architecture.
+    """
+    with reading(path / META), _buffered(path / META) as file:
+        meta = Unpickler(file).load()
+        archs = meta["meta_archs"]
+        indices = sorted(meta.get("evaluated_indexes") or range(len(archs)))
+    for done, index in enumerate(indices, start=1):
+        file_of_one = _file_of(path, index)
+        with reading(file_of_one), _buffered(file_of_one) as file:
+            results = Unpickler(file, _summarise_training).load()
+            row = _row(archs[index], results)
+        watch(done, len(indices), "")
+        yield row
+
+
+def torch_rows(path: Path, watch: Watch) -> Iterator[Row]:
+    """A row for each architecture of ``NAS-Bench-201-v1_1-096897.pth``, without torch.
+
+    Memory: one architecture, and about 6 % of the file's size for what `nas.data.unpickle.Unpickler` has to remember,
+    0.3 GB of the official 4.7; torch would take tens of gigabytes for its hundreds of millions of numbers.
+    """
+    with reading(path), ExitStack() as opened:
+        file = opened.enter_context(path.open("rb", buffering=MEGABYTE))
+        whole = path.stat().st_size // MEGABYTE
+        pickled = _open_torch(file, opened)
+        for row in Unpickler(pickled, _summarise_architecture).pieces():
+            watch(min(pickled.tell() // MEGABYTE, whole), whole, "MB")
+            yield row
+
+
+def _buffered(path: Path) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(bz2.BZ2File(path), MEGABYTE))
+
+
+def _file_of(folder: Path, index: int) -> Path:
+    """The two ways in which the benchmark numbers its files."""
+    for name in (f"{index:06d}.pickle.pbz2", f"{index}.pickle.pbz2"):
+        if (folder / name).is_file():
+            return folder / name
+    raise UsageError(f"{folder} is not whole: architecture {index} has no file {index:06d}.pickle.pbz2")
+
+
+def _open_torch(file: BinaryIO, opened: ExitStack) -> BinaryIO:
+    """At the first byte of the pickle in what `torch.save` wrote, in its form of either age."""
+    if zipfile.is_zipfile(file):
+        archive = opened.enter_context(zipfile.ZipFile(file))
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(names) != 1:
+            raise UsageError("is a zip file, but none that torch writes: it has no data.pkl")
+        member = opened.enter_context(archive.open(names[0]))
+        return cast(BinaryIO, io.BufferedReader(member, MEGABYTE))
+    file.seek(0)
+    if file.read(1) != b"\x80":
+        raise UsageError("is no file that torch writes")
+    file.seek(0)
+    if Unpickler(file).load() != MAGIC:
+        raise UsageError("is a pickle, but none that torch writes")
+    for _ in range(2):  # the form's version, and the machine that wrote it
+        Unpickler(file).load()
+    return file
+
+
+def _summarise_training(found: dict[Any, Any]) -> list[Row] | None:
+    """Leaves of one training, which holds numbers for each epoch, those after the last."""
+    if "train_acc1es" not in found or "eval_acc1es" not in found:
+        return None
+    epochs, times = found["epochs"], found["train_times"]
+    accuracies = {"train": found["train_acc1es"].get(epochs - 1)} | {
+        name: found["eval_acc1es"].get(f"{name}@{epochs - 1}") for name in found["eval_names"]
+    }
+    final = {
+        "epochs": epochs,
+        "params": found["params"],
+        "flops": found["flop"],
+        "latency": fmean(found["latency"]) if found["latency"] else None,
+        "accuracies": {name: value for name, value in accuracies.items() if value is not None},
+        "seconds": sum(times[epoch] for epoch in range(epochs)) if times else None,
+    }
+    found.clear()
+    found.update(final)
+    return []
+
+
+def _summarise_architecture(found: dict[Any, Any]) -> list[Row] | None:
+    if "less" not in found or "full" not in found:  # the 12-epoch and the 200-epoch schedule
+        return _summarise_training(found)
+    row = _row(found["full"]["arch_str"], found)
+    found.clear()
+    return [row]
+
+
+def _row(arch: str, schedules: Mapping[str, Any]) -> Row:
+    """The columns of one architecture from its results under each schedule."""
+    if not isinstance(arch, str):
+        raise TypeError(f"an architecture is called by a {type(arch).__name__}")
+    row: Row = {"arch": arch}
+    for results in schedules.values():
+        trainings: dict[str, dict[int, Any]] = {}
+        for (dataset, seed), training in results["all_results"].items():
+            trainings.setdefault(dataset, {})[seed] = training
+        for dataset, name in DATASETS.items():
+            if dataset in trainings:
+                _add(row, name, dict(sorted(trainings[dataset].items())))
+    if len(row) == 1:
+        raise LookupError(f"no results of {arch} on any of {', '.join(DATASETS)}")
+    return row
+
+
+def _add(row: Row, dataset: str, trainings: Mapping[int, Mapping[str, Any]]) -> None:
+    first = next(iter(trainings.values()))
+    for cost in ("params", "flops"):
+        name = cost if dataset in ("cifar10", "cifar10valid") else f"{dataset}_{cost}"
+        row.setdefault(name, float(round(first[cost] * MILLION)))
+    if latencies := [training["latency"] for training in trainings.values() if (training["latency"] or 0) > 0]:
+        row.setdefault(f"{dataset}_latency_seconds", fmean(latencies))
+    for epochs in dict.fromkeys(training["epochs"] for training in trainings.values()):
+        chosen = {f"seed{seed}": training for seed, training in trainings.items() if training["epochs"] == epochs}
+        for split, label in SPLITS.items():
+            if split == "ori-test" and dataset in ("cifar10", "cifar10valid"):
+                label = "test"  # of CIFAR-10 the benchmark keeps no test images for validation
+            values = {name: t["accuracies"][split] for name, t in chosen.items() if split in t["accuracies"]}
+            row |= measured(f"{dataset}_{label}", epochs, values)
+        seconds = {name: t["seconds"] for name, t in chosen.items() if t["seconds"] is not None}
+        row |= measured(f"{dataset}_train_seconds", epochs, seconds)

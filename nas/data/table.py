@@ -1,0 +1,106 @@
+"""Trained accuracies (and whatever else was measured) of a benchmark, looked up by architecture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nas.errors import UsageError, unknown, unreadable, without_pyarrow
+from nas.space import Arch, Space, is_leaf
+
+
+class Table:
+    """The rows of a benchmark's table by architecture.
+
+    Args:
+        path: CSV, ``.csv.gz`` or Parquet with a column ``arch`` in the space's notation.
+        space: reads the notation.
+
+    Raises:
+        UsageError: the file cannot be read, has no column ``arch``, no rows, or an architecture that does not parse.
+    """
+
+    def __init__(self, path: str | Path, space: Space) -> None:
+        self.path = Path(os.path.expanduser(os.path.expandvars(path)))
+        self.space = space
+        self.frame = _read(self.path)
+        twice = self.frame.columns[self.frame.columns.duplicated()]
+        if len(twice):
+            raise UsageError(f"{self.path}: has several columns {twice[0]!r}")
+        if "arch" not in self.frame:
+            raise UsageError(f"{self.path}: has no column 'arch', only {', '.join(map(str, self.frame.columns))}")
+        if self.frame.empty:
+            raise UsageError(f"{self.path}: has no rows")
+        self.archs = parse_all(self.frame["arch"], space, str(self.path))
+        self._rows = {arch: row for row, arch in enumerate(self.archs)}
+
+    def target(self, column: str) -> pd.Series[float]:
+        """A column of numbers; `UsageError` for a column that is missing or holds something else."""
+        if column not in self.frame:
+            raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
+        if not pd.api.types.is_numeric_dtype(self.frame[column]):
+            raise UsageError(f"{self.path}: column {column!r} holds {self.frame[column].dtype}, not numbers")
+        return self.frame[column].astype(float)
+
+    def find(self, column: str, value: str) -> Arch:
+        """The architecture whose ``column`` is ``value``; `UsageError` where there is none."""
+        if column not in self.frame or column == "arch":
+            raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
+        rows = np.flatnonzero(self.frame[column].astype(str) == value).tolist()
+        if not rows:
+            raise UsageError(f"{self.path}: no row has {value!r} in the column {column!r}")
+        return self.archs[rows[0]]
+
+    def row(self, arch: Arch) -> dict[str, float]:
+        """The numbers known of ``arch``, or of a network that is the same; empty where there are none."""
+        index = self._rows.get(arch)
+        if index is None:
+            index = self._canonical.get(self.space.canonical(arch))
+        if index is None:
+            return {}
+        return {str(name): value for name, value in self.numbers.iloc[index].items()}
+
+    def rows(self, texts: Sequence[str]) -> pd.DataFrame:
+        """The numbers known of those of the architectures that have a `row`, indexed by their texts."""
+        found = {text: self.row(arch) for text in texts if is_leaf(arch := self.space.parse(text))}
+        return pd.DataFrame.from_dict({text: row for text, row in found.items() if row}, orient="index")
+
+    @cached_property
+    def numbers(self) -> pd.DataFrame:
+        """Without the columns of text: the architectures, a benchmark's own names of them, notes."""
+        return self.frame.select_dtypes(["number", "bool"])
+
+    @cached_property
+    def _canonical(self) -> dict[Arch, int]:
+        return {self.space.canonical(arch): row for row, arch in reversed(list(enumerate(self.archs)))}
+
+
+def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:
+    """Each architecture of a column; `UsageError` names the row of the first that does not parse."""
+    archs = []
+    for row, text in enumerate(texts, start=2):  # as a spreadsheet counts, the header is row 1
+        try:
+            archs.append(space.parse(str(text)))
+        except ValueError as error:
+            raise UsageError(f"{where}: row {row}: {error}") from None
+        if not is_leaf(archs[-1]):
+            raise UsageError(f"{where}: row {row}: {text!r} is not a single network but leaves operations open")
+    return archs
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise UsageError(f"table {path} {'is not a file' if path.exists() else 'does not exist'}")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype={"arch": str})  # NAS-Bench-Macro's digits are no number
+    except ImportError as error:
+        raise (without_pyarrow(path) if path.suffix == ".parquet" else unreadable(path, "a table", error)) from None
+    except Exception as error:  # a damaged file makes the parsers raise all sorts
+        raise unreadable(path, "a table", error) from None

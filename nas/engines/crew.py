@@ -1,0 +1,234 @@
+"""Workers elsewhere: what they are told, what they do, and how jobs are handed out to them, wherever they are."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Self, TypeVar, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas import plugins
+from nas.data.minibatch import Minibatch
+from nas.errors import UsageError
+from nas.proxy import PROXIES
+from nas.registry import Settings, normal
+from nas.scoring.measurer import Measurer, Score
+from nas.scoring.scorer import Job
+from nas.space import Arch, make_space
+
+TRIES = 2
+"""How many workers may die of a job before it is a failed score."""
+STARTS = 5
+"""How many workers in a row may end before they have measured anything."""
+
+
+class Plan(NamedTuple):
+    """What the jobs of one call have in common, and what limits them."""
+
+    space: str
+    options: dict[str, Any]
+    plugins: tuple[str, ...]
+    timeout: float | None = None
+
+    @classmethod
+    def of(cls, space: str, settings: Settings, files: Iterable[str | Path], timeout: float | None) -> Plan:
+        """A plan that can be sent; `UsageError` where the options of the space hold what stays in this process."""
+        options = dict(settings.get(normal(space), {}))
+        try:
+            pickle.dumps(options)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise UsageError(f"the options of the space {space} cannot be sent to workers: {error}") from None
+        return cls(space, options, tuple(str(Path(file).expanduser().resolve()) for file in files), timeout)
+
+
+class Recipe(NamedTuple):
+    """All that a worker needs to measure as a measurer here does; plain values, since a space may hold functions."""
+
+    plan: Plan
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: int
+    seed: int
+    device: str
+    precision: str
+    folder: str
+
+    @classmethod
+    def of(cls, plan: Plan, measurer: Measurer) -> Recipe:
+        images, labels, classes = measurer.data.images.numpy(), measurer.data.labels.numpy(), measurer.data.classes
+        precision = str(measurer.precision).removeprefix("torch.")
+        return cls(plan, images, labels, classes, measurer.seed, str(measurer.device), precision, os.getcwd())
+
+
+Asked = tuple[tuple[str, dict[str, Any]], ...]
+"""Proxies, by their names and the options that are set."""
+
+
+@final
+class Workbench:
+    """A worker's own measurers, one for each recipe, and what it measures with them."""
+
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._measurers: dict[int, Measurer] = {}
+
+    def prepare(self, key: int, recipe: Recipe) -> None:
+        """Imports the plug-ins and makes the space. Raises `UsageError` where that cannot be done here."""
+        plan = recipe.plan
+        if os.path.isdir(recipe.folder):  # relative paths mean what they mean to the user
+            os.chdir(recipe.folder)
+        plugins.load(plan.plugins)
+        space = make_space(plan.space, {normal(plan.space): plan.options})
+        data = Minibatch(torch.tensor(recipe.images), torch.tensor(recipe.labels), recipe.classes)
+        self._measurers[key] = Measurer(space, data, seed=recipe.seed, device=recipe.device, precision=recipe.precision)
+
+    def measure(self, key: int, arch: Arch, asked: Asked) -> dict[str, Score]:
+        """The score by each proxy's name."""
+        return self._measurers[key](arch, [PROXIES[name].with_options(options) for name, options in asked])
+
+
+class LostWorker(Exception):
+    """The worker died of the job, or beside it."""
+
+
+class NeverBegun(LostWorker):
+    """The worker died before it took the job."""
+
+
+class TimedOut(Exception):
+    """The job took longer than it may, and its worker was ended."""
+
+
+Handle = TypeVar("Handle")
+"""What stands for a task that a worker has been given."""
+
+
+class _Task(NamedTuple):
+    worker: int
+    key: int
+    number: int | None
+    """Of the job; None for a preparation."""
+
+
+class Crew(ABC, Generic[Handle]):
+    """An engine of several workers, each of which has one task at a time and keeps what it was prepared with.
+
+    A job whose worker dies is given to another one; after that it is a failed score. Which worker measures what, and
+    in which order they answer, changes no score. It is a context manager: at its end there is no worker left.
+    """
+
+    def __init__(self, plan: Plan, size: int) -> None:
+        self.plan = plan
+        self.size = size
+        self._keys: dict[Measurer, int] = {}
+        self._prepared: list[set[int]] = [set() for _ in range(size)]
+        self._running: dict[Handle, _Task] = {}
+        self._ended_early = 0
+
+    @abstractmethod
+    def ready(self, worker: int) -> bool:
+        """Whether the worker is as it was left; where it has died idle, another one takes its place."""
+
+    @abstractmethod
+    def prepare(self, worker: int, key: int, measurer: Measurer) -> Handle:
+        """Has the worker make a measurer like this one, and keep it under ``key``."""
+
+    @abstractmethod
+    def measure(self, worker: int, key: int, arch: Arch, asked: Asked) -> Handle:
+        """Has the worker measure; its time runs from when it begins."""
+
+    @abstractmethod
+    def wait(self, handles: Sequence[Handle], measuring: bool) -> Iterable[Handle]:
+        """Those that are done, at least one; ``measuring``: whether any of them is a job."""
+
+    @abstractmethod
+    def answer(self, worker: int, handle: Handle) -> dict[str, Score] | None:
+        """What the worker answered; in the place of one that has died stands another.
+
+        Raises:
+            LostWorker, TimedOut: there is no answer.
+            Exception: what was raised there.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends all workers."""
+
+    @final
+    def __enter__(self) -> Self:
+        return self
+
+    @final
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @final
+    def __call__(self, measurer: Measurer, jobs: Sequence[Job]) -> Iterator[tuple[int, dict[str, Score]]]:
+        """The engine itself; see `nas.scoring.scorer.Engine`."""
+        key = self._keys.setdefault(measurer, len(self._keys))
+        waiting, deaths = deque(range(len(jobs))), Counter[int]()
+        while waiting or self._measuring:
+            self._hand_out(waiting, jobs, key, measurer)
+            for handle in self.wait(list(self._running), self._measuring):
+                worker, prepared, number = self._running.pop(handle)
+                try:
+                    scores = self.answer(worker, handle)
+                except TimedOut:
+                    self._prepared[worker].clear()
+                    if number is not None:
+                        yield number, _failure(jobs[number], "timeout", f"no score within {self.plan.timeout:g} s")
+                except LostWorker as error:
+                    self._prepared[worker].clear()
+                    if number is None or isinstance(error, NeverBegun):
+                        self._count_early_end(error)
+                    else:
+                        deaths[number] += 1
+                    if number is not None and deaths[number] == TRIES:
+                        yield number, _failure(jobs[number], "lost", f"{TRIES} workers died of it: {error}")
+                    elif number is not None:
+                        waiting.appendleft(number)
+                else:
+                    self._ended_early = 0
+                    if number is None:
+                        self._prepared[worker].add(prepared)
+                    elif scores is not None:
+                        yield number, scores
+
+    @property
+    def _measuring(self) -> bool:
+        return any(task.number is not None for task in self._running.values())
+
+    def _hand_out(self, waiting: deque[int], jobs: Sequence[Job], key: int, measurer: Measurer) -> None:
+        busy = {task.worker for task in self._running.values()}
+        free = [worker for worker in range(self.size) if worker not in busy]
+        for worker in free if waiting else ():
+            if not self.ready(worker):
+                self._prepared[worker].clear()
+        for worker in free:
+            if waiting and key in self._prepared[worker]:
+                number = waiting.popleft()
+                asked = tuple((proxy.name, proxy.options) for proxy in jobs[number].proxies)
+                self._running[self.measure(worker, key, jobs[number].arch, asked)] = _Task(worker, key, number)
+        preparing = sum(task.number is None for task in self._running.values())
+        idle = [worker for worker in free if key not in self._prepared[worker]]
+        for worker in idle[: max(0, len(waiting) - preparing)]:  # no more than there is work for
+            self._running[self.prepare(worker, key, measurer)] = _Task(worker, key, None)
+
+    def _count_early_end(self, error: LostWorker) -> None:
+        self._ended_early += 1
+        if self._ended_early == STARTS:
+            raise UsageError(
+                f"workers end before they have measured anything ({error}): there may be too little memory for "
+                f"{self.size} of them; a script that calls this does so under if __name__ == '__main__':"
+            )
+
+
+def _failure(job: Job, status: str, reason: str) -> dict[str, Score]:
+    return {proxy.name: Score(None, status, reason) for proxy in job.proxies}

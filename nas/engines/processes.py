@@ -1,0 +1,144 @@
+"""The engine of worker processes on this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Any, final
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+from nas.engines.crew import Asked, Crew, LostWorker, NeverBegun, Plan, Recipe, TimedOut, Workbench
+from nas.scoring.measurer import Measurer, Score
+from nas.space import Arch
+
+Answer = dict[str, Score] | None
+
+
+@final
+class Processes(Crew[Future[Answer]]):
+    """An engine of ``size`` processes, started when they are first needed.
+
+    Each is a pool of one, so that a process that is killed in the middle of a message takes no other one's line with
+    it, and so that each has a GPU of its own where there are enough. They divide torch's threads among themselves.
+    """
+
+    def __init__(self, plan: Plan, size: int) -> None:
+        super().__init__(plan, size)
+        self._threads = max(1, torch.get_num_threads() // size)
+        self._pools: list[ProcessPool | None] = [None] * size
+
+    def ready(self, worker: int) -> bool:
+        pool = self._pools[worker]
+        if pool is not None and pool.active:
+            return True
+        self._replace(worker)
+        return False
+
+    def prepare(self, worker: int, key: int, measurer: Measurer) -> Future[Answer]:
+        recipe = Recipe.of(self.plan, measurer)
+        if recipe.device == "cuda":
+            recipe = recipe._replace(device=f"cuda:{worker % torch.cuda.device_count()}")
+        return self._schedule(worker, _prepare, (key, recipe), None)
+
+    def measure(self, worker: int, key: int, arch: Arch, asked: Asked) -> Future[Answer]:
+        return self._schedule(worker, _measure, (key, arch, asked), self.plan.timeout)
+
+    def wait(self, handles: Sequence[Future[Answer]], measuring: bool) -> Iterable[Future[Answer]]:
+        return wait(handles, return_when=FIRST_COMPLETED).done
+
+    def answer(self, worker: int, handle: Future[Answer]) -> Answer:
+        try:
+            return handle.result()
+        except TimeoutError as error:
+            if error.args[:1] != ("Task timeout",):  # a proxy's own
+                raise
+            raise TimedOut from None
+        except ProcessExpired as error:
+            self._replace(worker)
+            raise LostWorker(_how_it_ended(error.exitcode)) from None
+        except (BrokenProcessPool, CancelledError):
+            self._replace(worker)
+            raise NeverBegun("the process ended at its start") from None
+
+    def close(self) -> None:
+        pools = [pool for pool in self._pools if pool is not None]
+        for pool in pools:
+            pool.stop()
+        for pool in pools:
+            pool.join()
+
+    def _replace(self, worker: int) -> None:
+        before = self._pools[worker]
+        if before is not None:
+            before.stop()
+            before.join()
+        context = multiprocessing.get_context("spawn")
+        self._pools[worker] = ProcessPool(1, initializer=_begin, initargs=(self._threads,), context=context)
+
+    def _schedule(self, worker: int, function: Any, arguments: Any, timeout: float | None) -> Future[Answer]:
+        pool = self._pools[worker]
+        assert pool is not None
+        try:
+            with _uninterrupted():
+                return pool.schedule(function, args=arguments, timeout=timeout)
+        except RuntimeError as error:  # it has broken since it was looked at
+            failed: Future[Answer] = Future()
+            failed.set_exception(BrokenProcessPool(str(error)))
+            return failed
+
+
+_bench: Workbench
+"""What this process measures with, where it is a worker."""
+
+
+def _begin(threads: int) -> None:
+    global _bench
+    _bench = Workbench(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would finish its job, and hang for ever where the job hangs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _prepare(key: int, recipe: Recipe) -> None:
+    _bench.prepare(key, recipe)
+
+
+def _measure(key: int, arch: Arch, asked: Asked) -> dict[str, Score]:
+    return _bench.measure(key, arch, asked)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Within it Ctrl-C waits, and what is started there, threads and their processes, is never told of it: the main
+    process ends its workers itself."""
+    if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    why = ", perhaps for want of memory" if -code == getattr(signal, "SIGKILL", None) else ""
+    return f"signal {-code}{why}"

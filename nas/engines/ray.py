@@ -1,0 +1,162 @@
+"""The engine of actors on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from math import ceil, floor
+from typing import Any, final
+
+from nas.engines.crew import Asked, Crew, LostWorker, Plan, Recipe, TimedOut, Workbench
+from nas.errors import UsageError
+from nas.scoring.measurer import Measurer, Score
+from nas.space import Arch
+
+# The raylets' own accounts of what is lost would stand among the results; the scores have their reasons.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|workers? .*killed|marked dead")
+
+try:
+    import ray
+    from ray import ObjectRef
+    from ray.exceptions import ObjectLostError, RayActorError, RayTaskError, WorkerCrashedError
+except ImportError as error:
+    raise UsageError(f"--ray takes Ray, which is not installed ({error}): pip install 'gradalign-nas[ray]'") from error
+
+PATIENCE = 120.0
+"""Seconds to wait for room on the cluster while no worker is at work."""
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[None]:
+    """Connects to the cluster at ``address``, or starts one that ends with the context; one that this process is
+    connected to already is used as it is.
+
+    Raises:
+        UsageError: it cannot be reached.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if address not in ("auto", "local"):
+        _check_reachable(address)
+    try:
+        ray.init(
+            address=None if address == "auto" else address, log_to_driver=False, logging_level=logging.CRITICAL,
+            include_dashboard=False,
+        )  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise _unreachable(address, str(error).splitlines()[0]) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes."""
+    match = re.fullmatch(r"([^:/]+):(\d{1,5})", address)
+    if match is None:
+        raise _unreachable(address, "it is no HOST:PORT")
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, str(error)) from None
+
+
+def _unreachable(address: str, why: str) -> UsageError:
+    return UsageError(f"the Ray cluster {address!r} cannot be reached ({why}): give its address, 'auto' or 'local'")
+
+
+@final
+class Actors(Crew["ObjectRef[Any]"]):
+    """An engine of ``size`` actors on the cluster that this process is connected to; None is one for each CPU, or GPU.
+
+    They share its CPUs, and its GPUs where the scores are measured on them. The minibatch is put into the cluster's
+    store once. An actor that is lost, alone or with its node, is replaced by one that is placed anew.
+    """
+
+    def __init__(self, plan: Plan, size: int | None) -> None:
+        self._cpus = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        self._gpus = int(ray.cluster_resources().get("GPU", 0))
+        super().__init__(plan, size or self._gpus or max(1, sum(self._cpus)))
+        self._threads = threads(self._cpus, self.size)
+        self._actors: list[Any] = [None] * self.size
+        self._recipes: dict[int, ObjectRef[Any]] = {}
+        self._began: dict[ObjectRef[Any], float] = {}
+        self._overdue: set[ObjectRef[Any]] = set()
+
+    def ready(self, worker: int) -> bool:
+        return self._actors[worker] is not None
+
+    def prepare(self, worker: int, key: int, measurer: Measurer) -> ObjectRef[Any]:
+        if self._actors[worker] is None:
+            cpus = self._threads if self._threads else sum(self._cpus) / self.size
+            gpus = share(self._gpus, self.size) if measurer.device.type == "cuda" else 0
+            made = ray.remote(Workbench).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+            self._actors[worker] = made.remote(max(1, self._threads))
+        if key not in self._recipes:
+            self._recipes[key] = ray.put(Recipe.of(self.plan, measurer))
+        return self._actors[worker].prepare.remote(key, self._recipes[key])  # type: ignore[no-any-return]
+
+    def measure(self, worker: int, key: int, arch: Arch, asked: Asked) -> ObjectRef[Any]:
+        handle: ObjectRef[Any] = self._actors[worker].measure.remote(key, arch, asked)
+        self._began[handle] = time.monotonic()
+        return handle
+
+    def wait(self, handles: Sequence[ObjectRef[Any]], measuring: bool) -> Iterable[ObjectRef[Any]]:
+        limit = None if measuring else PATIENCE
+        if measuring and self.plan.timeout is not None:
+            first = min(self._began[handle] for handle in handles if handle in self._began)
+            limit = max(0.0, first + self.plan.timeout - time.monotonic())
+        done, waiting = ray.wait(list(handles), timeout=limit)
+        if done:
+            return done
+        if not measuring:
+            raise UsageError(
+                f"the Ray cluster has had no room for a worker for {PATIENCE:g} s: ask for fewer --workers"
+            )
+        latest = time.monotonic() - (self.plan.timeout or 0.0)
+        self._overdue = {handle for handle in waiting if self._began.get(handle, latest + 1) <= latest}
+        return list(self._overdue)
+
+    def answer(self, worker: int, handle: ObjectRef[Any]) -> dict[str, Score] | None:
+        self._began.pop(handle, None)
+        if handle in self._overdue:
+            self._overdue.discard(handle)
+            self._end(worker)
+            raise TimedOut
+        try:
+            return ray.get(handle)  # type: ignore[no-any-return]
+        except (RayActorError, WorkerCrashedError, ObjectLostError) as error:
+            self._end(worker)
+            raise LostWorker(str(error).splitlines()[0]) from None
+        except RayTaskError as error:
+            raise error.cause from None
+
+    def close(self) -> None:
+        for worker in range(self.size):
+            self._end(worker)
+
+    def _end(self, worker: int) -> None:
+        if self._actors[worker] is not None:
+            ray.kill(self._actors[worker])
+            self._actors[worker] = None
+
+
+def threads(cpus: Iterable[int], size: int) -> int:
+    """The most whole CPUs that each of ``size`` actors can have on nodes with ``cpus``; 0 where they must share one."""
+    nodes = list(cpus)
+    fitting = (each for each in range(max(nodes, default=0), 0, -1) if sum(node // each for node in nodes) >= size)
+    return next(fitting, 0)
+
+
+def share(gpus: int, size: int) -> float:
+    """The share of a GPU for each of ``size`` actors: whole ones where there are enough, else an equal part of one."""
+    if gpus >= size:
+        return float(floor(gpus / size))
+    return 1 / ceil(size / gpus) if gpus else 0.0

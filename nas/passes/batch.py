@@ -1,0 +1,169 @@
+"""A pass of all images together, batch norm in training mode over them.
+
+A pass hands what it comes across to visitors, by kind, and does no more than the visitors present need. It leaves the
+network as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from nas.passes import second_order
+from nas.passes.features import features_of
+from nas.passes.intercept import (
+    CONVOLUTION,
+    LINEAR,
+    RECTIFIERS,
+    Intercept,
+    Visits,
+    attention_projected_by,
+    batch_normalisation,
+    normalising,
+    untouched,
+)
+from nas.passes.layers import check_samples
+from nas.passes.weights import convolution_and_linear_weights, gradients_of
+
+
+class Layer(NamedTuple):
+    """One use of a convolution or linear weight in a forward and backward pass.
+
+    Attributes:
+        weight: the parameter, or the rows of it that an attention takes for queries, keys or values.
+        output: [samples, channels, …].
+        gradient: the loss's gradient with respect to the output, of the same shape.
+    """
+
+    weight: Tensor
+    output: Tensor
+    gradient: Tensor
+
+
+def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+    """A pass of all images together, batch norm in training mode over them; the loss is the mean cross-entropy.
+
+    Visitors:
+        relus: the input > 0 of each rectifier, [samples, units] bool, in the order of the forward pass.
+        features: the input of the first block and the output of each (see `blocks`), with their graph, as one list.
+        input: the gradient of the sum of all logits with respect to the images, [samples, inputs].
+        gradients: (weight, ∂L/∂weight) of every convolution and linear weight, as one list.
+        curvature: (weight, H ∂L/∂weight) of them, H the Hessian of L for these weights, as one list.
+        layers: each use of such a weight that the loss depends on, a `Layer`.
+    """
+    by_weight = visits.keys() & {"gradients", "curvature", "layers"}
+    weights = convolution_and_linear_weights(net) if by_weight else []
+    by_input = visits.keys() & {"features", "input"}
+    with untouched(net), torch.set_grad_enabled(bool(by_weight or by_input)):
+        watched = {id(weight) for weight in weights}
+        for parameter in net.parameters():
+            parameter.requires_grad_(id(parameter) in watched)
+        watch = _Layers(visits["layers"], len(images)) if "layers" in visits else None
+        twice = "curvature" in visits
+        convolution = second_order.Convolution()
+        layers: dict[Callable[..., Any], Callable[..., Tensor]] = {
+            CONVOLUTION: convolution if twice else F.conv2d,
+            LINEAR: F.linear,
+        }
+        if watch is not None:
+            layers = {function: partial(watch.use, handler) for function, handler in layers.items()}
+        handlers = normalising(second_order.batch_norm if twice else batch_normalisation) | layers
+        handlers |= _rectifiers(visits.get("relus"), watch)
+        handlers[F.multi_head_attention_forward] = attention_projected_by(layers[LINEAR])  # always: numbers agree
+        images = images.detach().requires_grad_(bool(by_input))
+        differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
+        with differentiable, Intercept(handlers), features_of(net, "features" in visits) as features:
+            logits = net(images.clone())  # which the network may write to
+        convolution.weights = False
+        if "features" in visits:
+            visits["features"](features)
+        if "input" in visits:
+            (jacobian,) = gradients_of(logits.sum(), [images], retain_graph=bool(by_weight))
+            visits["input"](jacobian.flatten(1))
+        if not by_weight:
+            return
+        convolution.weights = True
+        if watch is not None:
+            watch.recording = True
+        gradients = gradients_of(F.cross_entropy(logits, labels), weights, create_graph=twice)
+        if watch is not None:
+            watch.recording = False
+        if "gradients" in visits:
+            visits["gradients"]([(w, g.detach()) for w, g in zip(weights, gradients, strict=True)])
+        if twice:
+            squared = torch.stack([(g * g.detach()).sum() for g in gradients]).sum()
+            products = gradients_of(squared, weights)
+            visits["curvature"](list(zip(weights, products, strict=True)))
+
+
+def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+    """Two passes of half the images each.
+
+    Visitors:
+        gradients: (weight, [2, *weight] the gradients of the two halves' losses) of every convolution and linear
+            weight, as one list.
+    """
+    half = len(images) // 2
+    found: list[list[tuple[Tensor, Tensor]]] = []
+    for part in (slice(0, half), slice(half, 2 * half)):
+        visit_batch(net, images[part], labels[part], {"gradients": found.append})
+    visits["gradients"]([(weight, torch.stack([g, h])) for (weight, g), (_, h) in zip(*found, strict=True)])
+
+
+def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None) -> dict[Any, Any]:
+    """Handlers of the rectifiers for these two."""
+
+    def rectify(function: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if visit is not None:
+            visit((input > 0).flatten(1))
+        version = input._version
+        out = function(input, *args, **kwargs)
+        if watch is not None and function is not F.leaky_relu:
+            watch.rectified(input, version)
+        return out
+
+    def hardtanh(input: Tensor, min_val: float = -1.0, *args: Any, **kwargs: Any) -> Tensor:
+        function = partial(rectify, F.hardtanh) if min_val == 0 else F.hardtanh  # with 0 it is what nn.ReLU6 calls
+        return function(input, min_val, *args, **kwargs)
+
+    if visit is None and watch is None:
+        return {}
+    return {F.hardtanh: hardtanh} | {function: partial(rectify, function) for function in RECTIFIERS}
+
+
+class _Layers:
+    """Hands the outputs of layers and their gradients to a visitor while ``recording``."""
+
+    def __init__(self, visit: Callable[[Layer], None], samples: int) -> None:
+        self.visit = visit
+        self.samples = samples
+        self.recording = False
+        self.intact: dict[int, int] = {}  # the last version of each output at which output x gradient is as it was
+
+    def rectified(self, tensor: Tensor, version: int) -> None:
+        """Told of a tensor that a rectifier took at this version: where it changes the tensor, the gradient is zero."""
+        if self.intact.get(tensor.data_ptr()) == version:
+            self.intact[tensor.data_ptr()] = tensor._version
+
+    def use(self, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        out = function(input, weight, *args, **kwargs)
+        if out.requires_grad:
+            check_samples(out, self.samples)
+            output = out.detach()
+            self.intact[output.data_ptr()] = output._version
+
+            def take(gradient: Tensor) -> None:
+                if not self.recording:
+                    return
+                if output._version != self.intact[output.data_ptr()]:
+                    raise RuntimeError("the output of a layer is changed in place, and its value is lost")
+                self.visit(Layer(weight, output, gradient.detach()))
+
+            out.register_hook(take)  # type: ignore[no-untyped-call]
+        return out

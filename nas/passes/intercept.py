@@ -1,0 +1,164 @@
+"""Seeing, and changing, what a network computes: torch functions intercepted while it runs.
+
+Interception works on functions, not on modules, so it sees ``F.relu(x)`` as well as ``nn.ReLU()(x)``, a weight that is
+used twice as two uses, and it leaves the modules as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+CONVOLUTION = F.conv2d
+LINEAR = F.linear
+RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu)
+ATTENTIONS = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
+READS = (
+    Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.item, Tensor.tolist, Tensor.numpy,
+)  # fmt: skip
+"""Functions that take values out of a tensor, on which a network can decide what to compute."""
+DROPOUTS = (
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
+)  # fmt: skip
+
+
+Visits = Mapping[str, Callable[[Any], None]]
+"""Who wants to see what: kind -> visitor."""
+
+
+class Intercept(TorchFunctionMode):
+    """Within this context, calls of the torch functions in ``handlers`` go to their handlers instead."""
+
+    def __init__(self, handlers: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+        super().__init__()
+        self.handlers = handlers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.handlers.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def untouched(net: nn.Module) -> Iterator[nn.Module]:
+    """``net`` in training mode, and afterwards as it was: modes, buffers, ``requires_grad``, ``.grad``."""
+    modules = list(net.modules())
+    modes = [(module, module.training) for module in modules]
+    buffers = [
+        (module, name, buffer, buffer.clone(), buffer._version)
+        for module in modules
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    own = dict.fromkeys(parameter for module in modules for parameter in module._parameters.values())  # each once
+    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in own if parameter is not None]
+    if not all(training for _, training in modes):
+        net.train()
+    try:
+        yield net
+    finally:
+        for module, training in modes:
+            if module.training != training:
+                module.training = training
+        for module, name, buffer, value, version in buffers:
+            module._buffers[name] = buffer
+            if buffer._version != version:
+                buffer.detach_().copy_(value)
+        for parameter, requires_grad, grad in parameters:
+            parameter.requires_grad_(requires_grad).grad = grad
+
+
+def batch_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    """Training-mode batch norm over the whole batch, which records nothing in the running statistics."""
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+
+
+def sample_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    """Training-mode batch norm of each sample by itself: a group norm with one group per channel."""
+    if x[0, 0].numel() == 1:
+        hint = "; larger images leave more, unless a pooling over the whole image goes before" if x.ndim > 2 else ""
+        raise ValueError(
+            f"batch norm of one sample by itself has a single value per channel and is not defined there{hint}"
+        )
+    return F.group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def running_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    """Evaluation-mode batch norm, by the running statistics where it has them."""
+    return F.batch_norm(x, mean, var, weight, bias, training=mean is None, eps=eps)
+
+
+def no_normalisation(x: Tensor, *_: Any) -> Tensor:
+    return x
+
+
+def no_dropout(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+def attention_without_dropout(*args: Any, **kwargs: Any) -> Any:
+    arguments = signature(F.multi_head_attention_forward).bind(*args, **kwargs).arguments
+    return F.multi_head_attention_forward(**arguments | {"training": False})
+
+
+def attention_projected_by(linear: Callable[..., Tensor]) -> Callable[..., Any]:
+    """A handler under which attention, without dropout, projects by ``linear`` what it takes and gives: [samples,
+    tokens, channels]. The function itself would do so out of sight; it is left with identities, which change nothing.
+    """
+
+    def samples_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return linear(x.transpose(0, 1), weight, bias).transpose(0, 1)
+
+    def attend(*args: Any, **kwargs: Any) -> Any:
+        bound = signature(F.multi_head_attention_forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if given["query"].ndim < 3:
+            raise ValueError("an attention takes all samples as one sequence")
+        names = ("query", "key", "value")
+        separate = [given.pop(f"{name[0]}_proj_weight") for name in names]
+        weights = separate if given["use_separate_proj_weight"] else given["in_proj_weight"].chunk(3)
+        biases = [None] * 3 if given["in_proj_bias"] is None else given["in_proj_bias"].chunk(3)
+        for name, weight, bias in zip(names, weights, biases, strict=True):
+            given[name] = samples_first(given[name], weight, bias)
+        identity = torch.eye(len(weights[0]), dtype=weights[0].dtype, device=weights[0].device)
+        projections = {"in_proj_weight": identity.repeat(3, 1), "in_proj_bias": None, "use_separate_proj_weight": False}
+        projections |= {"out_proj_weight": identity, "out_proj_bias": None}
+        out, attention = F.multi_head_attention_forward(**given | projections | {"training": False})
+        return samples_first(out, given["out_proj_weight"], given["out_proj_bias"]), attention
+
+    return attend
+
+
+def product_without_dropout(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Any = None, dropout_p: Any = 0.0, *args: Any, **kwargs: Any
+) -> Tensor:
+    return F.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, *args, **kwargs)
+
+
+def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Handlers under which every batch norm goes through ``how`` and dropout drops nothing (a score is a function of
+    the network, not of a mask).
+
+    Args:
+        how: ``(input, running mean, running variance, weight, bias, eps) -> output``.
+    """
+
+    def normalise(
+        input: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+        training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+    ) -> Tensor:  # fmt: skip
+        return how(input, running_mean, running_var, weight, bias, eps)
+
+    return {
+        F.batch_norm: normalise,
+        F.multi_head_attention_forward: attention_without_dropout,
+        F.scaled_dot_product_attention: product_without_dropout,
+        **dict.fromkeys(DROPOUTS, no_dropout),
+    }

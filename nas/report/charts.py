@@ -1,0 +1,288 @@
+"""The figures of the reports, for a notebook as well: each function returns a matplotlib figure of its own.
+
+Marks are scatters in the order in which the arguments name them, so that `nas.report.svg.Chart` can say what each
+stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from nas.report.svg import FAILED, LEVELS, SERIES
+
+Vector = NDArray[np.float64]
+SMALL, MEDIUM = (3.4, 2.7), (4.8, 3.0)
+"""Inches: one of many figures, and one of a few."""
+WIDE_RANGE = 100.0
+"""How many times the median size the largest is where an axis is better logarithmic."""
+LONGEST = 32
+"""The most letters of a name, so that it leaves room for what it names."""
+REACH = 0.75
+"""How far a mark may lie beyond the middle 90 %, against their width."""
+MAIN, STANDING_OUT, STANDING_BACK = (colour for colour, _ in SERIES)
+
+
+def levels(params: Vector) -> NDArray[np.int64]:
+    """For each architecture, in which sixth it is by its number of parameters: 0 (fewest) to 5; unknown ones in the
+    first."""
+    known = params[np.isfinite(params)]
+    if not len(known):
+        return np.zeros(len(params), dtype=np.int64)
+    edges = np.quantile(known, np.arange(1, len(LEVELS)) / len(LEVELS))
+    return np.searchsorted(edges, np.where(np.isfinite(params), params, -np.inf), side="left")
+
+
+def scatter(
+    scores: Vector, targets: Vector, level: NDArray[np.int64], *, title: str = "", across: str = "score", up: str = ""
+) -> Figure:
+    """Targets against scores, coloured by ``level``; a score that is not finite is a cross at the left.
+
+    What lies far beyond the others, and would press them together, stands at the edge.
+    Marks: the architectures with a score in their order, then those without.
+    """
+    figure, axes = _axes(SMALL, title, across, up)
+    known = np.isfinite(scores)
+    targets = _within(targets)
+    colours = np.array([colour for colour, _ in LEVELS])
+    if known.any():
+        shown = scores[known] if _scale(axes, scores[known], "x") else _within(scores[known])
+        axes.scatter(shown, targets[known], s=9, c=colours[level[known]], label="scored")
+    low, high = targets.min(), targets.max()
+    room = 0.05 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
+    if not known.all():
+        places = np.full((~known).sum(), 0.03)
+        axes.scatter(
+            places, targets[~known], s=22, c=STANDING_OUT, marker="x", linewidths=0.9, label=FAILED, clip_on=False,
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
+        axes.margins(x=0.12)
+        axes.text(0.03, 1.0, FAILED, transform=axes.transAxes, fontsize=7, color=STANDING_OUT, ha="center", va="bottom")
+    return figure
+
+
+def selection(scores: Vector, targets: Vector, chosen: NDArray[np.bool_], *, up: str) -> Figure:
+    """Targets against scores, those chosen standing out and the last of them largest. Marks: the others, the chosen."""
+    figure, axes = _axes(MEDIUM, "", "score", up)
+    axes.scatter(scores[~chosen], targets[~chosen], s=9, c=STANDING_BACK, label="evaluated")
+    sizes = np.full(chosen.sum(), 25.0)
+    sizes[-1:] = 64.0
+    axes.scatter(scores[chosen], targets[chosen], s=sizes, c=STANDING_OUT, label="best when it was found")
+    _scale(axes, scores, "x")
+    _legend(figure)
+    return figure
+
+
+def level_key(params: Vector) -> Figure:
+    """The colours of `levels` and the numbers of parameters that they stand for."""
+    level = levels(params)
+    figure = Figure(figsize=(SMALL[0], 1.8))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.05, 1), ylim=(len(LEVELS) - 0.4, -0.6))
+    axes.set_axis_off()
+    for number, (colour, _) in enumerate(LEVELS):
+        within = params[(level == number) & np.isfinite(params)]
+        if len(within):
+            least, most = _short(within.min()), _short(within.max())
+            axes.plot(0, number, "o", color=colour, markersize=5)
+            axes.text(0.05, number, least if least == most else f"{least} to {most}", va="center", fontsize=8.5)
+    return figure
+
+
+def progress(
+    numbers: NDArray[np.int64], scores: Vector, leaf: NDArray[np.bool_], descent: Sequence[tuple[int, int]] = ()
+) -> Figure:
+    """Scores by trial, the best single network so far, and the line of descent of the best one.
+
+    Args:
+        numbers: of the trials, rising.
+        scores: nan for a failure, which has no mark.
+        leaf: single networks, not open architectures, which stand back.
+        descent: (parent, child), numbers of trials among them.
+
+    Marks: all trials in their order.
+    """
+    figure, axes = _axes(MEDIUM, "", "evaluation", "score")
+    axes.scatter(numbers, scores, s=9, c=np.where(leaf, MAIN, STANDING_BACK), label="evaluated")
+    single = leaf & np.isfinite(scores)
+    if single.any():
+        best = np.maximum.accumulate(scores[single])
+        axes.step(
+            np.append(numbers[single], numbers[-1]), np.append(best, best[-1]), where="post", color=MAIN, linewidth=1.5,
+            label="best so far",
+        )  # fmt: skip
+        _scale(axes, scores[np.isfinite(scores)], "y")
+    for number, (parent, child) in enumerate(descent):
+        places = np.searchsorted(numbers, [parent, child])
+        axes.plot(
+            numbers[places], scores[places], color=STANDING_OUT, linewidth=1.0, marker="o",
+            markersize=3, label="" if number else "ancestry of the best",
+        )  # fmt: skip
+    _legend(figure)
+    return figure
+
+
+def distribution(
+    values: Vector, *, across: str, up: str = "architectures", marked: Mapping[str, float] | None = None
+) -> Figure:
+    """A histogram, with lines at the values marked."""
+    figure, axes = _axes(MEDIUM, "", across, up)
+    _scale(axes, values, "x")
+    bins: Any = max(5, min(40, round(2 * len(values) ** 0.5)))
+    if values.min() < values.max():
+        scale = axes.xaxis.get_transform()
+        low, high = map(float, scale.transform(np.array([values.min(), values.max()])))
+        bins = scale.inverted().transform(np.linspace(low, high, bins))
+        bins[0], bins[-1] = values.min(), values.max()
+    axes.hist(values, bins=bins, color=MAIN, alpha=0.8)
+    for name, value in (marked or {}).items():
+        axes.axvline(value, color=STANDING_OUT, linewidth=1.5, label=plain(name))
+    if marked:
+        _legend(figure)
+    return figure
+
+
+def intervals(table: pd.DataFrame) -> Figure:
+    """Kendall's τ of each proxy with its interval, the best at the top; the columns of ``correlations.csv``."""
+    rows = table.sort_values("kendall", na_position="first", kind="stable")
+    figure, axes = _axes((4.8, 0.8 + 0.2 * len(rows)), "", "Kendall's τ", "")
+    places = np.arange(len(rows), dtype=np.float64)
+    tau = rows["kendall"].to_numpy(np.float64)
+    reach = np.abs(rows[["kendall_lo", "kendall_hi"]].to_numpy(np.float64) - tau[:, None]).T
+    axes.errorbar(tau, places, xerr=reach, fmt="o", markersize=3.5, color=MAIN, elinewidth=1.2)
+    axes.axvline(0, color="0.5", linewidth=0.8)
+    axes.set_yticks(places, [plain(str(name)) for name in rows["proxy"]], fontsize=8)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    return figure
+
+
+def against_time(table: pd.DataFrame) -> Figure:
+    """Kendall's τ against milliseconds for one architecture, with the proxies' names. Marks: the rows that have both.
+
+    Names stand beside their points where there is room, or a little way off.
+    """
+    figure, axes = _axes((6.4, 4.4), "", "milliseconds for one architecture", "Kendall's τ")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.scatter(table["ms_per_arch"], table["kendall"], s=25, c=MAIN)
+    axes.margins(x=0.12, y=0.08)
+    _name_points(figure, axes, [plain(str(name)) for name in table["proxy"]], table[["ms_per_arch", "kendall"]])
+    return figure
+
+
+def heat_map(table: pd.DataFrame) -> Figure:
+    """A square for each number from -1 to 1, rows and columns named; grey where there is none."""
+    rows, columns = table.shape
+    longest = max((len(plain(str(name))) for name in table.index), default=0)
+    figure = Figure(figsize=(1.0 + 0.075 * longest + 0.42 * columns, 1.2 + 0.26 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    from matplotlib import colormaps
+
+    colours = colormaps["RdBu"].with_extremes(bad="0.7")
+    numbers = table.to_numpy(np.float64)
+    mesh = axes.pcolormesh(
+        np.ma.masked_invalid(numbers), cmap=colours, vmin=-1, vmax=1, linewidth=0.1, edgecolor="face"
+    )
+    axes.invert_yaxis()
+    for (row, column), number in np.ndenumerate(numbers):
+        if np.isfinite(number):
+            shown = f"{number:.2f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
+            colour = "#fefefe" if abs(number) > 0.6 else "#010101"
+            axes.text(column + 0.5, row + 0.5, shown, ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xticks(np.arange(columns) + 0.5, [plain(str(name)) for name in table.columns], fontsize=8, rotation=45,
+                    ha="left", rotation_mode="anchor")  # fmt: skip
+    axes.set_yticks(np.arange(rows) + 0.5, [plain(str(name)) for name in table.index], fontsize=8)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    mesh.set_rasterized(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def plain(text: str) -> str:
+    """``text`` for matplotlib, which would read formulas between dollar signs; what is long, its beginning and end."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
+    return text.replace("$", r"\$")
+
+
+def _axes(size: tuple[float, float], title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(plain(title), fontsize=9.5)
+    axes.set_xlabel(plain(across), fontsize=8.5)
+    axes.set_ylabel(plain(up), fontsize=8.5)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.get_offset_text().set_fontsize(8)
+    axes.yaxis.get_offset_text().set_fontsize(8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _legend(figure: Figure) -> None:
+    """Above the axes, where it covers nothing."""
+    figure.legend(loc="outside upper right", ncols=3, fontsize=7.5, frameon=False)
+
+
+def _short(count: float) -> str:
+    for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {sign}"
+    return f"{count:.3g}"
+
+
+def _within(values: Vector) -> Vector:
+    """The values, those far out brought to where the others end."""
+    low, high = np.nanquantile(values, [0.05, 0.95])
+    reach = REACH * (high - low)
+    return np.clip(values, low - reach, high + reach) if reach > 0 else values
+
+
+def _scale(axes: Axes, values: Vector, way: str) -> bool:
+    """Makes the axis logarithmic where values span orders of magnitude, on both sides of zero if need be; whether it
+    is."""
+    sizes = np.abs(values)
+    middle = float(np.median(sizes))
+    if middle == 0 or sizes.max() <= WIDE_RANGE * middle:
+        return False
+    scale = {"value": "log"} if values.min() > 0 else {"value": "symlog", "linthresh": middle}
+    (axes.set_xscale if way == "x" else axes.set_yscale)(**scale)
+    return True
+
+
+def _name_points(figure: Figure, axes: Axes, names: Sequence[str], places: pd.DataFrame) -> None:
+    """Writes each name beside its point, or where there is room, with a line to it."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # what is placed now must stay there
+    unit = 72 / figure.dpi
+    frame = axes.get_window_extent()
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(places.to_numpy(np.float64)) * unit]
+    for name, (left, low, _, _) in zip(names, list(taken), strict=True):
+        x, y, width = left + 3, low + 3, 4.2 * len(name)
+        spots = [
+            (x + side * 6 - (side < 0) * width, y + up - 4, side, abs(up) > 8)
+            for up in (0, 7, -7, 14, -14, 22, -22, 30, -30, 40, -40, 52, -52)
+            for side in (1, -1)
+        ]
+        boxes = {(a, b, a + width, b + 8.0): (side, far) for a, b, side, far in spots}
+        free = [
+            box for box in boxes
+            if frame.x0 * unit < box[0] and box[2] < frame.x1 * unit + 8
+            and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
+        ]  # fmt: skip
+        box = free[0] if free else next(iter(boxes))
+        side, far = boxes[box]
+        taken.append(box)
+        line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3}
+        axes.annotate(
+            name, (x, y), (box[0] if side > 0 else box[2], box[1] + 4), fontsize=7.5, va="center",
+            ha="left" if side > 0 else "right", xycoords="figure points", textcoords="figure points",
+            arrowprops=line if far else None,
+        )  # fmt: skip

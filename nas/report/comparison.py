@@ -1,0 +1,156 @@
+"""The page of a comparison: proxies against trained networks, against time and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from nas.report import charts
+from nas.report.page import Section, Sheet, page
+from nas.report.svg import Chart
+from nas.statistics.comparison import Comparison, decimals, mean_over_seeds, oriented
+
+POINTS = 30_000
+"""Marks of all scatters together, more of which would make the page heavy; then only some architectures are drawn."""
+TARGETS = 24
+"""The most columns of the heat map."""
+ABOUT = {
+    "n": "architectures compared, failures included",
+    "failed": "architectures without a score; they rank last",
+    "kendall": "Kendall's τ-b with the target, positive where the proxy works as declared",
+    "kendall_lo": "lower end of the bootstrap 95 % interval",
+    "kendall_hi": "upper end of the bootstrap 95 % interval",
+    "spearman": "Spearman's ρ with the target",
+    "kendall_given_params": "partial τ with the number of parameters held fixed",
+    "precision_at_5pct": "of the best 5 % by score, the share among the best 5 % by target",
+    "ndcg": "normalised discounted cumulative gain of the whole ranking",
+    "best_at_1": "target of the architecture with the best score",
+    "regret": "how far that is below the best target",
+    "ms_per_arch": "milliseconds for one architecture",
+}
+
+
+def comparison_report(title: str, found: Comparison, larger_is_better: Mapping[str, bool], target: str) -> str:
+    """The page as HTML.
+
+    Args:
+        found: what `nas.compare` returns; tables without rows are left out.
+        larger_is_better: the declared direction of each proxy.
+        target: what the proxies are compared with.
+    """
+    by_seed = found.correlations[found.correlations["seed"] != "all"]
+    overall = found.correlations[found.correlations["seed"] == "all"].drop(columns="seed")
+    overall = overall.sort_values("kendall", ascending=False, kind="stable").reset_index(drop=True)
+    means = mean_over_seeds(oriented(found.scores, larger_is_better))[list(overall["proxy"])]
+    archs = [str(arch) for arch in means.index]
+    truth = np.array(found.truth.loc[archs], dtype=np.float64)
+    drawings = _scatters(found.scores, means, truth, larger_is_better, overall.set_index("proxy"), target)
+    sections = [
+        _ranking(overall, by_seed, target, found.duplicates),
+        Section(f"{target} against each proxy", *drawings),
+        _against_time(overall, len(archs)),
+    ]
+    if found.targets.size:
+        sections.append(_targets(found.targets.reindex(overall["proxy"])))
+    sections.append(_agreement(means))
+    if len(found.pairs):
+        text = "The difference of two proxies' τ on the same resamples of architectures, with its 95 % interval."
+        sections.append(Section("Proxies in pairs", text, tables=[Sheet(found.pairs, "All pairs", folded=True)]))
+    if len(found.selection):
+        text = (
+            f"The {target} of the best by proxy among N random architectures: mean ± standard deviation of 500 draws."
+        )
+        digits = decimals(found.truth)
+        shown = [f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}" for row in found.selection.itertuples()]
+        cells = found.selection.assign(shown=shown).pivot(index="proxy", columns="n", values="shown")
+        cells = cells.loc[list(dict.fromkeys(found.selection["proxy"]))].add_prefix("best of ").reset_index()
+        sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))
+    sections.append(_failures(found.scores))
+    return page(title, sections, [*archs, *overall["proxy"]])
+
+
+def _ranking(overall: pd.DataFrame, by_seed: pd.DataFrame, target: str, duplicates: int) -> Section:
+    text = (
+        f"How well each proxy ranks the same {overall['n'].max()} architectures as {target} does. Correlations are "
+        "positive where a proxy works as declared; an architecture without a score ranks last. A heading sorts."
+    )
+    if duplicates:
+        text += f" {duplicates} of the architectures are the same network as another one."
+    tables = [Sheet(overall, "Mean over seeds" if by_seed["seed"].nunique() > 1 else "", about=ABOUT)]
+    if by_seed["seed"].nunique() > 1:
+        tables.append(Sheet(by_seed, "Each seed alone", folded=True, about=ABOUT))
+    return Section("Ranking", text, [Chart(charts.intervals(overall), "Kendall's τ with its 95 % interval")], tables)
+
+
+def _scatters(
+    scores: pd.DataFrame, means: pd.DataFrame, truth: charts.Vector, larger_is_better: Mapping[str, bool],
+    overall: pd.DataFrame, target: str,
+) -> tuple[str, list[Chart]]:  # fmt: skip
+    text = (
+        "Colour: the number of parameters. Crosses have no score. Marks far beyond the others stand at the edge; "
+        f"pointed at, or reached with the arrow keys, each tells its architecture, its score and {target}."
+    )
+    shown = np.arange(len(means))
+    if means.size > POINTS:
+        shown = np.unique(np.linspace(0, len(means) - 1, max(1, POINTS // means.shape[1])).astype(int))
+        text += f" Of {len(means)} architectures {len(shown)} are drawn, evenly taken from the table."
+    drawn, up = means.iloc[shown], truth[shown]
+    archs = [str(arch) for arch in drawn.index]
+    params = np.array(means["params"] if "params" in means else np.full(len(means), np.nan), dtype=np.float64)
+    level = charts.levels(params)[shown]
+    reasons = scores[scores["status"] != "ok"].drop_duplicates(["arch", "proxy"]).set_index(["proxy", "arch"])["reason"]
+    figures = [Chart(charts.level_key(params), "Parameters")] if np.isfinite(params).any() else []
+    for name in map(str, drawn):
+        own = np.array(drawn[name] if larger_is_better[name] else -drawn[name], dtype=np.float64)
+        known = np.isfinite(own)
+        across = "score" if larger_is_better[name] else "score (smaller is better)"
+        figure = charts.scatter(own, up, level, across=across, up=target)
+        points = [(int(shown[i]), f"{own[i]:.4g} → {up[i]:.5g}") for i in np.flatnonzero(known)]
+        points += [(int(shown[i]), f"{up[i]:.5g}; failed: {reasons[name, archs[i]]}") for i in np.flatnonzero(~known)]
+        row = overall.loc[name]
+        figures.append(Chart(figure, f"{name}: τ {row['kendall']:.3f}, {row['failed']:.0f} failed", points))
+    return text, figures
+
+
+def _against_time(overall: pd.DataFrame, first: int) -> Section:
+    """``first``: the place of the first proxy among the page's texts."""
+    timed = overall[overall["kendall"].notna() & (overall["ms_per_arch"] > 0)]
+    columns = (timed.index, timed["kendall"], timed["ms_per_arch"])
+    points = [(first + int(place), f"τ {tau:.3f}, {ms:.3g} ms") for place, tau, ms in zip(*columns, strict=True)]
+    chart = Chart(charts.against_time(timed), "Kendall's τ against milliseconds for one architecture", points)
+    return Section("Quality against time", "A proxy's time is that of the passes that it needs.", [chart])
+
+
+def _targets(targets: pd.DataFrame) -> Section:
+    text = "Kendall's τ of each proxy with each number in the table; grey where all are equal."
+    if targets.shape[1] > TARGETS:
+        text += f" Of {targets.shape[1]} columns the first {TARGETS}; all of them in the table below."
+    table = _named(targets)
+    figure = charts.heat_map(targets.iloc[:, :TARGETS])
+    return Section("Other targets", text, [Chart(figure, "Kendall's τ, proxy by target")],
+                   [Sheet(table, "The same as a table", folded=True)])  # fmt: skip
+
+
+def _agreement(values: pd.DataFrame) -> Section:
+    """Spearman's ρ between the proxies."""
+    ranks = values.rank()
+    found = ranks.corr().where(ranks.nunique() > 1)
+    text = "Spearman's ρ between the scores of each two proxies, both with larger as better, the best proxy first."
+    table = Sheet(_named(found), "The same as a table", folded=True)
+    figure = Chart(charts.heat_map(found), "Spearman's ρ, proxy by proxy")
+    return Section("The proxies among themselves", text, [figure], [table])
+
+
+def _named(by_proxy: pd.DataFrame) -> pd.DataFrame:
+    """With the proxies as the first column; a column of a table, or a proxy, may be called ``proxy`` itself."""
+    return by_proxy.rename_axis("proxy").reset_index(allow_duplicates=True)
+
+
+def _failures(scores: pd.DataFrame) -> Section:
+    failed = scores[scores["status"] != "ok"]
+    if failed.empty:
+        return Section("Failures", "Every score is a number.")
+    counted = failed.groupby(["proxy", "status", "reason"], sort=False).size().rename("scores").reset_index()
+    return Section("Failures", f"{len(failed)} of {len(scores)} scores are none.", tables=[Sheet(counted)])

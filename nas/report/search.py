@@ -1,0 +1,226 @@
+"""The page of a search: what was found, how, from what, and at what cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from nas.report import charts
+from nas.report.cells import drawing
+from nas.report.page import Section, Sheet, page
+from nas.report.svg import Chart
+from nas.runs.loop import Trial, best
+from nas.space import Arch, Space
+
+MARKS = 5_000
+"""Evaluations beyond which only some of them are drawn."""
+DRAWN = 4
+"""How many of the best cells are drawn."""
+APART = 1.5
+"""Inches between the columns of a drawn cell, so that two cells stand side by side."""
+COLUMNS = 6
+"""The most columns of a table against which the score is drawn."""
+NOT_TRAINED = ("index", "params", "flops")
+"""Columns of a table that are no result of training."""
+
+
+def search_report(
+    title: str, trials: Sequence[Trial], space: Space, found: Mapping[str, Any], truth: pd.DataFrame | None = None
+) -> str:
+    """The page as HTML.
+
+    Args:
+        trials: all, in their order; at least one leaf has a score.
+        found: what ``best.yaml`` holds.
+        truth: the numbers that a table knows, indexed by architecture, where there is a table.
+    """
+    singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])
+    line = ancestors(trials)
+    drawn = _drawn(trials, line)
+    texts = list(dict.fromkeys(trial.arch for trial in drawn))
+    place = {text: number for number, text in enumerate(texts)}
+    sections = [
+        Section("Best architecture", tables=[_record(found)]),
+        _course(len(trials), drawn, singles, line, place),
+        _best_cells(singles, space),
+        _ancestry(trials, line, space),
+        *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
+        _cost(trials),
+    ]
+    return page(title, sections, texts)
+
+
+def ancestors(trials: Sequence[Trial]) -> list[Trial]:
+    """The best trial and all from which it descends, the latest first."""
+    winner = best(trials)
+    found = []
+    waiting = {winner.number} if winner else set()
+    while waiting:
+        number = max(waiting)
+        found.append(trials[number])
+        waiting = (waiting - {number}) | set(trials[number].parents)
+    return found
+
+
+def _drawn(trials: Sequence[Trial], line: Sequence[Trial]) -> list[Trial]:
+    """The trials that have marks of their own: all, or where that would make the page heavy `MARKS` of them evenly
+    taken, those that were the best so far, and the ancestors of the best one."""
+    if len(trials) <= MARKS:
+        return list(trials)
+    numbers = {trial.number for trial in line} | set(np.linspace(0, len(trials) - 1, MARKS).astype(int).tolist())
+    highest = -np.inf
+    for trial in trials:
+        if trial.leaf and trial.score is not None and trial.score > highest:
+            highest = trial.score
+            numbers.add(trial.number)
+    return [trials[number] for number in sorted(numbers)]
+
+
+def _different(trials: Sequence[Trial]) -> list[Trial]:
+    """The first trial of each architecture."""
+    return list({trial.arch: trial for trial in reversed(trials)}.values())[::-1]
+
+
+def _scores(trials: Sequence[Trial]) -> charts.Vector:
+    return np.array([np.nan if trial.score is None else trial.score for trial in trials])
+
+
+def _record(values: Mapping[str, Any]) -> Sheet:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= {f"{name}: {part}": v for part, v in value.items()} if isinstance(value, dict) else {name: value}
+    shown = [f"{v:,}" if isinstance(v, int) else f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat.values()]
+    return Sheet(pd.DataFrame({"what": list(flat), "found": shown}), sortable=False)
+
+
+def _course(
+    count: int, drawn: Sequence[Trial], singles: Sequence[Trial], line: Sequence[Trial], place: Mapping[str, int]
+) -> Section:
+    text = f"Of {count} evaluations {len(drawn)} are drawn, evenly taken." if len(drawn) < count else ""
+    rising = charts.progress(
+        np.array([trial.number for trial in drawn]),
+        _scores(drawn),
+        np.array([trial.leaf for trial in drawn]),
+        [(parent, trial.number) for trial in line for parent in trial.parents],
+    )
+    points = [
+        (
+            place[trial.arch],
+            f"evaluation {trial.number}, "
+            + (f"{trial.status}: {trial.reason}" if trial.score is None else f"score {trial.score:.6g}"),
+        )
+        for trial in drawn
+    ]
+    scores = _scores(singles)
+    spread = charts.distribution(scores, across="score", marked={"best": scores.max()})
+    return Section("Course", text, [
+        Chart(rising, "Scores in the order of evaluation", points),
+        Chart(spread, f"Scores of the {len(singles)} different architectures"),
+    ])  # fmt: skip
+
+
+def _best_cells(singles: Sequence[Trial], space: Space) -> Section:
+    """The best architectures, of those that are the same network one."""
+    networks: dict[Arch, Trial] = {}
+    for trial in sorted(singles, key=lambda trial: trial.score or 0.0, reverse=True):
+        if len(networks) < DRAWN:
+            networks.setdefault(space.canonical(space.parse(trial.arch)), trial)
+    graphs = [(trial, space.graph(space.parse(trial.arch))) for trial in networks.values()]
+    operations = sorted({op for _, graph in graphs if graph is not None for op in _operations(graph)})
+    figures = [
+        Chart(drawing(graph, operations=operations, column=APART), f"{number}: {trial.arch}")
+        for number, (trial, graph) in enumerate(graphs, start=1)
+        if graph is not None
+    ]
+    rows = [(number, trial.score, trial.number, trial.arch) for number, trial in enumerate(networks.values(), start=1)]
+    table = pd.DataFrame(rows, columns=["place", "score", "evaluation", "architecture"])
+    return Section("Best cells", "" if figures else "This space has no pictures.", figures, [Sheet(table)])
+
+
+def _operations(graph: nx.DiGraph[int]) -> set[str]:
+    labels = [*(node for _, node in graph.nodes(data=True)), *(edge for *_, edge in graph.edges(data=True))]
+    return {label["op"] for label in labels if label.get("op")}
+
+
+def _ancestry(trials: Sequence[Trial], line: Sequence[Trial], space: Space) -> Section:
+    if len(line) < 2:
+        return Section("Ancestry of the best", "The best architecture was not made from another one.")
+    rows = [
+        {
+            "evaluation": trial.number,
+            "score": trial.score,
+            "made from": " and ".join(map(str, trial.parents)) or "nothing",
+            "what changed": "; ".join(_change(space, trials[parent].arch, trial.arch) for parent in trial.parents),
+            "architecture": trial.arch,
+        }
+        for trial in line
+    ]
+    text = f"The best architecture descends from {len(line) - 1} earlier evaluations."
+    return Section("Ancestry of the best", text, tables=[Sheet(pd.DataFrame(rows))])
+
+
+def _change(space: Space, before: str, after: str) -> str:
+    """In which slots ``after`` holds something else, and what."""
+    pairs = zip(space.slots, space.parse(before), space.parse(after), strict=True)
+    return ", ".join(
+        f"slot {slot}: {'/'.join(options[o] for o in old)} → {'/'.join(options[o] for o in new)}"
+        for slot, (options, old, new) in enumerate(pairs, start=1)
+        if old != new
+    )
+
+
+def _against_training(singles: Sequence[Trial], truth: pd.DataFrame, place: Mapping[str, int]) -> Section:
+    columns = [str(name) for name in truth if name not in NOT_TRAINED]
+    known = set(map(str, truth.index))
+    rows = [trial for trial in singles if trial.arch in known]
+    shown = [trial for trial in rows if trial.arch in place]
+    text = (
+        f"{len(rows)} of the {len(singles)} architectures are in the table. Those that were the best when they were "
+        "found stand out; the last of them, the best in the end, is the largest."
+    )
+    if len(shown) < len(rows):
+        text += f" {len(shown)} of them are drawn."
+    if len(columns) > COLUMNS:
+        text += f" Of the table's {len(columns)} columns of results, the first {COLUMNS}."
+    figures = []
+    for column in columns[:COLUMNS]:
+        values = dict(zip(map(str, truth.index), truth[column].astype(float), strict=True))
+        here = [trial for trial in shown if np.isfinite(values[trial.arch])]
+        if not here:
+            continue
+        scores, targets = _scores(here), np.array([values[trial.arch] for trial in here])
+        chosen = np.append(True, scores[1:] > np.maximum.accumulate(scores)[:-1])
+        figure = charts.selection(scores, targets, chosen, up=column)
+        points = [
+            (place[here[i].arch], f"{column} {targets[i]:.6g}, score {scores[i]:.6g}")
+            for mask in (~chosen, chosen)
+            for i in np.flatnonzero(mask)
+        ]
+        figures.append(Chart(figure, f"{column} against score", points))
+    return Section("Against training", text, figures)
+
+
+def _cost(trials: Sequence[Trial]) -> Section:
+    fresh = 1000 * np.array([trial.seconds for trial in trials if not trial.cached])
+    failed = [trial for trial in trials if trial.status != "ok"]
+    counts = {
+        "evaluations": len(trials), "computed": len(fresh), "known before": len(trials) - len(fresh),
+        "failed": len(failed), "seconds": fresh.sum() / 1000,
+    }  # fmt: skip
+    if len(fresh):
+        counts |= {"mean ms": fresh.mean(), "median ms": np.median(fresh)}
+    tables = [Sheet(pd.DataFrame([counts]))]
+    if failed:
+        reasons = Counter((trial.status, trial.reason) for trial in failed).most_common()
+        table = pd.DataFrame([(*what, count) for what, count in reasons], columns=["status", "reason", "evaluations"])
+        tables.append(Sheet(table, "Without a score, by reason"))
+    figures = []
+    if len(fresh):
+        figure = charts.distribution(fresh, across="milliseconds for one evaluation", up="evaluations")
+        figures.append(Chart(figure, "Time of what was computed"))
+    return Section("Cost", "", figures, tables)

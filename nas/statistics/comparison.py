@@ -1,0 +1,203 @@
+"""Proxies against trained accuracy: the same architectures, minibatches and networks for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from nas.statistics import ranks
+from nas.statistics.ranks import Vector
+
+ALWAYS = ("params", "flops", "depth")
+"""In every comparison, because a high score may only count weights."""
+
+
+class Comparison(NamedTuple):
+    """What `nas.compare` returns.
+
+    Attributes:
+        scores: the columns of ``scores.csv``.
+        correlations: those of ``correlations.csv``, see `correlations`.
+        pairs: of any two proxies, whether one correlates better; see `paired`.
+        selection: what choosing by each proxy finds; see `selection`.
+        targets: Kendall's τ-b of each proxy (row) with each column of numbers of the table, positive for one that works
+            as declared.
+        truth: the target by architecture.
+        duplicates: how many of the architectures are isomorphic to an earlier one.
+    """
+
+    scores: pd.DataFrame
+    correlations: pd.DataFrame
+    pairs: pd.DataFrame
+    selection: pd.DataFrame
+    targets: pd.DataFrame
+    truth: pd.Series[float]
+    duplicates: int
+
+
+def decimals(truth: pd.Series[float]) -> int:
+    """Digits after the point that tell targets apart: two for per cent, four for shares."""
+    return 2 if truth.abs().max() > 2 else 4
+
+
+def oriented(scores: pd.DataFrame, larger_is_better: Mapping[str, bool]) -> dict[str, pd.DataFrame]:
+    """By proxy, the values [architectures x seeds] with larger as better; a failure is minus infinity.
+
+    Args:
+        scores: the columns of ``scores.csv``.
+        larger_is_better: the declared direction of each proxy.
+    """
+    archs = list(dict.fromkeys(scores["arch"]))
+    values = scores.assign(value=scores["value"].astype(float).where(scores["status"] == "ok"))
+    found = {}
+    for name in dict.fromkeys(scores["proxy"]):
+        of_proxy = values[values["proxy"] == name]
+        by_seed = of_proxy.pivot(index="arch", columns="seed", values="value").reindex(archs)
+        found[name] = (by_seed if larger_is_better[name] else -by_seed).fillna(-inf)
+    return found
+
+
+def mean_over_seeds(oriented: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One column for each proxy: the mean over seeds; minus infinity where one of them failed."""
+    return pd.DataFrame({name: by_seed.mean(axis=1) for name, by_seed in oriented.items()})
+
+
+def correlations(
+    scores: pd.DataFrame,
+    target: pd.Series[float],
+    larger_is_better: Mapping[str, bool],
+    seed: int = 0,
+    peak_mb: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """The rows of ``correlations.csv``: one for each proxy and seed, one with seed ``all`` for the mean over seeds.
+
+    Args:
+        scores: the columns of ``scores.csv``.
+        target: what to correlate with, larger is better, indexed by architecture.
+        larger_is_better: the declared direction of each proxy; correlations are positive for one that works as
+            declared.
+        seed: of the bootstrap.
+        peak_mb: the last column, by proxy.
+
+    A failed score ranks last, as it does in a search; ``n`` counts the architectures with it, ``failed`` the failures.
+    ``kendall_given_params`` is the partial τ, which is the same for parameters and their logarithm.
+    """
+    columns = oriented(scores, larger_is_better)
+    truth = _truth(scores, target)
+    params = columns["params"].iloc[:, 0].to_numpy(np.float64) if "params" in columns else np.full(len(truth), np.nan)
+    weights = ranks.resamples(len(truth), np.random.default_rng(seed))
+    rows = []
+    for name, by_seed in columns.items():
+        cost = 1000 * scores[scores["proxy"] == name].pivot(index="arch", columns="seed", values="seconds").mean()
+        labelled = {str(n): (by_seed[n], cost_of) for n, cost_of in zip(by_seed, cost.to_numpy(float), strict=True)}
+        labelled["all"] = (by_seed.mean(axis=1), cost.mean())
+        found: dict[str, float] = {}
+        for label, (column, milliseconds) in labelled.items():
+            if label != "all" or len(labelled) > 2:  # of one seed the mean is that seed
+                found = _statistics(column.to_numpy(np.float64), truth, params, weights)
+            row = {"proxy": name, "seed": label} | found | {"ms_per_arch": round(float(milliseconds), 3)}
+            rows.append(row | {"peak_mb": (peak_mb or {}).get(name, np.nan)})
+    return pd.DataFrame(rows)
+
+
+def paired(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
+    """Of any two proxies, the difference of their τ-b on the same resamples of architectures.
+
+    Args:
+        means: see `mean_over_seeds`.
+
+    Returns:
+        ``proxy_a``, the better one; ``proxy_b``; ``difference`` of their τ-b, ``lo`` and ``hi`` of its bootstrap 95 %
+        interval; ``p`` of no difference (`nas.statistics.ranks.p_value`) and ``p_holm``, adjusted for the number of
+        pairs.
+    """
+    truth = np.asarray(target.loc[means.index], dtype=np.float64)
+    weights = ranks.resamples(len(truth), np.random.default_rng(seed))
+    columns = {name: means[name].to_numpy(np.float64) for name in means}
+    taus = {name: ranks.kendall(column, truth) for name, column in columns.items()}
+    resampled = {name: ranks.kendall_resampled(column, truth, weights) for name, column in columns.items()}
+    ranked = sorted((n for n in taus if not np.isnan(taus[n])), key=lambda name: -taus[name])
+    rows = []
+    for first, second in combinations(ranked, 2):
+        difference, values = taus[first] - taus[second], resampled[first] - resampled[second]
+        rows.append((first, second, difference, *ranks.interval(values), ranks.p_value(difference, values)))
+    frame = pd.DataFrame(rows, columns=["proxy_a", "proxy_b", "difference", "lo", "hi", "p"])
+    return frame.assign(p_holm=ranks.holm(frame["p"].to_numpy(np.float64)))
+
+
+SELECTED_OF = (10, 100, 1000)
+REFERENCES = ("optimal", "random")
+"""What `selection` sets beside the proxies, of which none may be called so."""
+
+
+def selection(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
+    """What the best by proxy of N = 10, 100, 1000 random architectures reaches: mean and standard deviation of the
+    target over 500 draws from those that were scored (see `nas.statistics.ranks.best_of`), where there are more than N
+    of them.
+
+    Args:
+        means: see `mean_over_seeds`.
+
+    Returns:
+        ``proxy``, ``n``, ``mean``, ``sd``; ``random`` takes what it draws first, ``optimal`` chooses by target.
+    """
+    truth = np.asarray(target.loc[means.index], dtype=np.float64)
+    columns = (
+        {"optimal": truth}
+        | {str(name): means[name].to_numpy(np.float64) for name in means}
+        | {"random": np.zeros(len(truth))}
+    )
+    rows = []
+    for name, column in columns.items():
+        for count in SELECTED_OF:
+            if count < len(truth):
+                chosen = ranks.best_of(count, column, truth, np.random.default_rng(seed))
+                rows.append((name, count, chosen.mean(), chosen.std(ddof=1)))
+    return pd.DataFrame(rows, columns=["proxy", "n", "mean", "sd"])
+
+
+def target_correlations(means: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Kendall's τ-b of each proxy (row) with each column of ``table``, over the architectures that have a number there.
+
+    Args:
+        means: see `mean_over_seeds`.
+        table: columns of numbers, indexed by architecture.
+    """
+    rows = table.loc[means.index]
+    found = {}
+    for column in rows:
+        known = rows[column].notna().to_numpy()
+        truth = rows[column].to_numpy(np.float64)[known]
+        found[column] = {name: ranks.kendall(means[name].to_numpy(np.float64)[known], truth) for name in means}
+    return pd.DataFrame(found, index=list(means))
+
+
+def _truth(scores: pd.DataFrame, target: pd.Series[float]) -> Vector:
+    return np.asarray(target.loc[list(dict.fromkeys(scores["arch"]))], dtype=np.float64)
+
+
+def _statistics(column: Vector, truth: Vector, params: Vector, weights: Vector) -> dict[str, float]:
+    kendall_lo, kendall_hi = ranks.interval(ranks.kendall_resampled(column, truth, weights))
+    spearman_lo, spearman_hi = ranks.interval(ranks.spearman_resampled(column, truth, weights))
+    return {
+        "n": len(column),
+        "failed": int(np.isinf(column).sum()),
+        "kendall": ranks.kendall(column, truth),
+        "kendall_lo": kendall_lo,
+        "kendall_hi": kendall_hi,
+        "spearman": ranks.spearman(column, truth),
+        "spearman_lo": spearman_lo,
+        "spearman_hi": spearman_hi,
+        "kendall_given_params": ranks.kendall_given(column, truth, params) if np.isfinite(params).all() else np.nan,
+        "kendall_top_10pct": ranks.kendall_of_best(column, truth),
+        "precision_at_5pct": ranks.precision(column, truth),
+        "ndcg": ranks.ndcg(column, truth),
+        "best_at_1": ranks.best_at(1, column, truth),
+        "best_at_10": ranks.best_at(10, column, truth),
+        "regret": ranks.regret(column, truth),
+    }

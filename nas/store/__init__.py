@@ -1,0 +1,1 @@
+"""Scores that outlast a process."""

@@ -1,0 +1,271 @@
+"""What is in a store: counts, packs to share with others, and what to delete."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from nas.errors import UsageError, unknown, without_pyarrow
+from nas.proxy import PROXIES
+from nas.registry import normal
+from nas.space import SPACES
+from nas.store.store import FIELDS, NUMBERS, Store, as_text, connect, context_id, sound, torch_release, transaction
+from nas.store.versions import version
+
+COLUMNS = ("context", "arch", "value", "status", "reason", "seconds")
+"""Of a pack; ``context`` is the key of a score but for the architecture, as JSON."""
+MARK, PACK = b"gradalign-nas pack", b"1"
+"""What tells a pack from other Parquet files, and its format."""
+ROWS = 65_536
+"""Scores read or written at once."""
+LONGEST, LARGEST = 100_000, 2**28
+"""Characters of one text, and bytes of one row group, beyond which a pack is not ours."""
+
+
+class Context(NamedTuple):
+    """What a number of scores share."""
+
+    id: int
+    key: dict[str, Any]
+    used: str
+
+
+@contextmanager
+def opened(path: str | Path | None, *, create: bool = False) -> Iterator[tuple[sqlite3.Connection, Path]]:
+    """The database of a store; its errors become a sentence."""
+    where = Store(path).path
+    if where is None:
+        raise UsageError("--store none names no store to look at")
+    database = connect(where, create)
+    try:
+        yield database, where
+    except sqlite3.Error as error:
+        raise UsageError(f"the store {where} failed, nothing was changed: {error}") from None
+    finally:
+        database.close()
+
+
+def info(path: str | Path | None = None) -> pd.DataFrame:
+    """A row for each space and proxy in a store: ``space``, ``proxy``, ``settings`` (how many), ``scores``, ``failed``,
+    ``hours`` (what they took), ``used`` (the last day); ``attrs`` hold ``path`` and ``bytes``."""
+    with opened(path) as (database, where):
+        counts = {
+            number: rest
+            for number, *rest in database.execute(
+                "SELECT context, count(*), sum(status != 'ok'), sum(seconds) FROM scores GROUP BY context"
+            )
+        }
+        rows = []
+        for context in contexts(database):
+            scores, failed, seconds = counts.get(context.id, (0, 0, 0.0))
+            names = (context.key["space"], context.key["proxy"])
+            rows.append((*names, 1, scores, failed, seconds / 3600, context.used))
+    frame = pd.DataFrame(rows, columns=["space", "proxy", "settings", "scores", "failed", "hours", "used"])
+    sums = dict.fromkeys(("settings", "scores", "failed", "hours"), "sum")
+    frame = frame.groupby(["space", "proxy"], as_index=False).agg(sums | {"used": "max"})
+    frame.attrs |= {"path": str(where), "bytes": where.stat().st_size}
+    return frame
+
+
+def export(pack: str | Path, space: str = "", proxy: str = "", path: str | Path | None = None) -> int:
+    """Writes the scores of a space or a proxy (or all) to a Parquet file, and returns how many; it appears, or is
+    replaced, when it is complete. Nothing but a pack is replaced."""
+    pack = Path(os.path.expanduser(pack))
+    _check_pyarrow(pack)
+    if pack.is_dir() or not pack.absolute().parent.is_dir():
+        raise UsageError(f"{pack} cannot be written: {'it is a folder' if pack.is_dir() else 'its folder is missing'}")
+    if pack.exists() and not is_pack(pack):
+        raise UsageError(f"{pack} is no pack of scores, and is left as it is: name another file")
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    kinds = dict.fromkeys(COLUMNS, pa.string()) | {"value": pa.float64(), "seconds": pa.float64()}
+    schema = pa.schema(list(kinds.items()), metadata={MARK: PACK})
+    temporary, total = pack.with_name(f".{os.getpid()}-{pack.name}"), 0
+    try:
+        with opened(path) as (database, _), parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for context in named(contexts(database), space, proxy):
+                key = as_text(context.key)
+                found = database.execute(
+                    "SELECT arch, value, status, reason, seconds FROM scores WHERE context = ?", (context.id,)
+                )
+                while rows := found.fetchmany(ROWS):
+                    columns = [[key] * len(rows), *map(list, zip(*rows, strict=True))]
+                    writer.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True)), schema))
+                    total += len(rows)
+        temporary.replace(pack)
+    except OSError as error:
+        raise UsageError(f"{pack} cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return total
+
+
+class Imported(NamedTuple):
+    """What `import_pack` did: scores in the pack, and those of them that the store did not have."""
+
+    scores: int
+    added: int
+
+
+def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
+    """Adds the scores of a pack to a store. What the store has stays; a pack that is damaged or none changes nothing.
+
+    A pack is believed: its form is checked, but not whether its numbers are what the proxies would say.
+    """
+    pack = Path(os.path.expanduser(pack))
+    _check_pyarrow(pack)
+    if not pack.is_file():
+        raise UsageError(f"pack {pack} {'is not a file' if pack.exists() else 'does not exist'}")
+    with opened(path, create=True) as (database, _):
+        database.execute(f"CREATE TEMP TABLE pack ({', '.join(COLUMNS)}, PRIMARY KEY (context, arch)) WITHOUT ROWID")
+        try:
+            with transaction(database, "DEFERRED"):  # the file is read before others have to wait
+                database.executemany("INSERT INTO pack VALUES (?, ?, ?, ?, ?, ?)", pack_rows(pack))
+        except sqlite3.IntegrityError:
+            raise UsageError(f"{pack} is damaged: it names a score twice; nothing was imported") from None
+        day = time.strftime("%Y-%m-%d")
+        with transaction(database):
+            keys = [key for (key,) in database.execute("SELECT DISTINCT context FROM pack")]
+            numbers = [(context_id(database, key, day), key) for key in keys]
+            before = database.total_changes
+            database.executemany(
+                "INSERT OR IGNORE INTO main.scores SELECT ?, arch, value, status, reason, seconds FROM pack "
+                "WHERE context = ?",
+                numbers,
+            )
+            added = database.total_changes - before
+        return Imported(database.execute("SELECT count(*) FROM pack").fetchone()[0], added)
+
+
+def is_pack(path: Path) -> bool:
+    """Whether a file says of itself that it is a pack."""
+    from pyarrow import parquet
+
+    try:
+        return MARK in (parquet.read_schema(path).metadata or {})
+    except (ValueError, OSError):  # pyarrow's are among these
+        return False
+
+
+def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
+    """The rows of a pack, checked one by one; `UsageError` for a file that is damaged or none."""
+    from pyarrow import parquet
+
+    keys: set[str] = set()
+    try:
+        with parquet.ParquetFile(pack) as file:
+            if (file.schema_arrow.metadata or {}).get(MARK) != PACK or tuple(file.schema_arrow.names) != COLUMNS:
+                raise UsageError(f"{pack} is no pack of scores: 'nas store export' writes them; nothing was imported")
+            groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            if any(group.total_byte_size > LARGEST for group in groups):
+                raise ValueError(f"a row group of more than {LARGEST:,} bytes")
+            for batch in file.iter_batches(ROWS):
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    check_row(row, keys)
+                    yield row
+    except UsageError:
+        raise
+    except (ValueError, OSError, TypeError, NotImplementedError, RecursionError) as error:  # pyarrow's are among these
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"{pack} is damaged, nothing was imported: {said[:200]}") from None
+
+
+def check_row(row: tuple[Any, ...], keys: set[str]) -> None:
+    """`ValueError` for a row that no store has written; ``keys`` collects the contexts that are known to be sound."""
+    key, arch, *score = row
+    if not all(isinstance(text, str) and text.isprintable() and len(text) <= LONGEST for text in (key, arch, score[2])):
+        raise ValueError("a text in it is none, too long or holds control characters")
+    if not arch or not sound(score):
+        raise ValueError(f"{score[1]!r} with value {score[0]!r} is no score")
+    if key not in keys:
+        found = json.loads(key)
+        if not is_key(found) or as_text(found) != key:
+            raise ValueError(f"{key[:100]} does not say what a score depends on")
+        keys.add(key)
+
+
+def is_key(found: Any) -> bool:
+    """Whether JSON is a key of this version's stores."""
+    return (
+        isinstance(found, dict)
+        and set(found) == set(FIELDS)
+        and all(type(found[name]) is kind for name, kind in FIELDS.items())
+    )
+
+
+def prune(
+    space: str = "", proxy: str = "", unused: int | None = None, stale: bool = False, path: str | Path | None = None
+) -> int:
+    """Deletes scores from a store and returns how many.
+
+    Args:
+        space, proxy: only of these.
+        unused: only of settings that no run has used for so many days.
+        stale: only of versions that are not the present ones of the engine, of torch, or of a space or proxy that is
+            registered. What is not registered is left alone.
+
+    Raises:
+        UsageError: nothing says what to delete, or the store has nothing of that name.
+    """
+    if not (space or proxy or stale or unused is not None):
+        raise UsageError("nothing says what to delete: give --space, --proxy, --unused DAYS or --stale")
+    if unused is not None and not 0 <= unused <= 100_000:
+        raise UsageError(f"--unused takes a number of days from 0 to 100,000, not {unused}")
+    oldest = time.strftime("%Y-%m-%d", time.localtime(max(0.0, time.time() - 86400 * (unused or 0))))
+    with opened(path) as (database, _):
+        removed = 0
+        for context in named(contexts(database), space, proxy):
+            if (unused is None or context.used <= oldest) and not (stale and current(context.key)):
+                with transaction(database):
+                    removed += database.execute("DELETE FROM scores WHERE context = ?", (context.id,)).rowcount
+                    database.execute("DELETE FROM contexts WHERE id = ?", (context.id,))
+        database.execute("VACUUM")
+    return removed
+
+
+def current(key: dict[str, Any]) -> bool:
+    """Whether scores with this key can still be found: nothing that it names has another version now."""
+    makers = []
+    if key["space"] in SPACES:
+        makers.append((version(SPACES[key["space"]]), key["space_version"]))
+    if key["proxy"] in PROXIES and (function := PROXIES[key["proxy"]].function) is not None:
+        makers.append((version(function), key["proxy_version"]))
+    return all(now == then for now, then in [*makers, (NUMBERS, key["engine"]), (torch_release(), key["torch"])])
+
+
+def contexts(database: sqlite3.Connection) -> list[Context]:
+    found = []
+    for number, text, used in database.execute("SELECT id, key, used FROM contexts ORDER BY id").fetchall():
+        try:
+            key = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            key = None
+        if not is_key(key):
+            raise UsageError(f"the store is damaged: its setting {number} does not say what a score depends on")
+        found.append(Context(number, key, str(used)))
+    return found
+
+
+def named(found: list[Context], space: str, proxy: str) -> list[Context]:
+    """Those of a space and a proxy; `UsageError` where the store has nothing of that name."""
+    for kind, name in (("space", space), ("proxy", proxy)):
+        known = {context.key[kind] for context in found}
+        if name and normal(name) not in map(normal, known):
+            raise unknown(f"{kind} in the store", name, known)
+        found = [context for context in found if not name or normal(context.key[kind]) == normal(name)]
+    return found
+
+
+def _check_pyarrow(pack: Path) -> None:
+    if find_spec("pyarrow") is None:
+        raise without_pyarrow(pack)

@@ -1,0 +1,170 @@
+"""What every space must keep; see `nas.testing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from random import Random
+from typing import Any
+
+import networkx as nx
+import torch
+
+from nas import plugins
+from nas.graph import pruned, terminals
+from nas.probe import Probe
+from nas.scoring.measurer import build
+from nas.space import SPACES, Arch, Space, Task, is_leaf
+
+
+def space_notation_round_trips(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for arch in [space.sample(rng) for _ in range(50)] + ([space.full()] if space.supernet else []):
+        assert space.parse(space.text(arch)) == arch, space.text(arch)
+
+
+def space_notations_read_back(name: str, **given: Any) -> None:
+    """Every notation but the first is read under its name, or refused with a reason that names it."""
+    space, rng = _space(name, given), Random(0)
+    for arch in [space.sample(rng) for _ in range(10)]:
+        notations = space.notations(arch)
+        assert next(iter(notations.values())) == space.text(arch)
+        for notation, text in list(notations.items())[1:]:
+            try:
+                read = space.parse(f"{notation}:{text}")
+            except ValueError as error:
+                if notation not in str(error):
+                    raise AssertionError(f"{notation}:{text} is refused without a reason") from error
+            else:
+                assert read == arch, f"{notation}:{text} is read as {space.text(read)}"
+
+
+def space_refuses_what_it_cannot_read(name: str, **given: Any) -> None:
+    space = _space(name, given)
+    text = space.text(space.sample(Random(0)))
+    for broken in ("", "?", text[:-2], text + text, text.replace(text[len(text) // 2], "nas")):
+        try:
+            space.parse(broken)
+        except ValueError:
+            continue
+        raise AssertionError(f"{broken!r} is read as an architecture")
+
+
+def space_mutation_changes_one_slot(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for arch in [space.sample(rng) for _ in range(20)]:
+        mutant = space.mutate(arch, rng)
+        assert is_leaf(mutant)
+        assert space.valid(mutant)
+        assert sum(a != b for a, b in zip(arch, mutant, strict=True)) == 1
+        assert mutant in space.neighbours(arch)
+        assert arch in space.neighbours(mutant), "being a neighbour is mutual"
+
+
+def space_crossover_takes_slots_from_its_parents(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for _ in range(20):
+        first, second = space.sample(rng), space.sample(rng)
+        child = space.crossover(first, second, rng)
+        assert space.valid(child)
+        assert all(slot in pair for slot, pair in zip(child, zip(first, second, strict=True), strict=True))
+
+
+def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    arch = space.full()
+    while not is_leaf(arch):
+        slot, option, below = rng.choice(space.cuts(arch))
+        assert option in arch[slot]
+        assert set(below[slot]) == set(arch[slot]) - {option}
+        assert all(a == b for i, (a, b) in enumerate(zip(arch, below, strict=True)) if i != slot)
+        arch = below
+    assert space.valid(arch)
+
+
+def space_counts_what_it_enumerates(name: str, **given: Any) -> None:
+    space = _space(name, given)
+    if space.size() <= 100_000:
+        archs = list(space)
+        assert len(archs) == len(set(archs)) == len(space)
+    else:
+        archs = list(islice(space, 1000))
+        assert len(set(archs)) == 1000
+    assert all(is_leaf(arch) for arch in archs)
+
+
+def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
+    """Shapes fit the task, and of some architecture the gradients reach the first layer."""
+    space, rng, reached = _space(name, given), Random(0), False
+    for task in (Task(5, 3, 16), Task(3, 1, 8)):
+        images = torch.randn(2, task.channels, task.size, task.size)
+        archs = [space.sample(rng) for _ in range(10)] + ([space.full()] if space.supernet else [])
+        for arch in archs:
+            net = build(space, arch, task)
+            logits = net(images)
+            assert logits.shape == (2, task.classes), f"{space.text(arch)} gives {list(logits.shape)}"
+            logits.square().sum().backward()
+            gradient = next(net.parameters()).grad
+            reached |= gradient is not None and bool(gradient.abs().sum() > 0)
+    assert reached, "no gradient reaches the first layer of any of the networks"
+
+
+def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
+    """It is its own canonical form, has as many parameters, and the living parts of the cells are isomorphic."""
+    space = _space(name, given)
+    for arch in [space.sample(Random(seed)) for seed in range(20)]:
+        canonical = space.canonical(arch)
+        assert space.canonical(canonical) == canonical
+        assert _params(space, arch) == _params(space, canonical), space.text(arch)
+        cells = [space.graph(a) for a in (arch, canonical)]
+        living = [pruned(cell) for cell in cells if cell is not None]
+        assert not living or same_graph(*living), space.text(arch)
+
+
+def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) -> None:
+    """Of 150 random cells, those that differ only in the names of their nodes share it."""
+    space, rng = _space(name, given), Random(0)
+    archs = list(dict.fromkeys(space.sample(rng) for _ in range(150)))
+    known: list[tuple[Arch, nx.DiGraph[int]]] = []
+    for arch in archs:
+        cell = space.graph(arch)
+        if cell is None:
+            return
+        for other, graph in known:
+            if same_graph(cell, graph):
+                assert space.canonical(arch) == space.canonical(other), (space.text(arch), space.text(other))
+        known.append((arch, cell))
+
+
+def _params(space: Space, arch: Arch) -> int:
+    return Probe(build(space, arch, Task(3, 1, 8)), torch.empty(0), torch.empty(0)).params
+
+
+SPACE_CHECKS: Sequence[Callable[..., None]] = (
+    space_notation_round_trips,
+    space_notations_read_back,
+    space_refuses_what_it_cannot_read,
+    space_mutation_changes_one_slot,
+    space_crossover_takes_slots_from_its_parents,
+    space_lattice_leads_from_the_supernet_to_a_leaf,
+    space_counts_what_it_enumerates,
+    space_builds_networks_for_the_task,
+    space_canonical_form_stands_for_the_same_network,
+    space_canonical_form_is_one_for_isomorphic_cells,
+)
+
+
+def _space(name: str, given: dict[str, Any]) -> Space:
+    plugins.load()
+    return SPACES[name](**given)
+
+
+def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
+    """Whether two cells are isomorphic with their operations, input to input and output to output; slow and independent
+    of the canonical form."""
+    first, second = first.copy(), second.copy()
+    for cell in (first, second):
+        for kind in ("input", "output") if len(cell) else ():
+            for node in terminals(cell, kind):
+                cell.nodes[node]["terminal"] = kind
+    return nx.is_isomorphic(first, second, node_match=lambda a, b: a == b, edge_match=lambda a, b: a == b)
