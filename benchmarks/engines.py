@@ -43,7 +43,7 @@ def main() -> None:
             for _ in range(ROUNDS):
                 archs = list(dict.fromkeys(space.canonical(space.sample(rng)) for _ in range(count)))
                 for name, scorer in scorers.items():
-                    scorer.known.clear()
+                    scorer.forget()
                     start = time.perf_counter()
                     found = scorer(archs, [PROXIES[proxy]])
                     took[name].append((time.perf_counter() - start) / len(archs))

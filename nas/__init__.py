@@ -1,44 +1,43 @@
 """Neural architecture search without training.
 
     import nas
-    trials = nas.search("nasbench201", "gradalign_i", "evolution", budget=200)
+    result = nas.search("nasbench201", "gradalign_i", "evolution", budget=200)
+    net = result.network(classes=100)
 
-`search`, `compare`, `score`, `bench` and `study` are imported when first used, so that ``import nas`` is quick.
+What is named here is imported when it is first used, so that ``import nas`` is quick.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nas.calls.bench import bench
+    from nas.calls.build import build
     from nas.calls.compare import compare
-    from nas.calls.search import bench, score, search
+    from nas.calls.result import SearchResult, load
+    from nas.calls.score import score
+    from nas.calls.search import search
     from nas.calls.study import study
     from nas.errors import UsageError
     from nas.statistics.comparison import Comparison
 
-__all__ = ["Comparison", "UsageError", "bench", "compare", "score", "search", "study"]
+__all__ = [
+    "Comparison", "SearchResult", "UsageError", "bench", "build", "compare", "load", "score", "search", "study",
+]  # fmt: skip
+
+_HOMES = {
+    "Comparison": "nas.statistics.comparison",
+    "SearchResult": "nas.calls.result",
+    "UsageError": "nas.errors",
+    "load": "nas.calls.result",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "UsageError":
-        from nas.errors import UsageError
-
-        return UsageError
-    if name == "compare":
-        from nas.calls.compare import compare
-
-        return compare
-    if name == "Comparison":
-        from nas.statistics.comparison import Comparison
-
-        return Comparison
-    if name == "study":
-        from nas.calls.study import study
-
-        return study
-    if name in __all__:
-        from nas.calls import search as calls
-
-        return getattr(calls, name)
-    raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, f"nas.calls.{name}")), name)
+    globals()[name] = value
+    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import importlib.util
 import os
@@ -22,15 +21,33 @@ GROUP = "nas.plugins"
 def load(files: Iterable[str | Path] = ()) -> None:
     """Imports everything that registers plug-ins. Calling it again imports only what is new, and files that changed.
 
-    What a process has made by the end of the first call, modules for the most part, is exempt from garbage collection
-    from then on: to look through all of torch again and again would take long beside the building of a network.
-
     Args:
         files: Python files of the user's; importing them runs them.
 
     Raises:
         UsageError: a stranger's package stands where one of ours belongs, or a file cannot be imported.
     """
+    global _loaded
+    _loaded = True  # at the start: what is imported here may look into a registry
+    try:
+        _load_registered()
+    except BaseException:
+        _loaded = False
+        raise
+    for file in files:
+        _import_file(Path(os.path.expanduser(file)))
+
+
+def load_once() -> None:
+    """`load`, where that has not been done in this process."""
+    if not _loaded:
+        load()
+
+
+_loaded = False
+
+
+def _load_registered() -> None:
     for folder in FOLDERS:
         _check_ours(folder)
         package = importlib.import_module(folder)
@@ -42,10 +59,6 @@ def load(files: Iterable[str | Path] = ()) -> None:
             entry.load()
         except (Exception, SystemExit) as error:  # a stranger's code: say whose it is, in one line
             raise UsageError(f"the plug-in {entry.name} ({entry.value}) cannot be imported: {_short(error)}") from error
-    for file in files:
-        _import_file(Path(os.path.expanduser(file)))
-    if not gc.get_freeze_count():
-        gc.freeze()
 
 
 def _check_ours(folder: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,11 @@ __all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "
 
 Weighted = list[tuple[Tensor, Tensor]]
 """Each convolution and linear weight with a tensor that belongs to it."""
+
+Event = Literal[
+    "blocks", "convolutions", "curvature", "features", "flow", "gradients", "input", "layers", "relus", "scalars"
+]
+"""What a pass comes across and hands to visitors."""
 
 
 class Probe:
@@ -56,9 +61,11 @@ class Probe:
         self.seed = seed
         self.mixed = mixed
         self._asker: str | None = None  # the proxy that runs now; None: answer at once
-        self._asked = 0
-        self._wanted: dict[_Question, tuple[_Pass, str, Callable[[Any], Any]]] = {}
-        self._answers: dict[_Question, list[Any] | Exception] = {}
+        self._asked = 0  # questions, by that proxy
+        self._suspended = False  # its question is not answered yet
+        self._broken: ProxyError | None = None  # what the proxy that runs now did against the rules
+        self._wanted: dict[_Question, tuple[_Pass, Event, Callable[[Any], Any]]] = {}
+        self._answers: dict[_Question, _Answer] = {}
         self._seconds: dict[_Question, float] = {}
 
     @property
@@ -207,18 +214,47 @@ class Probe:
     def _number(self, samples: int | None) -> int:
         return self.samples if samples is None else min(samples, self.samples)
 
-    def _ask(self, through: _Pass, event: str, function: Callable[[Any], Any]) -> list[Any]:
-        question = (self._asker, self._asked)
+    def _ask(self, through: _Pass, event: Event, function: Callable[[Any], Any]) -> list[Any]:
+        self._check_no_question_is_open()
+        question = _Question(self._asker, self._asked)
         self._asked += 1
         if question not in self._answers:
             self._wanted[question] = (through, event, function)
             if self._asker is not None:
-                raise _NotYet
+                self._suspended = True
+                raise _Suspension
             self._answer_all()
         answer = self._answers[question] if self._asker is not None else self._answers.pop(question)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if (answer.kind, answer.event) != (through.kind, event):
+            raise self._breach(
+                f"asks for the {event} of the pass '{through.kind}' where it asked for the {answer.event} of the pass "
+                f"'{answer.kind}' before, so it cannot be run again with its answers"
+            )
+        if isinstance(answer.values, Exception):
+            raise answer.values
+        return answer.values
+
+    def _run(self, name: str, function: Callable[[Probe], Any]) -> Any:
+        """What the proxy called ``name`` returns; its questions are answered from before, or suspend it."""
+        self._asker, self._asked, self._suspended, self._broken = name, 0, False, None
+        value = function(self)
+        if self._broken is not None:
+            raise self._broken
+        self._check_no_question_is_open()
+        if self._asked < (answered := sum(question.proxy == name for question in self._answers)):
+            raise self._breach(f"asks {self._asked} questions where it asked {answered} before")
+        return value.cpu() if isinstance(value, Tensor) else value
+
+    def _check_no_question_is_open(self) -> None:
+        """A proxy that is suspended must let that through, to be run again when its question is answered."""
+        if self._broken is not None:
+            raise self._broken
+        if self._suspended:
+            raise self._breach("goes on though its question is not answered yet: an 'except' in it catches too much")
+
+    def _breach(self, what: str) -> ProxyError:
+        self._broken = ProxyError(f"the proxy {self._asker} {what}")
+        return self._broken
 
     def _answer_all(self) -> None:
         """Answers all open questions, those that need the same pass in one."""
@@ -226,25 +262,27 @@ class Probe:
         for through in dict.fromkeys(through for through, _, _ in wanted.values()):
             self._answer(through, {q: (event, function) for q, (t, event, function) in wanted.items() if t == through})
 
-    def _answer(self, through: _Pass, questions: dict[_Question, tuple[str, Callable[[Any], Any]]]) -> None:
+    def _answer(self, through: _Pass, questions: dict[_Question, tuple[Event, Callable[[Any], Any]]]) -> None:
         answers: dict[_Question, list[Any] | Exception] = {question: [] for question in questions}
         own = dict.fromkeys(questions, 0.0)
 
-        def visit(part: Any, event: str) -> None:
-            known: dict[int, Any] = {}  # what a function that several hand over has said of this part
+        def visit(part: Any, event: Event) -> None:
+            returned: dict[int, Any] = {}  # by function, which several may have handed over
             for question, (wanted, function) in questions.items():
                 answer, start = answers[question], time.perf_counter()
                 if wanted == event and isinstance(answer, list):
                     try:
-                        if id(function) not in known:
+                        if id(function) not in returned:
                             with self._autocast(enabled=False):
-                                known[id(function)] = function(part)
-                        answer.append(known[id(function)])
+                                returned[id(function)] = function(part)
+                        answer.append(returned[id(function)])
                     except Exception as error:  # it belongs to the proxy that asked, and is raised there
                         answers[question] = error
                 own[question] += time.perf_counter() - start
 
-        visits = {event: partial(visit, event=event) for event, _ in questions.values()}
+        visits: dict[str, Callable[[Any], None]] = {
+            event: partial(visit, event=event) for event, _ in questions.values()
+        }
         start = time.perf_counter()
         try:
             with self._autocast():
@@ -256,13 +294,28 @@ class Probe:
                 return
             answers = dict.fromkeys(questions, error)
         shared = (time.perf_counter() - start - sum(own.values())) / len(questions)
-        for question in questions:
+        for question, (event, _) in questions.items():
             self._seconds[question] = own[question] + shared
-        self._answers |= answers
+            self._answers[question] = _Answer(through.kind, event, answers[question])
 
 
-_Question = tuple[str | None, int]
-"""Who asks, and the how-manieth question of theirs it is."""
+class ProxyError(Exception):
+    """A proxy did what it may not, so that its value cannot be trusted; the message says what."""
+
+
+class _Question(NamedTuple):
+    """Who asks, and how many questions the same proxy has asked before."""
+
+    proxy: str | None
+    number: int
+
+
+class _Answer(NamedTuple):
+    """What a question was, and what the visitor made of each part of the pass, or the error that there was."""
+
+    kind: str
+    event: Event
+    values: list[Any] | Exception
 
 
 @dataclass(frozen=True)
@@ -273,7 +326,7 @@ class _Pass:
     run: Callable[[nn.Module, Tensor, Tensor, Visits], None] = field(compare=False)
 
 
-class _NotYet(BaseException):
+class _Suspension(BaseException):
     """Raised through a proxy whose question waits for the pass that will answer it."""
 
 
@@ -282,7 +335,8 @@ def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> dict
 
     A proxy runs until it asks for a pass, waits until all have asked, and is run again with the answer, so it must be
     a function of what the probe tells it and of torch's generator, which starts from ``probe.seed`` every time and is
-    put back. The seconds of a shared pass are divided equally among those who asked.
+    put back. One that asks something else when it is run again, or goes on without its answer, has failed. The seconds
+    of a shared pass are divided equally among those who asked.
     """
     results: dict[str, tuple[Any | Exception, float]] = {}
     seconds = dict.fromkeys(proxies, 0.0)
@@ -292,21 +346,19 @@ def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> dict
         for name, function in proxies.items():
             if name in results:
                 continue
-            probe._asker, probe._asked = name, 0
             start = time.perf_counter()
             try:
                 with seeded(probe.seed, probe.images.device):
-                    value = function(probe)
-                if isinstance(value, Tensor):
-                    value = value.cpu()
-            except _NotYet:
+                    value = probe._run(name, function)
+            except _Suspension:
                 seconds[name] += time.perf_counter() - start
                 continue
             except Exception as error:  # a failed score is a value too: the caller records its reason
-                value = error
+                value = probe._broken or error
+                probe._wanted = {question: asked for question, asked in probe._wanted.items() if question.proxy != name}
             own = seconds[name] + time.perf_counter() - start
-            results[name] = (value, own + sum(s for q, s in probe._seconds.items() if q[0] == name))
-        probe._asker = None
+            results[name] = (value, own + sum(s for q, s in probe._seconds.items() if q.proxy == name))
+        probe._asker, probe._suspended, probe._broken = None, False, None
         probe._answer_all()
     probe._answers.clear()
     return results

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
+from nas.errors import UsageError
 from nas.probe import Probe
 from nas.registry import Registry, checked_options, options, origin
 
@@ -120,3 +121,25 @@ def combination(name: str, parts: tuple[str, ...], *, log: bool = True, paper: s
     record = Proxy(name, None, parts=parts, log=log, paper=paper)
     PROXIES.add(name, record, "+".join(parts))
     return record
+
+
+def as_proxy(given: str | Proxy | ProxyFn) -> Proxy:
+    """The proxy that a name, or a function of a `Probe`, stands for: the registered one, or for a function that is not
+    registered one of its name, of which larger is better.
+
+    Raises:
+        UsageError: no proxy has this name, or what is given is neither a name nor a function.
+    """
+    if isinstance(given, Proxy):
+        return given
+    if isinstance(given, str):
+        return PROXIES[given]
+    if not callable(given):
+        raise UsageError(f"a proxy is a name or a function of a probe, not {given!r}")
+    registered = next((record for record in map(PROXIES.__getitem__, PROXIES) if record.function is given), None)
+    return registered or Proxy(getattr(given, "__name__", type(given).__name__), given)
+
+
+def is_registered(record: Proxy) -> bool:
+    """Whether another process could find the proxy by its name."""
+    return record.name in PROXIES and PROXIES[record.name].function is record.function

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from nas import plugins
 from nas.errors import UsageError, unknown
 
 Plugin = TypeVar("Plugin")
@@ -25,7 +26,8 @@ class Registry(Generic[Plugin]):
     """The plug-ins of one kind by name.
 
     Looking up an unknown name raises `UsageError` with the known names and the nearest match; so does registering one
-    name twice from two places. Registering it again from the same place (a reloaded file) replaces it.
+    name twice from two places. Registering it again from the same place (a reloaded file) replaces it. The first look
+    at any registry loads the plug-ins.
     """
 
     def __init__(self, kind: str) -> None:
@@ -40,17 +42,21 @@ class Registry(Generic[Plugin]):
         self._plugins[key], self._origins[key] = plugin, origin
 
     def __getitem__(self, name: str) -> Plugin:
+        plugins.load_once()
         if normal(name) not in self._plugins:
             raise unknown(self.kind, name, self._plugins)
         return self._plugins[normal(name)]
 
     def __contains__(self, name: object) -> bool:
+        plugins.load_once()
         return isinstance(name, str) and normal(name) in self._plugins
 
     def __iter__(self) -> Iterator[str]:
+        plugins.load_once()
         return iter(sorted(self._plugins))
 
     def __len__(self) -> int:
+        plugins.load_once()
         return len(self._plugins)
 
 

@@ -14,7 +14,12 @@ from nas.space import Arch, Space
 Search = Generator[list[Arch], list[float], None]
 """Yields proposals, receives one score for each (larger is better; a failure is minus infinity)."""
 
-SearcherFn = Callable[..., Search]
+SearchMany = Generator[list[Arch], list[tuple[float, ...]], None]
+"""The same for several objectives: one tuple for each proposal, with a score by each objective."""
+
+AnySearch = Generator[list[Arch], Any, None]
+
+SearcherFn = Callable[..., AnySearch]
 """``(space, rng, *, options) -> Search``."""
 
 
@@ -24,6 +29,8 @@ class Searcher:
 
     Attributes:
         supernet: it proposes architectures with open slots, so the space must be able to build them.
+        objectives: it receives ``one`` score for each proposal, or a tuple with those by ``many`` objectives (one or
+            more).
         ranks: with several proxies as one objective, an architecture is ranked in a fixed ``reference`` sample, or
             within the ``batch`` it was proposed in, for strategies that only ever compare members of one batch.
     """
@@ -33,8 +40,9 @@ class Searcher:
     paper: str = ""
     supernet: bool = False
     ranks: Literal["reference", "batch"] = "reference"
+    objectives: Literal["one", "many"] = "one"
 
-    def start(self, space: Space, rng: Random, options: dict[str, Any]) -> tuple[Search, list[Arch]]:
+    def start(self, space: Space, rng: Random, options: dict[str, Any]) -> tuple[AnySearch, list[Arch]]:
         """The generator on ``space`` and its first proposals.
 
         Raises:
@@ -55,12 +63,34 @@ Function = TypeVar("Function", bound=SearcherFn)
 
 
 def searcher(
-    name: str, *, paper: str = "", supernet: bool = False, ranks: Literal["reference", "batch"] = "reference"
+    name: str,
+    *,
+    paper: str = "",
+    supernet: bool = False,
+    ranks: Literal["reference", "batch"] = "reference",
+    objectives: Literal["one", "many"] = "one",
 ) -> Callable[[Function], Function]:
     """Registers a search strategy under ``name``; see `Searcher` for the declarations."""
 
     def register(function: Function) -> Function:
-        SEARCHERS.add(name, Searcher(name, function, paper, supernet, ranks), origin(function))
+        SEARCHERS.add(name, Searcher(name, function, paper, supernet, ranks, objectives), origin(function))
         return function
 
     return register
+
+
+def as_searcher(given: str | Searcher | SearcherFn) -> Searcher:
+    """The strategy that a name, or a function ``(space, rng) -> Search``, stands for: the registered one, or for a
+    function that is not registered one of its name with one objective.
+
+    Raises:
+        UsageError: no strategy has this name, or what is given is neither a name nor a function.
+    """
+    if isinstance(given, Searcher):
+        return given
+    if isinstance(given, str):
+        return SEARCHERS[given]
+    if not callable(given):
+        raise UsageError(f"a searcher is a name or a function of a space and a random generator, not {given!r}")
+    registered = next((record for record in map(SEARCHERS.__getitem__, SEARCHERS) if record.function is given), None)
+    return registered or Searcher(getattr(given, "__name__", type(given).__name__), given)

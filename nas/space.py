@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import wraps
 from itertools import product
 from random import Random
-from types import ModuleType
-from typing import NamedTuple, TypeVar, final
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple, TypeVar, final
 
 import networkx as nx
 from torch import nn
@@ -52,8 +53,6 @@ class Space(ABC):
 
     supernet_takes: str = ""
     """What ``supernet`` takes, where it depends on the space's options."""
-    _born: Callable[..., None] | None = None
-    """Told of each architecture that is made of others, and of those; see `nas.runs.ancestry`."""
 
     @abstractmethod
     def build(self, arch: Arch, task: Task) -> nn.Module:
@@ -146,7 +145,7 @@ class Space(ABC):
         candidates = list(self._changes(arch))
         rng.shuffle(candidates)
         child = next(filter(self.valid, candidates), None)
-        return self.sample(rng) if child is None else self._made(child, arch)
+        return self.sample(rng) if child is None else child
 
     @final
     def crossover(self, first: Arch, second: Arch, rng: Random) -> Arch:
@@ -155,13 +154,13 @@ class Space(ABC):
         for _ in range(ATTEMPTS):
             child = tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
             if self.valid(child):
-                return self._made(child, first, second)
+                return child
         return first
 
     @final
     def neighbours(self, arch: Arch) -> list[Arch]:
         """All valid leaves that differ from the leaf ``arch`` in exactly one slot, in a fixed order."""
-        return [self._made(child, arch) for child in self._changes(arch) if self.valid(child)]
+        return list(filter(self.valid, self._changes(arch)))
 
     @final
     def cuts(self, arch: Arch) -> list[tuple[int, int, Arch]]:
@@ -172,7 +171,7 @@ class Space(ABC):
             if len(options) > 1
             for option in options
         )
-        return [(slot, option, self._made(below, arch)) for slot, option, below in steps if self.valid(below)]
+        return [(slot, option, below) for slot, option, below in steps if self.valid(below)]
 
     @final
     def __iter__(self) -> Iterator[Arch]:
@@ -196,16 +195,53 @@ class Space(ABC):
         """The number of valid leaves, as `size`; `OverflowError` beyond 2^63."""
         return self.size()
 
-    def _made(self, child: Arch, *parents: Arch) -> Arch:
-        if self._born is not None:
-            self._born(child, *parents)
-        return child
-
     def _changes(self, arch: Arch) -> Iterator[Arch]:
         for slot, names in enumerate(self.slots):
             for option in range(len(names)):
                 if arch[slot] != (option,):
                     yield _with(arch, slot, (option,))
+
+
+def _forwarding(name: str) -> Callable[..., Any]:
+    hook = getattr(Space, name)
+
+    @wraps(hook)
+    def forward(self: SpaceWrapper, *arguments: Any) -> Any:
+        return getattr(self.space, name)(*arguments)
+
+    return forward
+
+
+HOOKS = tuple(
+    name
+    for name, hook in vars(Space).items()
+    if isinstance(hook, FunctionType) and not name.startswith("_") and not hasattr(hook, "__final__")
+)
+"""The methods that a space may replace."""
+
+
+class SpaceWrapper(Space):
+    """A space that answers as ``space`` does in all that a subclass does not say otherwise: every hook goes there, and
+    so does every attribute that is not a `Space`'s own.
+
+    A subclass that replaces `valid` replaces `size` with it.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.slots, self.supernet, self.supernet_takes = space.slots, space.supernet, space.supernet_takes
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        return self.space.build(arch, task)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "space":  # not there yet, as while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.space, name)
+
+
+for _name in set(HOOKS) - {"build"}:
+    setattr(SpaceWrapper, _name, _forwarding(_name))
 
 
 def _with(arch: Arch, slot: int, options: tuple[int, ...]) -> Arch:

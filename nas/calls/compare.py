@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
-from nas import plugins
-from nas.calls.search import DEFAULT_PROXIES
-from nas.calls.settings import checked_settings, draw, plain_config, proxy_names, several
-from nas.data.minibatch import minibatch
+from nas.calls.options import SetupOptions
+from nas.calls.score import DEFAULT_PROXIES, ProxyNames
+from nas.calls.settings import draw, proxy_list
+from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.data.table import Table
-from nas.engines import open_engine
 from nas.errors import UsageError
-from nas.registry import Settings, check_number
-from nas.runs.folder import RunFolder, write_text
+from nas.proxy import Proxy, ProxyFn
+from nas.registry import check_number
+from nas.runs.folder import RunFolder, default_run, write_text
 from nas.runs.resume import resume_comparison, resume_memory
 from nas.scoring.cost import peak_memories
-from nas.scoring.limits import keeps, parse_limit
+from nas.scoring.limits import keeps
 from nas.scoring.objective import Objective
 from nas.scoring.rows import SCORES, score_rows
 from nas.scoring.scorer import Scorer, Watch, try_out
-from nas.space import Arch, make_space
+from nas.space import Arch, Space
 from nas.statistics.comparison import (
     ALWAYS,
     REFERENCES,
@@ -37,32 +38,20 @@ from nas.statistics.comparison import (
     selection,
     target_correlations,
 )
-from nas.store.store import Store
 
 
 def compare(
-    space: str,
+    space: Space | str,
     table: str | Path,
     target: str,
-    proxies: Sequence[str] | str = DEFAULT_PROXIES,
+    proxies: ProxyNames = DEFAULT_PROXIES,
     archs: int | str = "all",
     seeds: int = 1,
     *,
     unique: bool = False,
-    constraints: Sequence[str] = (),
-    data: str = "synthetic",
-    batch_size: int = 64,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "float32",
-    settings: Settings | None = None,
-    plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
-    workers: int | None = None,
-    ray: str | None = None,
-    timeout: float | None = None,
-    store: str | Path | None = None,
     watch: Watch | None = None,
+    **given: Unpack[SetupOptions],
 ) -> Comparison:
     """Correlates proxies with a column of a table of trained networks.
 
@@ -70,103 +59,162 @@ def compare(
     ``params``, ``flops`` and ``depth`` are always among them.
 
     Args:
+        space: a registered name, or a `Space`.
         target: a column of ``table``; larger is better.
-        proxies: names, each a proxy or a combination; ``"all"`` takes every one registered.
+        proxies: names, each a proxy or a combination, or functions of a `nas.probe.Probe`; ``"all"`` takes every one
+            registered.
         archs: how many of the table's architectures, or ``"all"``.
         seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
             ``seed + 1``, …
         unique: of isomorphic architectures, take only the first.
-        constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is not drawn.
-        run_folder: where ``config.yaml``, ``scores.csv``, ``correlations.csv`` and the other frames of `Comparison` go;
-            a comparison that was interrupted there is continued.
+        run_folder: where ``config.yaml``, ``scores.csv``, ``correlations.csv`` and the other frames of `Comparison` go,
+            or ``auto`` for a folder below ``runs`` that is named after the settings; a comparison that was interrupted
+            there is continued.
         watch: told how many of how many architectures are done.
-        data, batch_size, device, precision, settings, plugin, workers, ray, timeout, store: as in `nas.search`.
+        given: see `nas.calls.setup.SetupOptions`; an architecture that breaks one of the constraints is not drawn.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
-    constraints, plugin = several(constraints), several(plugin)
-    plugins.load(plugin)
-    asked = proxy_names(proxies)
-    if mine := set(asked) & set(REFERENCES):
-        raise UsageError(f"{min(mine)!r} has a row of its own in every comparison: give the proxy another name")
     check_number("seeds", seeds, 1)
-    check_number("seed", seed, 0)
-    given = dict(settings or {})
-    settings = checked_settings(given)
-    inside = make_space(space, settings)
-    known = Table(table, inside)
-    column = known.target(target)
-    repeats = []
-    names = list(dict.fromkeys([*asked, *ALWAYS]))
-    kept = Store(store)
-    shelf = kept.shelf(space, settings)
-    for number in range(seed, seed + seeds):
-        drawn = minibatch(data, batch_size, number)
-        scorer = Scorer(inside, drawn, seed=number, device=device, precision=precision, shelf=shelf)
-        repeats.append((scorer, {name: Objective(scorer, name, settings) for name in names}))
-    scorer, objectives = repeats[0]
-    within = keeps(inside, [parse_limit(text) for text in constraints], scorer.data.task) if constraints else None
+    setup = Setup.of(space, given)
+    with setup:
+        plan = _prepare(setup, Table(table, setup.space), target, proxies, archs, seeds, unique, run_folder)
+        with plan.opened() as folder:
+            rows, peaks = _run(plan, folder, watch)
+            return _report(plan, folder, pd.DataFrame(rows, columns=list(SCORES)), peaks)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One seed of a comparison: its scorer, and what is asked of it."""
+
+    scorer: Scorer
+    objectives: Mapping[str, Objective]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a comparison is, before anything is scored."""
+
+    setup: Setup
+    table: Table
+    target: str
+    archs: Sequence[Arch]
+    repeats: Sequence[Repeat]
+    folder: Path | None
+    config: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.repeats[0].objectives)
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.setup.space.text(arch) for arch in self.archs]
+
+    def opened(self) -> AbstractContextManager[RunFolder | None]:
+        """The run's folder, locked, where there is one."""
+        return nullcontext() if self.folder is None else RunFolder(self.folder, self.config, normalised=normalised)
+
+
+def _prepare(
+    setup: Setup,
+    table: Table,
+    target: str,
+    proxies: ProxyNames,
+    archs: int | str,
+    seeds: int,
+    unique: bool,
+    run_folder: str | Path | None,
+) -> Plan:
+    named = proxy_list(proxies)
+    if mine := set(named) & set(REFERENCES):
+        raise UsageError(f"{min(mine)!r} has a row of its own in every comparison: give the proxy another name")
+    column = table.target(target)
+    kept = setup.may_keep(list(named.values()), run_folder)
+    entries = named | {name: name for name in ALWAYS if name not in named}
+    repeats = [_repeat(setup, seed, entries, kept) for seed in range(setup.seed, setup.seed + seeds)]
+    scorer = repeats[0].scorer
+    within = keeps(setup.space, setup.limits, scorer.data.task) if setup.constraints else None
     usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
-    chosen = [known.archs[row] for row in draw(usable, archs, seed, _kept(known, unique, within))]
+    chosen = [table.archs[row] for row in draw(usable, archs, setup.seed, _kept(table, unique, within))]
     if len(set(chosen)) < len(chosen):
-        twice = next(inside.text(arch) for arch in chosen if chosen.count(arch) > 1)
-        raise UsageError(f"{table}: {twice} has several rows: keep one of them")
+        twice = next(setup.space.text(arch) for arch in chosen if chosen.count(arch) > 1)
+        raise UsageError(f"{table.path}: {twice} has several rows: keep one of them")
     try_out(scorer, chosen)
-    config = plain_config(
-        space=space, table=table, target=target, proxies=asked, archs=archs, seeds=seeds, unique=unique, data=data,
-        batch_size=batch_size, seed=seed, device=device, precision=precision, constraint=constraints, set=given,
-        plugin=plugin, minibatch=" ".join(scorer.data.fingerprint for scorer, _ in repeats),
+    if run_folder is None:
+        return Plan(setup, table, target, chosen, repeats, None, {})
+    config = setup.record(
+        table=table.given, target=target, proxies=",".join(named), archs=archs, seeds=seeds, unique=unique,
+        minibatch=" ".join(repeat.scorer.data.fingerprint for repeat in repeats),
     )  # fmt: skip
-    texts = pd.Index(map(inside.text, known.archs))
-    first = ~texts.duplicated()
+    folder = Path(run_folder).expanduser()
+    if str(run_folder) == "auto":
+        folder = default_run("compare", {k: v for k, v in config.items() if k not in UNDETERMINING})
+    return Plan(setup, table, target, chosen, repeats, folder, config)
+
+
+def _repeat(setup: Setup, seed: int, entries: Mapping[str, str | Proxy | ProxyFn], kept: bool) -> Repeat:
+    scorer = setup.scorer(seed, kept=kept)
+    return Repeat(scorer, {name: Objective(scorer, entry, setup.settings) for name, entry in entries.items()})
+
+
+def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> tuple[list[dict[str, object]], dict[str, float]]:
+    """The rows of ``scores.csv``, written down as they are made where there is a folder; and each proxy's peak of
+    memory."""
     rows: list[dict[str, object]] = []
     peaks: dict[str, float] = {}
     with ExitStack() as stack:
-        stack.enter_context(kept)
-        engine = stack.enter_context(open_engine(space, settings, plugin, workers=workers, ray=ray, timeout=timeout))
-        for repeated, _ in repeats:
-            repeated.engine = engine
         append: Callable[[dict[str, object]], None] = rows.append
-        if run_folder is not None:
-            folder = stack.enter_context(RunFolder(Path(os.path.expanduser(run_folder)), config))
-            asked_for = {"seed": range(seed, seed + seeds), "arch": set(map(inside.text, chosen)), "proxy": names}
-            append = resume_comparison(stack, folder, rows, asked_for)
+        if folder is not None:
+            seeds = [repeat.scorer.seed for repeat in plan.repeats]
+            expected = {"seed": seeds, "arch": set(plan.texts), "proxy": plan.names}
+            append = resume_comparison(stack, folder, rows, expected)
             peaks = resume_memory(folder)
         done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
-        for number, (repeated, asked_of) in enumerate(repeats):
-            left = [a for a in chosen if any((repeated.seed, inside.text(a), name) not in done for name in names)]
-            earlier = len(chosen) * (number + 1) - len(left)
-            for finished, found in enumerate(score_rows(repeated, left, asked_of), start=earlier + 1):
-                for row in found:
+        for number, repeat in enumerate(plan.repeats):
+            seed, pairs = repeat.scorer.seed, list(zip(plan.archs, plan.texts, strict=True))
+            left = [arch for arch, text in pairs if any((seed, text, name) not in done for name in plan.names)]
+            earlier = len(plan.archs) * (number + 1) - len(left)
+            for finished, fresh in enumerate(score_rows(repeat.scorer, left, repeat.objectives), start=earlier + 1):
+                for row in fresh:
                     if (row["seed"], row["arch"], row["proxy"]) not in done:
                         append(row)
                 if watch is not None:
-                    watch(finished, len(chosen) * seeds, "")
-        scores = pd.DataFrame(rows, columns=list(SCORES))
-        if not peaks:
-            largest = inside.parse(_largest(scores))
-            peaks = peak_memories(scorer.measurer, largest, {name: objectives[name].proxies for name in names})
-        directions = {name: objective.larger_is_better for name, objective in objectives.items()}
-        means = mean_over_seeds(oriented(scores, directions))
-        truth = pd.Series(column.to_numpy(), index=texts)[first]
-        result = Comparison(
-            scores,
-            correlations(scores, truth, directions, seed, peaks),
-            paired(means, truth, seed),
-            selection(means, truth, seed),
-            target_correlations(means, known.numbers.set_axis(texts)[first]),
-            truth.loc[means.index],
-            len(chosen) - len(set(map(inside.canonical, chosen))),
-        )
-        if run_folder is not None:
-            for name in ("correlations", "pairs", "selection"):
-                getattr(result, name).to_csv(folder.path / f"{name}.csv", index=False)
-            result.targets.to_csv(folder.path / "targets.csv", index_label="proxy")
-            from nas.report.comparison import comparison_report  # matplotlib takes a while to import
+                    watch(finished, len(plan.archs) * len(plan.repeats), "")
+    return rows, peaks
 
-            page = comparison_report(f"{target} on {space}", result, directions, target)
-            write_text(folder.path / "report.html", page)
+
+def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: dict[str, float]) -> Comparison:
+    """The comparison, and its files where there is a folder."""
+    seed, (scorer, objectives) = plan.setup.seed, (plan.repeats[0].scorer, plan.repeats[0].objectives)
+    if not peaks:
+        largest = plan.setup.space.parse(_largest(scores))
+        peaks = peak_memories(scorer.measurer, largest, {name: objectives[name].proxies for name in plan.names})
+    directions = {name: objective.larger_is_better for name, objective in objectives.items()}
+    texts = pd.Index(map(plan.setup.space.text, plan.table.archs))
+    first = ~texts.duplicated()
+    truth = pd.Series(plan.table.target(plan.target).to_numpy(), index=texts)[first]
+    means = mean_over_seeds(oriented(scores, directions))
+    result = Comparison(
+        scores,
+        correlations(scores, truth, directions, seed, peaks),
+        paired(means, truth, seed),
+        selection(means, truth, seed),
+        target_correlations(means, plan.table.numbers.set_axis(texts)[first]),
+        truth.loc[means.index],
+        len(plan.archs) - len(set(map(plan.setup.space.canonical, plan.archs))),
+        None if folder is None else folder.path,
+    )
+    if folder is not None:
+        from nas.report.comparison import comparison_report  # matplotlib takes a while to import
+
+        for name in ("correlations", "pairs", "selection"):
+            getattr(result, name).to_csv(folder.path / f"{name}.csv", index=False)
+        result.targets.to_csv(folder.path / "targets.csv", index_label="proxy")
+        title = f"{plan.target} on {plan.setup.space_name}"
+        write_text(folder.path / "report.html", comparison_report(title, result, directions, plan.target))
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -11,9 +10,8 @@ from random import Random
 from typing import Any
 
 from nas.errors import UsageError, unknown
-from nas.proxy import PROXIES
+from nas.proxy import PROXIES, Proxy, ProxyFn, as_proxy, is_registered
 from nas.registry import Settings, check_number, checked_options, normal, options
-from nas.runs.folder import plugin_source
 from nas.searcher import SEARCHERS, Searcher
 from nas.space import SPACES, Arch, Space, is_leaf
 from nas.studies import STUDIES
@@ -33,14 +31,41 @@ def parse(space: Space, text: str) -> Arch:
     return arch
 
 
-def proxy_names(given: Sequence[str] | str) -> list[str]:
-    """Names of proxies and combinations as registered, each once; ``all`` is every one."""
-    names = given.split(",") if isinstance(given, str) else [str(name) for name in given or ()]
-    if names == ["all"]:
-        return list(PROXIES)
-    if not any(name.strip() for name in names):
+def proxy_list(given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
+    """By name as registered, each once, what `nas.scoring.objective.Objective` takes: the name itself, or a function.
+
+    Args:
+        given: names, joined with commas or in a list, ``all`` for every one registered, or functions of a probe.
+
+    Raises:
+        UsageError: a name is unknown, or two functions have one name.
+    """
+    if isinstance(given, str):
+        given = given.split(",")
+    entries = [given] if callable(given) or isinstance(given, Proxy) else list(given or ())
+    if entries == ["all"]:
+        return {name: name for name in PROXIES}
+    if not any(not isinstance(entry, str) or entry.strip() for entry in entries):
         raise UsageError(f"no proxy was named: known are {', '.join(PROXIES)}")
-    return list(dict.fromkeys("+".join(PROXIES[part].name for part in name.split("+")) for name in names))
+    named: dict[str, str | Proxy | ProxyFn] = {}
+    for entry in entries:
+        name = proxy_expression(entry)
+        if not is_registered_name(name, entry) and (name in named or name in PROXIES):
+            raise UsageError(f"two proxies are called {name!r}: give the function another name")
+        named.setdefault(name, name if is_registered_name(name, entry) else entry)
+    return named
+
+
+def is_registered_name(name: str, entry: str | Proxy | ProxyFn) -> bool:
+    """Whether the registered proxy ``name`` is what ``entry`` stands for."""
+    return isinstance(entry, str) or is_registered(as_proxy(entry))
+
+
+def proxy_expression(given: str | Proxy | ProxyFn) -> str:
+    """A proxy as registered, or names joined with ``+``; of a function its name."""
+    if isinstance(given, str):
+        return "+".join(PROXIES[part].name for part in given.split("+"))
+    return as_proxy(given).name
 
 
 def several(given: Any) -> Any:
@@ -105,15 +130,3 @@ def with_batch(settings: Settings, searcher: Searcher, batch: int | None) -> dic
     before = next((given for name, given in settings.items() if normal(str(name)) == searcher.name), {})
     others = {name: given for name, given in settings.items() if normal(str(name)) != searcher.name}
     return others | {searcher.name: {**before, "batch": batch}}
-
-
-def plain_config(**settings: Any) -> dict[str, Any]:
-    """The settings of a run under their names on the command line, as plain values for YAML."""
-    plain: dict[str, Any] = json.loads(json.dumps(settings, default=_plain))
-    if plain.get("plugin"):
-        plain["plugin_source"] = plugin_source(plain["plugin"])
-    return plain | {"proxies": ",".join(plain["proxies"])} if "proxies" in plain else plain
-
-
-def _plain(value: Any) -> Any:
-    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else str(value)

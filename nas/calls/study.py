@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
-from nas import plugins
-from nas.calls.settings import checked_settings, draw, parse, plain_config, proxy_names, several
+from nas.calls.options import ELSEWHERE, SetupOptions
+from nas.calls.score import ProxyNames
+from nas.calls.settings import draw, parse, proxy_list, several
+from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.data.minibatch import minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
-from nas.registry import Settings, check_number, normal, options
-from nas.runs.folder import RunFolder, write_text
+from nas.registry import normal, options
+from nas.runs.folder import RunFolder, default_run, write_text
 from nas.scoring.objective import resolve
-from nas.scoring.scorer import Scorer, try_out
+from nas.scoring.scorer import Watch, try_out
 from nas.space import SPACES, Arch, Space, make_space
-from nas.studies import STUDIES, Findings, Material
+from nas.studies import STUDIES, Findings, Material, Study
 
 DEFAULT_STUDIED = ("gradalign_i", "gradalign_ii", "gradsign", "naswot", "synflow", "linear_regions")
 LONG = 40
@@ -35,72 +38,86 @@ def study(
     name: str,
     space: str = "nasbench201",
     archs: int | str | Sequence[str] = 30,
-    proxies: Sequence[str] | str = DEFAULT_STUDIED,
+    proxies: ProxyNames = DEFAULT_STUDIED,
     *,
-    data: str = "synthetic",
-    batch_size: int = 64,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "float32",
     table: str | Path | None = None,
     target: Sequence[str] | str = (),
-    settings: Settings | None = None,
-    plugin: Sequence[str | Path] = (),
     run_folder: str | Path | None = None,
-    watch: Callable[[int, int, str], None] | None = None,
+    watch: Watch | None = None,
+    **given: Unpack[SetupOptions],
 ) -> Findings:
     """Runs the study ``name``; each says in its own documentation what it measures.
 
     Args:
+        space: a registered name: a study may look at the space with other options.
         archs: how many, drawn from ``table`` or, without one, from the space (no two the same network); ``"all"`` of
             the table; or the architectures themselves.
-        proxies: names, each a proxy or a combination, which counts as its proxies; ``"all"`` takes every one
-            registered.
+        proxies: names, each a proxy or a combination, which counts as its proxies, or functions of a probe; ``"all"``
+            takes every one registered.
         table: trained accuracies.
         target: the columns of ``table`` to compare with, larger is better; all columns that hold numbers but ``params``
             and ``flops`` where none is named.
-        run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv``, ``FIGURE.svg`` and ``report.html`` go.
-        data, batch_size, seed, device, precision, settings, plugin: as in `nas.search`.
+        run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv``, ``FIGURE.svg`` and ``report.html`` go, or
+            ``auto`` for a folder below ``runs`` that is named after the settings.
         watch: told how many of how many steps are done.
+        given: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store and
+            workers are not among them.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
-    plugin = several(plugin)
-    plugins.load(plugin)
+    if not isinstance(space, str):
+        raise UsageError("a study makes its space anew with other options, so it takes the name of a registered one")
+    setup = Setup.of(space, given, without=ELSEWHERE)
     record = STUDIES[name]
-    check_number("seed", seed, 0)
-    given = dict(settings or {})
-    settings = checked_settings(given)
-    inside = make_space(space, settings)
-    asked = proxy_names(proxies)
+    targets = several(target)
     if record.table and table is None:
         raise UsageError(f"the study {record.name} compares with trained accuracy: give a table with --table FILE")
-    if table is None and target:
-        raise UsageError(f"--target {','.join(several(target))} names a column of a table: give it with --table FILE")
-    known = Table(table, inside) if table is not None else None
-    columns = _columns(known, several(target)) if known is not None else []
-    chosen = choose(inside, archs, known, columns, seed)
-    material = Material(
-        inside, chosen, resolve("+".join(asked), settings)[0], _targets(inside, chosen, known, columns),
-        draw=partial(minibatch, data), vary=partial(_varied, space, settings),
-        options=options(SPACES[space]) | settings.get(normal(space), {}),
-        batch_size=batch_size, seed=seed, device=device, precision=precision, watch=watch,
-    )  # fmt: skip
-    scorer: Scorer = material.scorer()
+    if table is None and targets:
+        raise UsageError(f"--target {','.join(targets)} names a column of a table: give it with --table FILE")
+    known = Table(table, setup.space) if table is not None else None
+    columns = _columns(known, targets) if known is not None else []
+    chosen = choose(setup.space, archs, known, columns, setup.seed)
+    named = proxy_list(proxies)
+    setup.may_keep(list(named.values()), run_folder)
+    material = _material(setup, space, chosen, named, _targets(setup.space, chosen, known, columns), watch)
+    scorer = material.scorer()
     try_out(scorer, chosen)
-    config = plain_config(
-        study=record.name, space=space, table=table, target=",".join(columns), proxies=asked, data=data,
-        batch_size=batch_size, seed=seed, device=device, precision=precision, set=given, plugin=plugin,
-        minibatch=scorer.data.fingerprint, **{"archs" if isinstance(archs, int | str) else "archs_given": archs},
-    )  # fmt: skip
-    run = partial(record.function, material, **settings.get(normal(record.name), {}))
+    run = partial(record.function, material, **setup.settings.get(normal(record.name), {}))
     if run_folder is None:
         return run()
-    with RunFolder(Path(run_folder).expanduser(), config) as folder:
-        found = run()
-        write(found, folder.path, f"The study {record.name} on {space}")
-    return found
+    config = setup.record(
+        study=record.name, table=None if known is None else known.given, target=",".join(columns),
+        proxies=",".join(named), minibatch=scorer.data.fingerprint,
+        **{"archs" if isinstance(archs, int | str) else "archs_given": archs},
+    )  # fmt: skip
+    with RunFolder(_folder(run_folder, record, config), config, normalised=normalised) as folder:
+        findings = replace(run(), folder=folder.path)
+        write(findings, folder.path, f"The study {record.name} on {space}")
+    return findings
+
+
+def _material(
+    setup: Setup,
+    space: str,
+    archs: Sequence[Arch],
+    named: Mapping[str, Any],
+    targets: pd.DataFrame,
+    watch: Watch | None,
+) -> Material:
+    parts = {part.name: part for entry in named.values() for part in resolve(entry, setup.settings)[0]}
+    return Material(
+        setup.space, archs, list(parts.values()), targets,
+        draw=partial(minibatch, setup.data), vary=partial(_varied, space, setup.settings),
+        options=options(SPACES[space]) | dict(setup.settings.get(normal(space), {})),
+        batch_size=setup.batch_size, seed=setup.seed, device=setup.device, precision=setup.precision, watch=watch,
+    )  # fmt: skip
+
+
+def _folder(run_folder: str | Path, record: Study, config: Mapping[str, Any]) -> Path:
+    if str(run_folder) != "auto":
+        return Path(run_folder).expanduser()
+    return default_run("study", {k: v for k, v in config.items() if k not in UNDETERMINING})
 
 
 def choose(
@@ -151,7 +168,7 @@ def write(found: Findings, folder: Path, title: str) -> None:
         write_text(folder / name, content)
 
 
-def _varied(space: str, settings: Settings, **changed: Any) -> Space:
+def _varied(space: str, settings: Mapping[str, Mapping[str, Any]], **changed: Any) -> Space:
     own: Mapping[str, Any] = settings.get(normal(space), {})
     return make_space(space, {**settings, normal(space): {**own, **changed}})
 

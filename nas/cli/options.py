@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from copy import copy
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from nas.calls.options import DEFAULTS, OPTIONS
 from nas.errors import UsageError, unknown
 
 
@@ -18,7 +23,9 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     from nas.cli.recipe import ABOUT, set_texts
     from nas.runs.folder import read_yaml
 
-    names = {str(parameter.name).rstrip("_"): str(parameter.name) for parameter in context.command.params}
+    names = {
+        parameter.opts[0].lstrip("-").replace("-", "_"): str(parameter.name) for parameter in context.command.params
+    }
     values = {}
     settings = read_yaml(file)
     if "steps" in settings:
@@ -57,44 +64,61 @@ SEVERAL = ("constraint", "plugin", "set")
 
 Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
 Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]
-Data = Annotated[str, typer.Option(help="'synthetic', a .npz, a folder of CIFAR batches or of class folders.")]
-BatchSize = Annotated[int, typer.Option(help="Images in the minibatch.")]
-Seed = Annotated[int, typer.Option(help="Of the minibatch, the initialisation and the searcher.")]
-Device = Annotated[str, typer.Option(help="'auto', 'cpu', 'cuda' or 'cuda:1'.")]
-Precision = Annotated[str, typer.Option(help="'float32', 'float64', or mixed: 'bfloat16', 'float16'.")]
 Seeds = Annotated[int, typer.Option(help="Repeats with another minibatch and initialisation.")]
-Run = Annotated[Path | None, typer.Option(help="Run folder; a run that was interrupted there is continued.")]
+Batch = Annotated[int | None, typer.Option(help="Architectures proposed at a time, which workers share.")]
+Run = Annotated[
+    Path | None,
+    typer.Option(help="Run folder, by default one named after the settings; an interrupted run there is continued."),
+]
 Config = Annotated[
     Path | None, typer.Option(help="YAML file with options of this command.", callback=read_config, is_eager=True)
 ]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Option of a plug-in: PLUGIN.OPTION=VALUE; repeatable.", callback=merge_set),
-]
-Plugin = Annotated[list[str] | None, typer.Option(help="Python file with plug-ins, which is run; repeatable.")]
-Constraint = Annotated[list[str] | None, typer.Option(help="Limit like 'params<=0.6e6'; repeatable.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        help="Worker processes, which share the CPU threads and the GPUs. Proxies that sum in another order with other "
-        "numbers of threads change in their last digits (zico, grad_norm); gradalign_i does not."
-    ),
-]
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Measure on a Ray cluster: its address, 'auto' (the one that runs here, else a new one) or 'local' (a new "
-        "one on this machine).",
-    ),
-]
-Timeout = Annotated[float | None, typer.Option(help="Seconds for each architecture; a slower one gets no score.")]
-Batch = Annotated[int | None, typer.Option(help="Architectures proposed at a time, which workers share.")]
-Store = Annotated[
-    str | None,
-    typer.Option(metavar="FILE|none", help="Keeps scores from run to run; default: NAS_STORE, or in your cache."),
-]
+Plugin = Annotated[list[str] | None, get_args(OPTIONS["plugin"])[-1]]
+Store = Annotated[str | None, get_args(OPTIONS["store"])[-1]]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command, in the place of its ``**options``, those of `nas.calls.options.SetupOptions` but ``without``
+    some; the command is called with their values, plug-ins loaded."""
+    names = [name for name in OPTIONS if name not in without]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(signature(command, eval_str=True).parameters.values())
+        own = [parameter for parameter in own if parameter.kind is not Parameter.VAR_KEYWORD]
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            options = {name: given.pop(name) for name in names}
+            options["settings"] = parse_settings(options["settings"])
+            begin(options["plugin"])
+            command(**given, **options)
+
+        parameters = [*own, *map(_parameter, names)]
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del run.__wrapped__  # typer would look there for the annotations
+        return run
+
+    return decorate
+
+
+def _parameter(name: str) -> Parameter:
+    kind, *on_the_line, option = get_args(OPTIONS[name])
+    if name == "settings":
+        option = copy(option)
+        option.callback = merge_set
+    annotation = Annotated[on_the_line[0] if on_the_line else kind, option]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name] or None, annotation=annotation)
+
+
+def begin(plugin: list[str] | None) -> None:
+    """What a command does before it computes anything: plug-ins are loaded and the process is made ready for them."""
+    from nas import plugins
+    from nas.scoring.memory import tune_process
+
+    plugins.load(plugin or ())
+    tune_process()
 
 
 def check_writable(file: Path | None) -> None:

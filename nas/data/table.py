@@ -26,6 +26,7 @@ class Table:
     """
 
     def __init__(self, path: str | Path, space: Space) -> None:
+        self.given = str(path)
         self.path = Path(os.path.expanduser(os.path.expandvars(path)))
         self.space = space
         self.frame = _read(self.path)

@@ -20,6 +20,7 @@ from nas.errors import UsageError
 from nas.proxy import PROXIES
 from nas.registry import Settings, normal
 from nas.scoring.measurer import Measurer, Score
+from nas.scoring.memory import tune_process
 from nas.scoring.scorer import Job
 from nas.space import Arch, make_space
 
@@ -85,6 +86,7 @@ class Workbench:
         if os.path.isdir(recipe.folder):  # relative paths mean what they mean to the user
             os.chdir(recipe.folder)
         plugins.load(plan.plugins)
+        tune_process()
         space = make_space(plan.space, {normal(plan.space): plan.options})
         data = Minibatch(torch.tensor(recipe.images), torch.tensor(recipe.labels), recipe.classes)
         self._measurers[key] = Measurer(space, data, seed=recipe.seed, device=recipe.device, precision=recipe.precision)

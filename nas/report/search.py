@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from nas.report import charts
 from nas.report.cells import drawing
@@ -102,12 +103,7 @@ def _course(
     count: int, drawn: Sequence[Trial], singles: Sequence[Trial], line: Sequence[Trial], place: Mapping[str, int]
 ) -> Section:
     text = f"Of {count} evaluations {len(drawn)} are drawn, evenly taken." if len(drawn) < count else ""
-    rising = charts.progress(
-        np.array([trial.number for trial in drawn]),
-        _scores(drawn),
-        np.array([trial.leaf for trial in drawn]),
-        [(parent, trial.number) for trial in line for parent in trial.parents],
-    )
+    rising = _rising(drawn, line)
     points = [
         (
             place[trial.arch],
@@ -122,6 +118,21 @@ def _course(
         Chart(rising, "Scores in the order of evaluation", points),
         Chart(spread, f"Scores of the {len(singles)} different architectures"),
     ])  # fmt: skip
+
+
+def course(trials: Sequence[Trial]) -> Figure:
+    """The scores in the order of evaluation, the best so far, and from what the best one descends."""
+    line = ancestors(trials)
+    return _rising(_drawn(trials, line), line)
+
+
+def _rising(drawn: Sequence[Trial], line: Sequence[Trial]) -> Figure:
+    return charts.progress(
+        np.array([trial.number for trial in drawn]),
+        _scores(drawn),
+        np.array([trial.leaf for trial in drawn]),
+        [(parent, trial.number) for trial in line for parent in trial.parents],
+    )
 
 
 def _best_cells(singles: Sequence[Trial], space: Space) -> Section:

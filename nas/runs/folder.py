@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,12 +27,19 @@ class RunFolder:
         path: created where it does not exist.
         config: everything that determines the run.
         free: settings that may differ from those recorded.
+        normalised: makes recorded settings comparable with ``config``.
 
     Raises:
         UsageError: another run is writing to it, it holds a run with other settings, or it is no run folder.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any], free: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Mapping[str, Any],
+        free: Iterable[str] = (),
+        normalised: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+    ) -> None:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -44,7 +51,7 @@ class RunFolder:
         self._lock = _lock(path)
         try:
             with _writing(path):
-                self._settle(dict(config), set(free))
+                self._settle(dict(config), set(free), normalised)
         except BaseException:
             self._lock.close()
             raise
@@ -89,10 +96,12 @@ class RunFolder:
         """A file to append to."""
         return (self.path / name).open("a", encoding="utf-8", newline="")
 
-    def _settle(self, config: dict[str, Any], free: set[str]) -> None:
+    def _settle(
+        self, config: dict[str, Any], free: set[str], normalised: Callable[[Mapping[str, Any]], dict[str, Any]]
+    ) -> None:
         path = self.path / "config.yaml"
         if path.exists():
-            recorded = read_yaml(path)
+            recorded = normalised(read_yaml(path))
             for key in [*config, *recorded]:
                 if key not in free and config.get(key) != recorded.get(key):
                     raise UsageError(
@@ -101,6 +110,17 @@ class RunFolder:
                     )
         else:
             write_yaml(path, config)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The whole lines of a file that was appended to; `UsageError` where it cannot be read."""
+    try:
+        content = path.read_bytes()
+        return content[: content.rfind(b"\n") + 1].decode().splitlines()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is damaged: {error}") from None
 
 
 UNWRITABLE = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EIO") if hasattr(errno, name)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nas.runs.ancestry import Ancestry
-from nas.scoring.objective import Objective
-from nas.searcher import Search
+from nas.scoring.objective import Objective, Objectives
+from nas.searcher import AnySearch
 from nas.space import Arch, Space, is_leaf
 
 
@@ -25,6 +25,7 @@ class Trial(NamedTuple):
         cached: known before, as the same or an isomorphic architecture.
         seconds: what the scoring took; 0 when cached.
         parents: the numbers of the trials that it was made from; none for a new architecture.
+        objectives: where there are several, the score by each, larger is better; none for a failure.
     """
 
     number: int
@@ -37,19 +38,22 @@ class Trial(NamedTuple):
     cached: bool
     seconds: float
     parents: tuple[int, ...] = ()
+    objectives: tuple[float, ...] = ()
 
 
 def run(
     space: Space,
-    started: tuple[Search, list[Arch]],
-    objective: Objective,
+    started: tuple[AnySearch, list[Arch]],
+    objective: Objective | Objectives,
     budget: int,
     ancestry: Ancestry | None = None,
+    *,
+    many: bool = False,
 ) -> Iterator[Trial]:
     """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
 
     ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals; ``ancestry`` is whose
-    space the search was started on.
+    space the search was started on; ``many``, whether it receives tuples.
     A batch whose members are ranked against each other is asked whole or not at all, so a budget may end one early.
     An architecture that breaks the space's limits, or is no part of it, is refused with `ValueError`: that is an error
     of the searcher.
@@ -64,13 +68,13 @@ def run(
         for arch in proposals:
             if not space.valid(arch):
                 raise ValueError(f"the searcher proposed {space.text(arch)}, which is not valid in its space")
-        scores = []
+        scores: list[Any] = []
         for arch, outcome in zip(proposals, objective(proposals), strict=True):
-            scores.append(outcome.score)
+            scores.append((outcome.vector or (outcome.score,)) if many else outcome.score)
             yield Trial(
                 number, space.text(arch), None if outcome.score == -inf else outcome.score, outcome.values,
                 outcome.status, outcome.reason, is_leaf(arch), outcome.cached, outcome.seconds,
-                ancestry.proposed(arch, number),
+                ancestry.proposed(arch, number), outcome.vector if outcome.status == "ok" else (),
             )  # fmt: skip
             number += 1
         if number >= budget:

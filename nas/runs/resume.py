@@ -18,13 +18,18 @@ from nas.errors import UsageError
 from nas.runs.folder import RunFolder, write_line
 from nas.runs.loop import Trial
 from nas.scoring.measurer import Score
-from nas.scoring.objective import Objective, reference_sample
+from nas.scoring.objective import Objective, Objectives, reference_sample
 from nas.scoring.rows import SCORES
 from nas.scoring.scorer import Watch
 
 
 def resume_search(
-    stack: ExitStack, folder: RunFolder, trials: list[Trial], objective: Objective, budget: int, watch: Watch | None
+    stack: ExitStack,
+    folder: RunFolder,
+    trials: list[Trial],
+    objective: Objective | Objectives,
+    budget: int,
+    watch: Watch | None,
 ) -> Callable[[Trial], None]:
     """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
 
@@ -34,13 +39,13 @@ def resume_search(
     recorded = [_recorded(objective, record, line) for line, record in _numbered(folder, "trials.jsonl")]
     if len(recorded) > budget:
         raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
-    if len(objective.proxies) > 1 and objective.ranks == "reference":
+    if referenced := objective.referenced:
         for line, row in _numbered(folder, "reference.jsonl"):
             _recorded(objective, REFERENCE_TRIAL | row, line)
         file = stack.enter_context(folder.appender("reference.jsonl"))
         sample = reference_sample(scorer)
-        fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, objective.proxies)}
-        streamed = zip(sample, scorer.stream(sample, objective.proxies), strict=True)
+        fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, referenced)}
+        streamed = zip(sample, scorer.stream(sample, referenced), strict=True)
         for number, (arch, scores) in enumerate(streamed, start=1):
             if watch is not None:
                 watch(number, len(sample), "the reference sample that combined proxies are ranked in")
@@ -54,11 +59,12 @@ def resume_search(
 
     def append(trial: Trial) -> None:
         if trial.number >= len(recorded):
-            write_line(file_, trial._asdict())
+            record = trial._asdict()
+            write_line(file_, record if trial.objectives else {n: v for n, v in record.items() if n != "objectives"})
             trials.append(trial)
             return
         before = recorded[trial.number]
-        if (trial.arch, trial.score) != (before.arch, before.score):
+        if (trial.arch, trial.score, trial.objectives) != (before.arch, before.score, before.objectives):
             raise UsageError(
                 f"{folder.path} cannot be continued: its trial {trial.number} is {before.arch} with score "
                 f"{before.score}, but now comes {trial.arch} with {trial.score}; a plug-in or a library has changed"
@@ -127,19 +133,19 @@ def _numbered(folder: RunFolder, name: str) -> list[tuple[str, dict[str, Any]]]:
     return [(f"{folder.path / name}: line {n}", record) for n, record in enumerate(folder.records(name), start=1)]
 
 
-def _recorded(objective: Objective, record: Any, where: str) -> Trial:
+def _recorded(objective: Objective | Objectives, record: Any, where: str) -> Trial:
     """A trial as it was written down; the scorer gets to know its scores."""
     scorer = objective.scorer
     settings = {proxy.name: proxy.setting for proxy in objective.proxies}
     try:
-        trial = Trial(**record | {"parents": tuple(record.get("parents", ()))})
+        trial = Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
         if wrong := _wrong(trial):
             raise ValueError(f"its {wrong} is {record.get(wrong)!r}"[:200])
-        arch = scorer.space.canonical(scorer.space.parse(trial.arch))
+        arch = scorer.space.parse(trial.arch)
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")
             found = Score(None, trial.status, reason) if value is None else Score(float(value))
-            scorer.known.setdefault((arch, settings[name]), found)
+            scorer.learn(arch, settings[name], found)
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise UsageError(f"{where} is no trial of this space: {error}") from None
     return trial
@@ -161,5 +167,6 @@ def _wrong(trial: Trial) -> str | None:
         "leaf": isinstance(trial.leaf, bool),
         "cached": isinstance(trial.cached, bool),
         "seconds": number(trial.seconds),
+        "objectives": all(map(number, trial.objectives)),
     }
     return next((name for name, kept in sound.items() if not kept), None)

@@ -86,7 +86,7 @@ def proxy_costs(
 
 def visit(scorer: Scorer, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
     """The scores of ``arch`` by ``proxies``, all computed now."""
-    scorer.known.clear()
+    scorer.forget()
     return scorer([arch], proxies)[0]
 
 

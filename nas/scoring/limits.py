@@ -10,15 +10,13 @@ from math import prod
 from random import Random
 from typing import NamedTuple, final
 
-import networkx as nx
 import torch
-from torch import nn
 
 from nas.errors import UsageError, unknown
 from nas.probe import Probe
 from nas.proxy import PROXIES, Proxy
 from nas.scoring.measurer import build, running
-from nas.space import Arch, Space, Task, is_leaf
+from nas.space import Arch, Space, SpaceWrapper, Task, is_leaf
 
 EXHAUSTIVE = 256
 RESTARTS = 3
@@ -91,7 +89,7 @@ def keeps(space: Space, limits: Sequence[Limit], task: Task) -> Callable[[Arch],
 
 
 @final
-class Limited(Space):
+class Limited(SpaceWrapper):
     """``space`` with only those architectures valid that keep all ``limits``.
 
     An open architecture is valid when a leaf below it keeps them. Up to 256 leaves are all looked at. Among more, the
@@ -105,9 +103,7 @@ class Limited(Space):
     """
 
     def __init__(self, space: Space, limits: Sequence[Limit], task: Task) -> None:
-        self.space = space
-        self.slots = space.slots
-        self.supernet = space.supernet
+        super().__init__(space)
         self.limits = tuple(limits)
         self.task = task
         self._costs: dict[Arch, tuple[float, float]] = {}
@@ -120,9 +116,6 @@ class Limited(Space):
                 f"{self.text(nearest)}, has {values}"
             )
 
-    def build(self, arch: Arch, task: Task) -> nn.Module:
-        return self.space.build(arch, task)
-
     def valid(self, arch: Arch) -> bool:
         if not self.space.valid(arch):
             return False
@@ -131,20 +124,8 @@ class Limited(Space):
     def random_leaf(self, rng: Random) -> Arch:
         return self.space.sample(rng)
 
-    def graph(self, arch: Arch) -> nx.DiGraph[int] | None:
-        return self.space.graph(arch)
-
-    def text(self, arch: Arch) -> str:
-        return self.space.text(arch)
-
-    def parse(self, text: str) -> Arch:
-        return self.space.parse(text)
-
-    def canonical(self, arch: Arch) -> Arch:
-        return self.space.canonical(arch)
-
-    def thin(self) -> Space | None:
-        return self.space.thin()
+    def size(self) -> int:
+        return sum(1 for _ in self)
 
     def _quantity(self, arch: Arch, limit: Limit) -> float:
         return quantities(self.space, arch, [limit], self.task)[limit.proxy.name]

@@ -6,11 +6,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf, log
 from random import Random
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, final
 
 from scipy.stats import rankdata
 
-from nas.proxy import PROXIES, Proxy
+from nas.proxy import Proxy, ProxyFn, as_proxy
 from nas.scoring.measurer import Score
 from nas.scoring.scorer import Scorer
 from nas.space import Arch
@@ -26,6 +26,7 @@ class Outcome(NamedTuple):
         score: larger is better; minus infinity for a failure.
         values: each proxy's own number, None where it failed.
         cached: scored before in this run, as the same or an isomorphic architecture.
+        vector: of several objectives each one's score, all minus infinity for a failure; empty for a single objective.
     """
 
     score: float
@@ -34,8 +35,14 @@ class Outcome(NamedTuple):
     reason: str
     cached: bool
     seconds: float
+    vector: tuple[float, ...] = ()
 
 
+Sense = Literal["best", "maximise", "minimise"]
+"""Which numbers of a proxy are wanted: those that it declares better, large ones, or small ones."""
+
+
+@final
 class Objective:
     """One number for each architecture, larger is better.
 
@@ -45,8 +52,11 @@ class Objective:
     architectures asked together, for strategies that compare only these.
 
     Args:
-        expression: a proxy, a registered combination, or names joined with ``+`` (their log-quantiles are summed).
+        expression: a proxy, a registered combination, names joined with ``+`` (their log-quantiles are summed), or a
+            function of a `Probe`.
         settings: options by proxy name.
+        sense: whether to follow the proxy's own direction, or to take its number, or a combination's score, as what is
+            to be large or small.
 
     Raises:
         UsageError: an unknown name or option.
@@ -55,13 +65,15 @@ class Objective:
     def __init__(
         self,
         scorer: Scorer,
-        expression: str,
-        settings: Mapping[str, dict[str, Any]] | None = None,
+        expression: str | Proxy | ProxyFn,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
         ranks: Literal["reference", "batch"] = "reference",
+        sense: Sense = "best",
     ) -> None:
         self.scorer = scorer
         self.proxies, self.log = resolve(expression, settings or {})
         self.ranks = ranks
+        self.sense = sense
         self._reference: dict[str, tuple[list[float], int]] = {}
 
     @property
@@ -69,10 +81,15 @@ class Objective:
         """The direction of a proxy's own number; a combination's is its score."""
         return len(self.proxies) > 1 or self.proxies[0].larger_is_better
 
+    @property
+    def referenced(self) -> list[Proxy]:
+        """The proxies of which it needs the values of the reference sample."""
+        return self.proxies if len(self.proxies) > 1 and self.ranks == "reference" else []
+
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
         """The outcomes in order, each as soon as it is known."""
         if len(self.proxies) > 1 and self.ranks == "batch":
-            visits = list(self._visits(archs))
+            visits = list(_visits(self.scorer, archs, self.proxies))
             columns = []
             for proxy in self.proxies:
                 oriented = [_oriented(proxy, scores[proxy.name]) for scores, *_ in visits]
@@ -80,38 +97,27 @@ class Objective:
             for (scores, cached, seconds), quantiles in zip(visits, zip(*columns, strict=True), strict=True):
                 yield self._outcome(scores, cached, seconds, list(map(float, quantiles)))
             return
-        if len(self.proxies) > 1:
+        if self.referenced:
             self._take_reference()
-        for scores, cached, seconds in self._visits(archs):
+        for scores, cached, seconds in _visits(self.scorer, archs, self.proxies):
             if len(self.proxies) == 1:
                 yield self._outcome(scores, cached, seconds, None)
             else:
                 yield self._outcome(scores, cached, seconds, [self._quantile(p, scores[p.name]) for p in self.proxies])
 
-    def _visits(self, archs: Sequence[Arch]) -> Iterator[tuple[dict[str, Score], bool, float]]:
-        """For each architecture its scores, whether it was scored before or stands earlier in ``archs``, and what it
-        took."""
-        forms = [self.scorer.space.canonical(arch) for arch in archs]
-        before = [self.scorer.knows(arch, self.proxies) for arch in archs]
-        met = set()
-        for form, known, scores in zip(forms, before, self.scorer.stream(archs, self.proxies), strict=True):
-            cached = known or form in met
-            met.add(form)
-            yield scores, cached, 0.0 if cached else sum(score.seconds for score in scores.values())
-
     def _outcome(
         self, scores: dict[str, Score], cached: bool, seconds: float, quantiles: list[float] | None
     ) -> Outcome:
         values = {name: score.value for name, score in scores.items()}
-        failed = next(((name, score) for name, score in scores.items() if score.status != "ok"), None)
-        if failed is not None:
-            name, score = failed
-            reason = score.reason if len(scores) == 1 else f"{name}: {score.reason}"
-            return Outcome(-inf, values, score.status, reason, cached, seconds)
-        if quantiles is None:
-            total = _oriented(self.proxies[0], scores[self.proxies[0].name])
+        if (failure := _failure(scores)) is not None:
+            return Outcome(-inf, values, *failure, cached, seconds)
+        (proxy, *_), sign = self.proxies, -1 if self.sense == "minimise" else 1
+        if quantiles is not None:
+            total = sign * (sum(map(log, quantiles)) if self.log else sum(quantiles))
+        elif self.sense == "best":
+            total = _oriented(proxy, scores[proxy.name])
         else:
-            total = sum(map(log, quantiles)) if self.log else sum(quantiles)
+            total = sign * (values[proxy.name] or 0.0)
         return Outcome(total, values, "ok", "", cached, seconds)
 
     def _take_reference(self) -> None:
@@ -129,18 +135,68 @@ class Objective:
         return quantile(_oriented(proxy, score), *self._reference[proxy.name])
 
 
+@final
+class Objectives:
+    """Several objectives of one scorer, asked as one: the score of an architecture is that of the first, its vector has
+    all of them. A failure of one is a failure."""
+
+    ranks: Literal["reference", "batch"] = "reference"
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self.objectives = objectives
+        self.scorer = objectives[0].scorer
+        self.proxies = list({p.name: p for objective in objectives for p in objective.proxies}.values())
+
+    @property
+    def referenced(self) -> list[Proxy]:
+        """The proxies of which they need the values of the reference sample."""
+        return list({p.name: p for objective in self.objectives for p in objective.referenced}.values())
+
+    def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
+        """The outcomes in order, each as soon as it is known."""
+        visits = _visits(self.scorer, archs, self.proxies)
+        for arch, (scores, cached, seconds) in zip(archs, visits, strict=True):
+            values = {name: score.value for name, score in scores.items()}
+            status, reason = _failure(scores) or ("ok", "")
+            each = (next(objective([arch])).score for objective in self.objectives)
+            vector = tuple(each) if status == "ok" else (-inf,) * len(self.objectives)
+            yield Outcome(vector[0], values, status, reason, cached, seconds, vector)
+
+
+def _visits(
+    scorer: Scorer, archs: Sequence[Arch], proxies: Sequence[Proxy]
+) -> Iterator[tuple[dict[str, Score], bool, float]]:
+    """For each architecture its scores, whether it was scored before or stands earlier in ``archs``, and what it
+    took."""
+    forms = [scorer.space.canonical(arch) for arch in archs]
+    before = [scorer.knows(arch, proxies) for arch in archs]
+    met = set()
+    for form, known, scores in zip(forms, before, scorer.stream(archs, proxies), strict=True):
+        cached = known or form in met
+        met.add(form)
+        yield scores, cached, 0.0 if cached else sum(score.seconds for score in scores.values())
+
+
+def _failure(scores: Mapping[str, Score]) -> tuple[str, str] | None:
+    """Status and reason of the first proxy that failed; of several proxies the reason names it."""
+    for name, score in scores.items():
+        if score.status != "ok":
+            return score.status, score.reason if len(scores) == 1 else f"{name}: {score.reason}"
+    return None
+
+
 def reference_sample(scorer: Scorer) -> list[Arch]:
     """The architectures that values are ranked among: random ones of the whole space, the same in every run."""
     rng = Random(0)
     return [scorer.space.sample(rng) for _ in range(REFERENCE)]
 
 
-def resolve(expression: str, settings: Mapping[str, dict[str, Any]]) -> tuple[list[Proxy], bool]:
+def resolve(expression: str | Proxy | ProxyFn, settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[Proxy], bool]:
     """The proxies named by ``expression`` with their options, and whether their quantiles are summed as logarithms."""
-    named = [PROXIES[name] for name in expression.split("+")]
-    names = [part for proxy in named for part in proxy.parts or (proxy.name,)]
-    proxies = [PROXIES[name].with_options(settings.get(name, {})) for name in dict.fromkeys(names)]
-    return proxies, len(named) > 1 or named[0].log
+    named = list(map(as_proxy, expression.split("+") if isinstance(expression, str) else [expression]))
+    parts = [part for proxy in named for part in (map(as_proxy, proxy.parts) if proxy.parts else [proxy])]
+    proxies = {part.name: part.with_options(dict(settings.get(part.name, {}))) for part in parts}
+    return list(proxies.values()), len(named) > 1 or named[0].log
 
 
 def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float:

@@ -49,12 +49,7 @@ def here(measurer: Measurer, jobs: Sequence[Job]) -> Iterator[tuple[int, dict[st
 
 
 class Scorer:
-    """Scores architectures of one space on one minibatch; each is measured once.
-
-    Attributes:
-        known: every score so far, by canonical architecture and `Proxy.setting`.
-        shelved: the canonical architectures of which some score came from the shelf.
-    """
+    """Scores architectures of one space on one minibatch; each is measured once."""
 
     def __init__(
         self, space: Space, data: Minibatch, *, seed: int = 0, device: str = "auto", precision: str = "float32",
@@ -63,9 +58,9 @@ class Scorer:
         self.measurer = Measurer(space, data, seed=seed, device=device, precision=precision)
         self.space, self.data, self.seed = space, data, seed
         self.device, self.precision = self.measurer.device, self.measurer.precision
-        self.engine, self.shelf = engine, shelf(self.measurer) if shelf is not None else None
-        self.known: dict[tuple[Arch, str], Score] = {}
-        self.shelved: set[Arch] = set()
+        self._engine, self._shelf = engine, shelf(self.measurer) if shelf is not None else None
+        self._scores: dict[tuple[Arch, str], Score] = {}  # by canonical architecture and `Proxy.setting`
+        self._shelved: set[Arch] = set()
 
     def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
         """`stream`, all at once."""
@@ -84,12 +79,24 @@ class Scorer:
             raise ValueError(f"one proxy with several settings, which take a call each: {', '.join(settings)}")
         return self._stream([self.space.canonical(arch) for arch in archs], proxies)
 
+    def learn(self, arch: Arch, setting: str, score: Score) -> None:
+        """Takes a score that was measured before, of a proxy with this `Proxy.setting`, for known."""
+        self._scores.setdefault((self.space.canonical(arch), setting), score)
+
+    def forget(self) -> None:
+        """Forgets every score, so that what is asked next is measured; what is on the shelf stays there."""
+        self._scores.clear()
+
+    def shelved(self, arch: Arch) -> bool:
+        """Whether some score of ``arch`` came from the shelf."""
+        return self.space.canonical(arch) in self._shelved
+
     def knows(self, arch: Arch, proxies: Iterable[Proxy]) -> bool:
         """Whether ``arch`` has been scored before, in this process."""
         return self._knows(self.space.canonical(arch), proxies)
 
     def _knows(self, arch: Arch, proxies: Iterable[Proxy]) -> bool:
-        return all((arch, proxy.setting) in self.known for proxy in proxies)
+        return all((arch, proxy.setting) in self._scores for proxy in proxies)
 
     def _stream(self, archs: Sequence[Arch], proxies: Sequence[Proxy]) -> Iterator[dict[str, Score]]:
         jobs = []
@@ -97,26 +104,26 @@ class Scorer:
             missing = tuple(proxy for proxy in proxies if not self._look_up(arch, proxy))
             if missing:
                 jobs.append(Job(arch, missing))
-        results = self.engine(self.measurer, jobs) if jobs else iter(())
+        results = self._engine(self.measurer, jobs) if jobs else iter(())
         for arch in archs:
             while not self._knows(arch, proxies):
                 number, scores = next(results)
                 self._keep(jobs[number], scores)
-            yield {proxy.name: self.known[arch, proxy.setting] for proxy in proxies}
+            yield {proxy.name: self._scores[arch, proxy.setting] for proxy in proxies}
 
     def _look_up(self, arch: Arch, proxy: Proxy) -> bool:
         """Whether the score is known or on the shelf, from where it becomes known."""
-        if (arch, proxy.setting) not in self.known and self.shelf is not None:
-            kept = self.shelf.get(arch, proxy)
+        if (arch, proxy.setting) not in self._scores and self._shelf is not None:
+            kept = self._shelf.get(arch, proxy)
             if kept is not None:
-                self.known[arch, proxy.setting] = kept
-                self.shelved.add(arch)
-        return (arch, proxy.setting) in self.known
+                self._scores[arch, proxy.setting] = kept
+                self._shelved.add(arch)
+        return (arch, proxy.setting) in self._scores
 
     def _keep(self, job: Job, scores: dict[str, Score]) -> None:
-        self.known |= {(job.arch, proxy.setting): scores[proxy.name] for proxy in job.proxies}
-        if self.shelf is not None:
-            self.shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in job.proxies])
+        self._scores |= {(job.arch, proxy.setting): scores[proxy.name] for proxy in job.proxies}
+        if self._shelf is not None:
+            self._shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in job.proxies])
 
 
 def try_out(scorer: Scorer, archs: Sequence[Arch] = ()) -> None:

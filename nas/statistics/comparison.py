@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 from math import inf
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ class Comparison(NamedTuple):
             as declared.
         truth: the target by architecture.
         duplicates: how many of the architectures are isomorphic to an earlier one.
+        folder: the run folder, where there is one.
     """
 
     scores: pd.DataFrame
@@ -38,6 +40,7 @@ class Comparison(NamedTuple):
     targets: pd.DataFrame
     truth: pd.Series[float]
     duplicates: int
+    folder: Path | None = None
 
 
 def decimals(truth: pd.Series[float]) -> int:

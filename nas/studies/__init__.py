@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, nan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
@@ -30,11 +31,13 @@ class Findings:
         frames: its tables by name.
         figures: its figures by name, made without pyplot.
         text: what they say, in sentences.
+        folder: the run folder, where there is one.
     """
 
     frames: dict[str, pd.DataFrame]
     figures: dict[str, Figure]
     text: str
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

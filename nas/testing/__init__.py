@@ -210,6 +210,7 @@ def history(
 ) -> list[tuple[Arch, float]]:
     """What a searcher proposes on the toy space and is told; the first scores come from ``known``."""
     search, proposals = SEARCHERS[name].start(ToySpace(), Random(seed), small_options(name))
+    many = SEARCHERS[name].objectives == "many"
     trials: list[tuple[Arch, float]] = []
     while proposals and len(trials) < budget:
         start = len(trials)
@@ -218,7 +219,8 @@ def history(
         if len(trials) == budget:
             break
         try:
-            proposals = search.send([score for _, score in trials[start:]])
+            scores = [score for _, score in trials[start:]]
+            proposals = search.send([(score, -abs(score)) for score in scores] if many else scores)
         except StopIteration:
             break
     return trials

@@ -1,0 +1,53 @@
+"""The call `nas.bench`: what proxies cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Unpack
+
+import pandas as pd
+
+from nas.calls.options import ELSEWHERE, SetupOptions
+from nas.calls.score import ProxyNames
+from nas.calls.settings import parse, proxy_list, several
+from nas.calls.setup import Setup
+from nas.scoring.cost import proxy_costs
+from nas.scoring.objective import resolve
+from nas.scoring.scorer import Watch, try_out
+from nas.space import Space
+
+
+def bench(
+    space: Space | str = "nasbench201",
+    archs: Sequence[str] | str = (),
+    proxies: ProxyNames = "all",
+    *,
+    watch: Watch | None = None,
+    **given: Unpack[SetupOptions],
+) -> pd.DataFrame:
+    """Measures what proxies cost against one plain forward and backward pass; `nas.scoring.cost.proxy_costs` says how.
+
+    Args:
+        archs: the architectures to average over; without any, a random one of the space, from ``seed``.
+        proxies: names, each a proxy or a combination, whose proxies are then asked together, or functions of a probe;
+            ``"all"`` takes every one registered.
+        watch: told how many of how many measurements are done.
+        given: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store and
+            workers are not among them.
+
+    Returns:
+        A row for each proxy, one named ``all`` and one named ``plain``: ``proxy``, ``ms``, ``ratio``, ``peak_mb``,
+        ``reason``; the architectures are in its ``attrs["archs"]``.
+
+    Raises:
+        UsageError: something given cannot be used.
+    """
+    setup = Setup.of(space, given, without=ELSEWHERE)
+    suite = {name: resolve(entry, setup.settings)[0] for name, entry in proxy_list(proxies).items()}
+    chosen = [parse(setup.space, str(text)) for text in several(archs)] or [setup.space.sample(Random(setup.seed))]
+    scorer = setup.scorer(kept=False)
+    try_out(scorer)
+    frame = proxy_costs(scorer, chosen, suite, watch)
+    frame.attrs["archs"] = [setup.space.text(arch) for arch in chosen]
+    return frame

@@ -1,0 +1,163 @@
+"""What a search leaves: its trials, the best of them, networks; and `nas.load`, which reads it from a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from torch import nn
+
+from nas.calls.options import OPTIONS
+from nas.calls.settings import several
+from nas.calls.setup import Setup
+from nas.data.minibatch import Minibatch
+from nas.data.table import Table
+from nas.errors import UsageError
+from nas.runs.folder import read_lines, read_yaml
+from nas.runs.loop import Trial, best
+from nas.scoring.measurer import build, costs
+from nas.space import Space, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best architecture of a search.
+
+    Attributes:
+        arch: in the space's notation.
+        score: what was maximised.
+        values: each proxy's own number.
+        params, flops: of its network for ``task``; multiply-accumulates for one image.
+        task: what the run's data ask of a network.
+        table: the numbers that a table of trained networks has of it.
+    """
+
+    arch: str
+    score: float
+    values: Mapping[str, float | None]
+    params: int
+    flops: int
+    task: Task
+    table: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What `nas.search` returns.
+
+    Attributes:
+        trials: a row for each trial (see `nas.runs.loop.Trial`), and a column for each proxy's own number.
+        best: the best leaf.
+        space: where the architectures are from.
+        seed: of the run.
+        stored: how many trials were not measured because the store had their scores.
+        folder: the run folder, where there is one.
+    """
+
+    trials: pd.DataFrame
+    best: Best
+    space: Space
+    seed: int
+    stored: int = 0
+    folder: Path | None = None
+    _trials: Sequence[Trial] = field(default=(), repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        trials: Sequence[Trial],
+        described: Mapping[str, Any],
+        space: Space,
+        seed: int,
+        stored: int = 0,
+        folder: Path | None = None,
+    ) -> SearchResult:
+        """The result of these trials; ``described`` is what ``best.yaml`` holds."""
+        frame = pd.DataFrame.from_records(trials, columns=Trial._fields)
+        if not any(trial.objectives for trial in trials):
+            frame = frame.drop(columns="objectives")
+        for name in dict.fromkeys(name for trial in trials for name in trial.values):
+            frame[name] = [trial.values.get(name) for trial in trials]
+        own = {name: described[name] for name in ("arch", "score", "values", "params", "flops")}
+        task = Task(**described["task"])
+        table = {name: value for name, value in described.items() if name not in (*own, "task")}
+        return cls(frame, Best(**own, task=task, table=table), space, seed, stored, folder, trials)
+
+    def network(
+        self,
+        arch: str | None = None,
+        *,
+        classes: int | None = None,
+        channels: int | None = None,
+        size: int | None = None,
+    ) -> nn.Module:
+        """A fresh network of ``arch``, by default of the best one, for the task of the run or for another number of
+        classes, channels or pixels a side; its weights are those that the seed of the run gives."""
+        given = {"classes": classes, "channels": channels, "size": size}
+        task = self.best.task._replace(**{name: value for name, value in given.items() if value is not None})
+        chosen = self.space.canonical(self.space.parse(self.best.arch if arch is None else arch))
+        return build(self.space, chosen, task, self.seed)
+
+    def plot(self) -> Figure:
+        """The scores in the order of evaluation; ``.savefig(FILE)`` writes it, a notebook shows it."""
+        from nas.report.search import course  # matplotlib takes a while to import
+
+        return course(self._trials)
+
+
+def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | None) -> dict[str, Any]:
+    """What ``best.yaml`` holds."""
+    arch = space.parse(trial.arch)
+    cost = costs(space, arch, data)
+    described: dict[str, Any] = {"arch": trial.arch, "score": trial.score, "values": trial.values}
+    described |= {"params": cost["params"], "flops": cost["flops"], "task": data.task._asdict()}
+    if table is not None:
+        described |= {name: float(value) for name, value in table.row(arch).items() if name not in described}
+    return described
+
+
+def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ()) -> SearchResult:
+    """The result of a search, finished or not, from its run folder; nothing there is changed.
+
+    Args:
+        plugin: the plug-in files of the run, which are run; a folder never runs code by itself.
+
+    Raises:
+        UsageError: the folder holds no search, names plug-ins that are not given, or is damaged.
+    """
+    path = Path(run_folder).expanduser()
+    config = read_yaml(path / "config.yaml")
+    if "searcher" not in config:
+        raise UsageError(f"{path} holds no search: its other files are tables (.csv) and a page, for any reader")
+    files = list(map(str, several(plugin)))
+    if missing := len(config.get("plugin") or []) - len(files):
+        raise UsageError(f"{path} is of a run with {missing} more plug-ins: name the files with plugin=…: "
+                         f"{', '.join(config['plugin'])}")  # fmt: skip
+    renamed = {"constraint": "constraints", "set": "settings"}
+    given = {renamed.get(name, name): value for name, value in config.items()}
+    given = {name: value for name, value in given.items() if name in OPTIONS} | {"plugin": files, "store": "none"}
+    setup = Setup.of(str(config.get("space")), given)
+    file = path / "trials.jsonl"
+    trials = [_trial(line, f"{file}: line {number}") for number, line in enumerate(read_lines(file), start=1)]
+    winner = best(trials)
+    if winner is None:
+        raise UsageError(f"{path} holds {len(trials)} trials, and none of a single network with a score")
+    described = read_yaml(path / "best.yaml") if (path / "best.yaml").is_file() else {}
+    if described.get("arch") != winner.arch or "task" not in described:
+        described = describe_best(winner, setup.space, setup.minibatch(), None)
+    return SearchResult.of(trials, described, setup.space, setup.seed, folder=path)
+
+
+def _trial(line: str, where: str) -> Trial:
+    try:
+        record = json.loads(line)
+        return Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{where} is no trial: {error}") from None

@@ -1,0 +1,226 @@
+"""What stands fixed in a run, said once: for Python, for the command line, for ``config.yaml``."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nas import plugins
+from nas.calls.options import DEFAULTS, OPTIONS
+from nas.calls.settings import checked_settings, proxy_list, several
+from nas.data.minibatch import Minibatch, Source, minibatch, source_name
+from nas.engines import check_timeout, open_engine
+from nas.errors import UsageError, unknown
+from nas.proxy import Proxy, ProxyFn, is_registered
+from nas.registry import Settings, check_number, normal
+from nas.runs.folder import plugin_source
+from nas.scoring.limits import Limit, Limited, parse_limit
+from nas.scoring.measurer import PRECISIONS, resolve_device
+from nas.scoring.objective import resolve
+from nas.scoring.scorer import Engine, Scorer
+from nas.searcher import SEARCHERS
+from nas.space import SPACES, Space, make_space
+from nas.store.store import Store, default_store
+
+UNDETERMINING = ("budget", "minibatch", "plugin_source")
+"""What ``config.yaml`` holds that has no part in the name of a run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """All that a score depends on but the architecture and the proxy, and where it is measured and kept.
+
+    Made by `of`, which checks everything. A context manager: what the engine and the store hold open ends with it.
+
+    Attributes:
+        space: where architectures are from; without the limits, see `limited`.
+        space_name: its registered name; None for a `Space` that was handed over.
+        data: what minibatches are drawn from; see `nas.data.minibatch.minibatch`.
+        batch_size: images in a minibatch.
+        seed: of the minibatch, the initialisation and the searcher.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        precision: see `nas.scoring.measurer.PRECISIONS`; ``float32`` or ``float64`` throughout, or mixed precision.
+        constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is never scored.
+        settings: options by plug-in.
+        plugin: Python files with further plug-ins.
+        store: a file that keeps scores from one run to the next, ``none``, or None for `nas.store.store.default_store`.
+        workers, ray, timeout: see `nas.engines.open_engine`.
+    """
+
+    space: Space
+    space_name: str | None
+    data: Source
+    batch_size: int
+    seed: int
+    device: str
+    precision: str
+    constraints: tuple[str, ...]
+    settings: Settings
+    plugin: tuple[str, ...]
+    store: str | Path | None
+    workers: int | None
+    ray: str | None
+    timeout: float | None
+
+    @classmethod
+    def of(cls, space: Space | str, given: Mapping[str, Any], without: Collection[str] = ()) -> Setup:
+        """The setup of a call on ``space``: plug-ins loaded, names normalised, everything checked.
+
+        Args:
+            given: the call's `SetupOptions`.
+            without: those of them that the call does not take.
+
+        Raises:
+            UsageError: something given cannot be used.
+        """
+        for name in given:
+            if name not in OPTIONS or name in without:
+                raise unknown("option of this call", name, set(OPTIONS) - set(without))
+        values = DEFAULTS | {name: value for name, value in given.items() if value is not None}
+        plugin = tuple(map(str, several(values["plugin"])))
+        plugins.load(plugin)
+        settings = checked_settings(values["settings"])
+        name = None if isinstance(space, Space) else normal(space)
+        own = space if isinstance(space, Space) else make_space(space, settings)
+        setup = cls(**values | {
+            "space": own, "space_name": name, "settings": settings, "plugin": plugin,
+            "constraints": tuple(_texts("constraints", values["constraints"])),
+            "precision": normal(str(values["precision"])),
+        })  # fmt: skip
+        setup._check()
+        return setup
+
+    def _check(self) -> None:
+        check_number("seed", self.seed, 0)
+        check_number("batch_size", self.batch_size, 1)
+        if self.workers is not None:
+            check_number("workers", self.workers, 1)
+        check_timeout(self.timeout)
+        resolve_device(self.device)
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        if self.space_name is None:
+            self.needs_no_name("a Space that was handed over")
+
+    def needs_no_name(self, what: str, run_folder: object = None) -> None:
+        """`UsageError` where a call with something that no other process could find by name asks for workers, a store
+        or a run folder."""
+        wanted = {"workers": self.workers, "ray": self.ray, "timeout": self.timeout, "run_folder": run_folder}
+        wanted |= {} if str(self.store) == "none" else {"store": self.store}
+        names = [name for name, value in wanted.items() if value is not None]
+        if names:
+            raise UsageError(
+                f"{what} has no name that another process could find, so it goes without {' and '.join(names)}: "
+                "register it in a file and give that as plugin"
+            )
+
+    def may_keep(self, proxies: Sequence[str | Proxy | ProxyFn], run_folder: object = None) -> bool:
+        """Whether the store may keep the scores: whether all that they depend on has a name. Where it has not, and the
+        default store would have kept them, that is said.
+
+        Raises:
+            UsageError: workers, a store or a run folder was asked for, which take names.
+        """
+        parts = [part for proxy in proxies for part in resolve(proxy, self.settings)[0]]
+        nameless = [f"the function {part.name}" for part in parts if not is_registered(part)]
+        if self.space_name is None:
+            nameless.append("a Space that was handed over")
+        if nameless:
+            self.needs_no_name(nameless[0], run_folder)
+            self.say_without_store(nameless[0])
+        return not nameless
+
+    def say_without_store(self, what: str) -> None:
+        """Warns that scores are not kept, where the default store would keep them."""
+        if str(default_store() if self.store is None else self.store) != "none":
+            warnings.warn(f"{what} has no name that another process could find: scores are not kept", stacklevel=4)
+
+    @cached_property
+    def limits(self) -> list[Limit]:
+        return [parse_limit(text) for text in self.constraints]
+
+    def minibatch(self, seed: int | None = None) -> Minibatch:
+        """The images that ``seed``, or the run's own, draws."""
+        return minibatch(self.data, self.batch_size, self.seed if seed is None else seed)
+
+    def limited(self, data: Minibatch) -> Space:
+        """The space, where there are limits with only those architectures valid that keep them."""
+        return Limited(self.space, self.limits, data.task) if self.constraints else self.space
+
+    def scorer(self, seed: int | None = None, data: Minibatch | None = None, *, kept: bool = True) -> Scorer:
+        """A scorer for ``seed``, or the run's own, with the setup's engine and, where scores are ``kept``, its store.
+
+        Args:
+            data: the minibatch; drawn from ``seed`` where it is not given.
+        """
+        seed = self.seed if seed is None else seed
+        drawn = self.minibatch(seed) if data is None else data
+        shelf = self._store.shelf(self.space_name, self.settings) if kept and self.space_name is not None else None
+        return Scorer(
+            self.space, drawn, seed=seed, device=self.device, precision=self.precision, engine=self._engine, shelf=shelf
+        )
+
+    def record(self, **own: Any) -> dict[str, Any]:
+        """What determines a run, as plain values under their names on the command line: ``own`` and the setup's.
+
+        Raises:
+            UsageError: the data have no name.
+        """
+        if source_name(self.data) is None:
+            self.needs_no_name("data that were handed over", run_folder="given")
+        common = {
+            "data": source_name(self.data), "batch_size": self.batch_size, "seed": self.seed, "device": self.device,
+            "precision": self.precision, "constraint": self.constraints, "set": self.settings, "plugin": self.plugin,
+        }  # fmt: skip
+        fixed = {"plugin_source": plugin_source(self.plugin)} if self.plugin else {}
+        last = {"minibatch": own.pop("minibatch")} if "minibatch" in own else {}
+        plain: dict[str, Any] = json.loads(json.dumps({"space": self.space_name} | own | common | last, default=str))
+        return plain | fixed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._open.__exit__(kind, error, at)
+
+    @cached_property
+    def _open(self) -> ExitStack:
+        return ExitStack()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        engine = open_engine(
+            self.space_name or "", self.settings, self.plugin, workers=self.workers, ray=self.ray, timeout=self.timeout
+        )
+        return self._open.enter_context(engine)
+
+    @cached_property
+    def _store(self) -> Store:
+        return self._open.enter_context(Store(self.store))
+
+
+def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with its names as they are registered, to compare with another one."""
+    plain = dict(config)
+    for name, registry in (("space", SPACES), ("searcher", SEARCHERS)):
+        if plain.get(name) in registry:
+            plain[name] = normal(plain[name])
+    for name in {"proxy", "proxies"} & plain.keys():
+        plain[name] = ",".join(proxy_list(str(plain[name])))
+    if isinstance(plain.get("set"), Mapping):
+        plain["set"] = json.loads(json.dumps(checked_settings(plain["set"]), default=str))
+    return plain
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    texts = several(given)
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"{name} takes a text or a list of texts, not {given!r}")
+    return list(texts)

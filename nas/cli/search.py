@@ -1,0 +1,57 @@
+"""The command ``nas search``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Unpack
+
+import typer
+
+from nas.calls.options import SetupOptions
+from nas.cli.options import Batch, Config, Quiet, Run, Space, takes_setup
+from nas.cli.printing import plain_console, print_failures, print_frame, print_mapping, progress
+
+
+@takes_setup()
+def search(
+    space: Space = "nasbench201",
+    proxy: Annotated[str, typer.Option(help="Proxy to maximise; a+b combines two by rank.")] = "gradalign_i",
+    searcher: Annotated[str, typer.Option(help="Search strategy; see 'nas list searchers'.")] = "evolution",
+    budget: Annotated[int, typer.Option(help="Evaluations.")] = 200,
+    batch: Batch = None,
+    minimise: Annotated[
+        list[str] | None,
+        typer.Option(help="Proxy to make small as a further objective, for a searcher that takes several; repeatable."),
+    ] = None,
+    maximise: Annotated[list[str] | None, typer.Option(help="Likewise, to make large; repeatable.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Trained accuracies, shown beside the best architecture.")] = None,
+    run: Run = None,
+    config: Config = None,
+    quiet: Quiet = False,
+    **options: Unpack[SetupOptions],
+) -> None:
+    """Search a space for the architecture that a proxy likes best."""
+    from nas.calls.search import search as call
+    from nas.runs.folder import read_yaml
+
+    start = time.perf_counter()
+    with progress("searching", quiet) as watch:
+        result = call(
+            space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table, batch=batch,
+            run_folder=run or "auto", watch=watch, **options,
+        )  # fmt: skip
+    trials, folder = result.trials, result.folder
+    assert folder is not None
+    console = plain_console()
+    leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
+    print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
+    print_mapping(console, read_yaml(folder / "best.yaml"))
+    elsewhere = int((trials["cached"] & ~trials["arch"].duplicated()).sum())
+    alike = "an isomorphic architecture" + " or the reference sample" * (len(trials["values"].iloc[0]) > 1)
+    console.print(
+        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({elsewhere} from {alike}), "
+        f"{result.stored} from the store, {int((trials['status'] != 'ok').sum())} failed; "
+        f"{time.perf_counter() - start:.0f} s; results in {folder}",
+    )
+    print_failures(console, trials)
