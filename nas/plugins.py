@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nas.errors import UsageError
 
-FOLDERS = ("spaces", "proxies", "searchers", "nas.studies")
+FOLDERS = ("spaces", "proxies", "searchers", "nas.data.sources", "nas.studies")
 GROUP = "nas.plugins"
 """The entry-point group: each entry names a module that registers plug-ins when it is imported."""
 

@@ -113,7 +113,7 @@ PIXELS = np.zeros((8, 4, 4, 3), np.uint8)
         (lambda p: np.savez(p / "x.npz", pictures=np.zeros(3)), "no array images or labels, only pictures"),
         (lambda p: (p / "x.npz").write_bytes(b"PK\3\4 broken"), "cannot be read as .npz"),
         (lambda p: np.savez(p / "x.npz", images=np.array([{}], dtype=object), labels=[0]), "cannot be read as .npz"),
-        (lambda p: np.savez(p / "x.npz", images=np.zeros((8, 4, 4, 3)), labels=np.zeros(8, int)), "must be uint8"),
+        (lambda p: np.savez(p / "x.npz", images=np.zeros((8, 4, 4, 3)), labels=np.zeros(8, int)), "of 1 class"),
         (lambda p: np.savez(p / "x.npz", images=PIXELS, labels=np.zeros(7, int)), "labels must be 8"),
         (lambda p: np.savez(p / "x.npz", images=PIXELS, labels=np.zeros(8, int)), "of 1 class"),
         (lambda p: np.savez(p / "x.npz", images=PIXELS[:, 1:], labels=np.arange(8) % 2), "must be square"),
@@ -133,7 +133,7 @@ def test_broken_sources(tmp_path, make, reason):
     ("source", "reason"),
     [
         ("synthetic:clases=10", "did you mean 'classes'"),
-        ("synthetic:classes=1", "from 2 to"),
+        ("synthetic:classes=1", "at least 2 and"),
         ("nowhere", "does not exist"),
     ],
 )

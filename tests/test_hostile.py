@@ -342,7 +342,7 @@ def shaped(shape):
         (zipped(images=shaped((10**8,)) + bytes(10**8), labels=b""), "more than 1000 times its own size"),
         (arrays(images=IMAGES[:, :0], labels=LABELS), "images must be uint8"),
         (arrays(images=IMAGES[..., :0], labels=LABELS), "images must be uint8"),
-        (arrays(images=IMAGES.astype(">u2"), labels=LABELS), "images must be uint8"),
+        (arrays(images=IMAGES.astype("c8"), labels=LABELS), "images must be uint8"),
         (arrays(images=IMAGES, labels=LABELS.astype(np.uint64) + 2**63), "labels must be from 0 to 99999"),
         (arrays(images=IMAGES, labels=LABELS - 1), "labels must be from 0 to 99999, not -1"),
         (arrays(images=IMAGES, labels=LABELS.astype("M8[s]")), "labels must be 24 whole numbers"),
