@@ -10,7 +10,7 @@ from typer import Option
 from nas.registry import Settings
 
 if TYPE_CHECKING:
-    from nas.data.minibatch import Source
+    from nas.data.minibatch import Data
 
 
 class SetupOptions(TypedDict, total=False):
@@ -20,7 +20,7 @@ class SetupOptions(TypedDict, total=False):
     """
 
     data: Annotated[
-        "Source", str, Option(help="'synthetic', a .npz, a folder of CIFAR batches or of class folders; see the docs.")
+        "Data", str, Option(help="'synthetic', a .npz, a folder of CIFAR batches or of class folders; see the docs.")
     ]
     batch_size: Annotated[int, Option(help="Images in the minibatch.")]
     seed: Annotated[int, Option(help="Of the minibatch, the initialisation and the searcher.")]

@@ -53,6 +53,8 @@ def score(
     """
     check_number("seeds", seeds, 1)
     named = [archs] if isinstance(archs, nn.Module) else several(archs)
+    if not isinstance(named, Sequence):
+        raise UsageError(f"archs takes notations or networks, not {archs!r}")
     modules = [arch for arch in named if isinstance(arch, nn.Module)]
     if modules and (len(modules) < len(named) or space != "networks"):
         raise UsageError("networks are scored in the space 'networks', and not together with notations")

@@ -42,7 +42,7 @@ def proxy_list(given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[s
     """
     if isinstance(given, str):
         given = given.split(",")
-    entries = [given] if callable(given) or isinstance(given, Proxy) else list(given or ())
+    entries = list(given or ()) if isinstance(given, Sequence | None) else [given]
     if entries == ["all"]:
         return {name: name for name in PROXIES}
     if not any(not isinstance(entry, str) or entry.strip() for entry in entries):
@@ -100,6 +100,10 @@ def draw(rows: Sequence[int], count: int | str, seed: int, keep: Callable[[int],
 
 def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
     """Settings by registered name; `UsageError` for a plug-in, or an option, that does not exist."""
+    if not isinstance(settings, Mapping):
+        raise UsageError(
+            f"settings are options by plug-in, like {{'evolution': {{'population': 100}}}}, not {settings!r}"
+        )
     checked = {}
     for name, given in settings.items():
         owner = normal(str(name))

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Any, Self
 
 from nas import plugins
 from nas.calls.options import DEFAULTS, OPTIONS
 from nas.calls.settings import checked_settings, proxy_list, several
-from nas.data.minibatch import Minibatch, Source, minibatch, source_name
+from nas.data.minibatch import Data, Minibatch, minibatch
+from nas.data.opening import source_name
 from nas.engines import check_timeout, open_engine
 from nas.errors import UsageError, unknown
 from nas.proxy import Proxy, ProxyFn, is_registered
@@ -56,7 +57,7 @@ class Setup:
 
     space: Space
     space_name: str | None
-    data: Source
+    data: Data
     batch_size: int
     seed: int
     device: str
@@ -84,14 +85,16 @@ class Setup:
             if name not in OPTIONS or name in without:
                 raise unknown("option of this call", name, set(OPTIONS) - set(without))
         values = DEFAULTS | {name: value for name, value in given.items() if value is not None}
-        plugin = tuple(map(str, several(values["plugin"])))
+        if not isinstance(space, Space | str):
+            raise UsageError(f"a space is a name or a Space, not {space!r}")
+        plugin = tuple(map(str, _several("plugin", values["plugin"], str | Path)))
         plugins.load(plugin)
         settings = checked_settings(values["settings"])
-        name = None if isinstance(space, Space) else normal(space)
+        registered = None if isinstance(space, Space) else normal(space)
         own = space if isinstance(space, Space) else make_space(space, settings)
         setup = cls(**values | {
-            "space": own, "space_name": name, "settings": settings, "plugin": plugin,
-            "constraints": tuple(_texts("constraints", values["constraints"])),
+            "space": own, "space_name": registered, "settings": settings, "plugin": plugin,
+            "constraints": tuple(_several("constraints", values["constraints"], str)),
             "precision": normal(str(values["precision"])),
         })  # fmt: skip
         setup._check()
@@ -219,8 +222,8 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _texts(name: str, given: Any) -> list[str]:
-    texts = several(given)
-    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+def _several(name: str, given: Any, kind: type | UnionType) -> list[Any]:
+    values = several(given)
+    if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
         raise UsageError(f"{name} takes a text or a list of texts, not {given!r}")
-    return list(texts)
+    return list(values)

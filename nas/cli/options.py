@@ -108,7 +108,7 @@ def _parameter(name: str) -> Parameter:
     if name == "settings":
         option = copy(option)
         option.callback = merge_set
-    annotation = Annotated[on_the_line[0] if on_the_line else kind, option]
+    annotation = Annotated[on_the_line[0] if on_the_line else kind, option]  # type: ignore[valid-type]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name] or None, annotation=annotation)
 
 

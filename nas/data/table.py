@@ -26,6 +26,8 @@ class Table:
     """
 
     def __init__(self, path: str | Path, space: Space) -> None:
+        if not isinstance(path, str | Path):
+            raise UsageError(f"a table is the name of a file, not {path!r}")
         self.given = str(path)
         self.path = Path(os.path.expanduser(os.path.expandvars(path)))
         self.space = space
