@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nas.probe import Probe
+from nas.scoring.measurer import build
 from nas.space import SPACES, Task
 
 
@@ -286,7 +288,9 @@ def one_image_at_a_time(net, images, labels, target="loss"):
     return {name: torch.stack(row) for name, row in rows.items()}
 
 
-MINE = Path(__file__).parent / "user_networks.py"
+ROOT = Path(__file__).parent.parent
+"""The checkout."""
+MINE = ROOT / "tests" / "user_networks.py"
 GENOTYPE = {"widths": (4,), "depths": (3,)}
 SMALL = {
     "autoformer": {"hidden_dims": (16, 24), "depths": (1, 2, 3), "patch": 4},
@@ -306,3 +310,40 @@ SMALL = {
     "networks": {"names": (f"{MINE}:Twins", f"{MINE}:flat")},
 }
 """The options under which a space's networks are built in milliseconds."""
+
+
+class Calling(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def named(*functions):
+    return [f"{MINE}:{function}" for function in functions]
+
+
+def made(function, task=Task(3, 3, 8), seed=0):  # noqa: B008, a task is a tuple
+    space = SPACES["networks"]()
+    return build(space, space.parse(*named(function)), task, seed)
+
+
+def counted(space, text, task=Task(10)):  # noqa: B008
+    """Parameters and multiply-accumulates of a network without weights."""
+    with torch.device("meta"):
+        net = space.build(space.parse(text), task)
+        image = torch.zeros(1, task.channels, task.size, task.size)
+    probe = Probe(net, image, torch.zeros(1))
+    return probe.params, probe.trace.flops
+
+
+DARTS_V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
+    "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], "
+    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
+)

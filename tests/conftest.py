@@ -1,8 +1,10 @@
 import os
 import sys
 from pathlib import Path
+from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))  # pytest runs 
 os.environ["NAS_STORE"] = "none"  # a test that looks at the store names a file of its own
 
 from nas import cli, plugins  # noqa: E402
+from nas.testing import narrow_space  # noqa: E402
 
 plugins.load()
 
@@ -44,3 +47,14 @@ def nas(monkeypatch, capsys, tmp_path):
         return end.value.code, out, err
 
     return call
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    """Thirty cells with an accuracy, as CSV and, beside it, as Parquet."""
+    toy = narrow_space()
+    archs = [toy.sample(Random(seed)) for seed in range(30)]
+    frame = pd.DataFrame({"arch": map(toy.text, archs), "accuracy": np.arange(30.0), "note": "x"})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    frame.to_parquet(tmp_path / "table.parquet")
+    return tmp_path / "table.csv"

@@ -1,11 +1,15 @@
 """Made-up comparisons and searches, whose pages the tests look at."""
 
+import json
+from html.parser import HTMLParser
+
 import numpy as np
 import pandas as pd
 
 from nas.report.comparison import comparison_report
 from nas.runs.loop import Trial
 from nas.statistics.comparison import Comparison, mean_over_seeds, oriented, target_correlations
+from nas.testing import narrow_space
 
 HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">&{{ 7 * 7 }}"
 """What must come out of every page as it went in, and do nothing."""
@@ -48,3 +52,60 @@ def comparison_page(found, target="accuracy"):
 def trial(number, arch, score, parents=(), **others):
     values = {"status": "ok", "reason": "", "leaf": True, "cached": False, "seconds": 0.01} | others
     return Trial(number, arch, score, {"gradsign": score}, parents=tuple(parents), **values)
+
+
+SPACE = narrow_space()
+ARCHS = [SPACE.text(((first,), (second,), (3,), (2,), (1,), (0,))) for first in range(5) for second in range(5)]
+
+
+class Reader(HTMLParser):
+    """The page as a browser without scripts reads it: texts of cells, captions and headings, elements, its data."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.rows, self.texts, self.data = [], [], [], ""
+        self._open = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "script" in self._open:
+            self.data = data if data.startswith("{") else self.data
+            return
+        self.texts.append(data)
+        if "td" in self._open or "th" in self._open:
+            self.rows[-1][-1] += data.strip()
+
+    @property
+    def points(self):
+        return json.loads(self.data)
+
+
+def search_trials():
+    return [
+        trial(0, ARCHS[0], 1.0),
+        trial(1, ARCHS[1], None, status="failed", reason=f"no gradient {HOSTILE}"),
+        trial(2, ARCHS[6], 3.0, [0]),
+        trial(3, ARCHS[7], 2.0, [2], seconds=0.0, cached=True),
+        trial(4, ARCHS[12], 5.0, [3, 2]),
+        trial(5, ARCHS[13], 4.0, [4]),
+    ]
+
+
+FOUND = {"arch": ARCHS[12], "score": 5.0, "values": {"gradsign": 5.0}, "params": 1234567, "flops": 89}
+SEARCH = {
+    "space": "nasbench201", "proxy": "params", "searcher": "evolution", "budget": 12, "batch_size": 12,
+    "data": "synthetic:classes=3,size=8",
+    "settings": {"nasbench201": {"widths": (4, 8), "repeats": 1}, "evolution": {"population": 4}},
+}  # fmt: skip

@@ -2,15 +2,14 @@
 
 import ast
 import sys
-from pathlib import Path
 
 import networkx as nx
 import pytest
+from cases import ROOT
 
 from nas import plugins
 from nas.errors import UsageError
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = ("spaces", "proxies", "searchers")
 LOBBY = ("errors", "registry", "space", "graph", "proxy", "probe", "searcher", "plugins")
 """What plug-ins import. Its modules lie in nas/ itself, every other one in a room."""

@@ -4,16 +4,16 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from cases import ROOT
 
 import nas
 from nas import cli, plugins
 from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS
 from nas.testing.spaces import SPACE_CHECKS
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, flags=re.DOTALL))
 
 

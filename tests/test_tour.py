@@ -2,13 +2,13 @@
 
 import runpy
 from io import BytesIO
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from cases import ROOT
 from matplotlib.figure import Figure
 
-TOUR = Path(__file__).parent.parent / "docs" / "tour.py"
+TOUR = ROOT / "docs" / "tour.py"
 
 
 @pytest.fixture(scope="module")

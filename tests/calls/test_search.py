@@ -1,0 +1,32 @@
+"""`nas.search` on a space of a user's own."""
+
+import pytest
+from torch import nn
+
+import nas
+from nas.errors import UsageError
+from nas.space import SPACES, Space, space
+
+
+def test_a_space_of_fifteen_lines_is_searched_by_every_searcher():
+    @space("three_ways")
+    class ThreeWays(Space):
+        slots = (("narrow", "wide"), ("one", "two", "three"))
+
+        def build(self, arch, task):
+            (width,), (depth,) = arch
+            size, layers = 4 * (width + 1), []
+            for index in range(depth + 1):
+                layers += [nn.Conv2d(task.channels if index == 0 else size, size, 3, padding=1), nn.ReLU()]
+            return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(size, task.classes))
+
+    for searcher in ("random_search", "evolution", "local_search"):
+        trials = nas.search(
+            "three_ways", "gradsign", searcher, 12, data="synthetic:classes=3,size=8", batch_size=12,
+            settings={"evolution": {"population": 4}} if searcher == "evolution" else {},
+        )  # fmt: skip
+        assert len(trials) == 12
+        assert trials.sort_values("score")["arch"].iloc[-1] in {"wide,three", "wide,two"}
+    assert SPACES["three_ways"]().graph(((0,), (0,))) is None
+    with pytest.raises(UsageError, match="pruning walks down from a supernet, which the space three_ways cannot build"):
+        nas.search("three_ways", "gradsign", "pruning", 12)

@@ -1,0 +1,73 @@
+"""Actors on a Ray cluster give the history of this process; how they share a machine."""
+
+import sys
+
+import pytest
+from faulty_runs import SEARCH, recorded, score, settings
+
+import nas
+from nas.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    """A run of a real proxy in this process."""
+    folder = tmp_path_factory.mktemp("runs") / "here"
+    nas.search(**SEARCH | {"proxy": "gradalign_i", "settings": settings()}, run_folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="CRITICAL", log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_actors_give_the_history_of_this_process(exact, tmp_path):
+    given = SEARCH | {"proxy": "gradalign_i", "settings": settings()}
+    nas.search(**given, run_folder=tmp_path, ray="auto", workers=2)
+    assert recorded(tmp_path) == recorded(exact)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("fault", "status", "timeout"), [("dies", "lost", None), ("hangs", "timeout", 1.0)])
+def test_actors_that_die_or_hang_are_replaced(fault, status, timeout):
+    assert score(fault, ray="auto", workers=1, timeout=timeout)["status"].tolist() == ["ok", status, "ok"]
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "127.0.0.1:99999"])
+def test_a_cluster_that_cannot_be_reached(address, monkeypatch):
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    from nas.engines.ray import cluster as connected
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UsageError, match=rf"the Ray cluster '{address}' cannot be reached \("), connected(address):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cpus", "size", "each"), [([2], 2, 1), ([8], 2, 4), ([8], 3, 2), ([4, 4], 2, 4), ([4, 2], 3, 2), ([2], 4, 0)]
+)
+def test_actors_share_the_cpus_of_their_nodes(cpus, size, each):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from nas.engines.ray import threads
+
+    assert threads(cpus, size) == each
+
+
+@pytest.mark.parametrize(("gpus", "size", "each"), [(0, 2, 0), (1, 2, 0.5), (2, 3, 0.5), (2, 2, 1), (4, 2, 2)])
+def test_actors_share_the_gpus(gpus, size, each):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from nas.engines.ray import share
+
+    assert share(gpus, size) == each
+
+
+def test_without_ray_it_is_said_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "nas.engines.ray", raising=False)
+    with pytest.raises(UsageError, match=r"Ray, which is not installed .*: pip install 'gradalign-nas\[ray\]'$"):
+        score("", ray="local")

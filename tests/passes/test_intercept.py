@@ -1,0 +1,50 @@
+"""Which calls are ReLUs."""
+
+from functools import partial
+
+import pytest
+import torch
+from cases import Calling
+from torch import nn
+from torch.nn import functional as F
+
+from nas.probe import Probe
+from proxies.naswot import naswot
+
+RECTIFIERS = {
+    "nn.ReLU": nn.ReLU(),
+    "nn.ReLU in place": nn.ReLU(inplace=True),
+    "nn.ReLU6": nn.ReLU6(),
+    "nn.ReLU6 in place": nn.ReLU6(inplace=True),
+    "nn.LeakyReLU": nn.LeakyReLU(0.1),
+    "nn.LeakyReLU in place": nn.LeakyReLU(0.1, inplace=True),
+    "F.relu": F.relu,
+    "F.relu in place": partial(F.relu, inplace=True),
+    "F.relu_": F.relu_,
+    "F.relu6": F.relu6,
+    "F.hardtanh": lambda x: F.hardtanh(x, min_val=0.0, max_val=6.0),
+    "F.leaky_relu": F.leaky_relu,
+    "torch.relu": torch.relu,
+    "torch.relu_": torch.relu_,
+    "Tensor.relu": torch.Tensor.relu,
+    "Tensor.relu_": torch.Tensor.relu_,
+}
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_every_relu_is_seen_once(name):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Calling(RECTIFIERS[name]), nn.Flatten(), nn.Linear(144, 3)).double()
+    images, labels = torch.randn(6, 3, 8, 8, dtype=torch.float64), torch.arange(6) % 3
+    active = (net[0](images) > 0).flatten(1)
+    probe = Probe(net, images, labels)
+    (pattern,) = probe.map_relus(lambda pattern: pattern)
+    assert torch.equal(pattern, active)
+    agreements = [[float((a == b).sum()) for a in active] for b in active]
+    assert float(naswot(probe)) == pytest.approx(torch.tensor(agreements).double().logdet().item(), rel=1e-9)
+
+
+def test_what_is_no_relu_is_not_seen():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.Hardtanh(), nn.GELU(), nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="no ReLU"):
+        naswot(Probe(net, torch.randn(6, 3, 8, 8), torch.arange(6) % 3))

@@ -1,0 +1,38 @@
+"""Every searcher on every space."""
+
+from random import Random
+
+import pytest
+from cases import SMALL
+
+import nas
+from nas.errors import UsageError
+from nas.searcher import SEARCHERS
+from nas.space import SPACES
+
+SLOW = ("nds_amoeba", "nds_darts", "nds_nasnet", "nds_pnas", "nds_resnext")
+"""Built as `darts`, `nds_enas` and `nds_resnet` are, which are searched with gradients."""
+
+
+@pytest.mark.parametrize("searcher", ["random_search", "evolution", "local_search", "pruning"])
+@pytest.mark.parametrize("name", list(SPACES))
+def test_every_searcher_on_every_space(name, searcher):
+    """Fifty-five evaluations (what pruning takes on NAS-Bench-201); where a space has no supernet, or
+    a round of pruning takes more, it says so."""
+    space = SPACES[name](**SMALL[name])
+    call = {
+        "data": "synthetic:classes=3,size=16", "batch_size": 12, "budget": 55, "settings": {name: SMALL[name]},
+    }  # fmt: skip
+    if searcher == "pruning" and not space.supernet:
+        with pytest.raises(UsageError, match=f"which the space {name} cannot build"):
+            nas.search(name, "params", searcher, **call)
+        return
+    if searcher == "pruning" and len(SEARCHERS["pruning"].start(space, Random(0), {})[1]) > 55:
+        with pytest.raises(UsageError, match=r"more than the budget of 55: give a larger --budget"):
+            nas.search(name, "params", searcher, **call)
+        return
+    proxy = "gradalign_i" if searcher == "evolution" and name not in SLOW else "params"
+    trials = nas.search(name, proxy, searcher, **call)
+    assert len(trials) <= 55
+    assert (trials["status"] == "ok").all(), trials["reason"].unique()
+    assert trials["leaf"].any()
