@@ -33,7 +33,7 @@ CANDIDATES = (
     "gradalign_i", "gradalign_ii", "gradsign", "grad_condition", "jacov", "meco", "swap", "naswot", "synflow", "depth",
     "flops", "az_trainability", "l2_norm", "epe_nas", "az_expressivity", "grad_variance",
 )  # fmt: skip
-MOST = 6
+MAX_PARTS = 6
 KEPT = 400
 BEST = 5
 
@@ -98,7 +98,7 @@ def best_combination(drawn: pd.DataFrame, large: pd.DataFrame, accuracies: pd.Da
     both = pd.concat([drawn, large])
     quantiles, accuracy = log_quantiles(both, drawn), accuracies.loc[both.index, "cifar10_test"].to_numpy()
     reached = {}
-    for number in range(2, MOST + 1):
+    for number in range(2, MAX_PARTS + 1):
         for names in combinations(CANDIDATES, number):
             best = np.argpartition(-sum(quantiles[name] for name in names), BEST)[:BEST]
             reached[names] = float(accuracy[best].mean())

@@ -32,7 +32,7 @@ from nas.scoring.measurer import THIN_INPUTS, THIN_SIZE, build, initialisation_s
 from nas.scoring.scorer import Scorer
 from nas.space import SPACES, Arch, Space
 
-LARGEST = "nats:3,3,3,3,3,3"
+LARGEST_CELL = "nats:3,3,3,3,3,3"
 TOGETHER, PLAIN, ONE_LOOP, ONE_VISIT = "together", "plain pass", "one loop", "one visit"
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     plugins.load()
     space = SPACES["nasbench201"]()
-    cells = [space.parse(text) for text in arguments.cells or [LARGEST]]
+    cells = [space.parse(text) for text in arguments.cells or [LARGEST_CELL]]
     if arguments.cells is None:
         cells.append(middle(space))
     names = PROXIES if arguments.proxies == "all" else arguments.proxies.split(",")

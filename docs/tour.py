@@ -62,6 +62,6 @@ next(iter(seeds.figures.values()))
 
 # %%
 best_proxy = ranking["proxy"].iloc[0]
-trials = nas.search("nasbench201", best_proxy, "evolution", 30, constraints=["params<=3e5"], **small)
-best = trials.sort_values("score").iloc[-1]
-print(f"{best_proxy} prefers {best['arch']}")
+result = nas.search("nasbench201", best_proxy, "evolution", 30, constraints=["params<=3e5"], **small)
+print(f"{best_proxy} prefers {result.best.arch}")
+net = result.network()

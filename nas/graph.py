@@ -16,11 +16,11 @@ Edge = tuple[int, int]
 
 def reached(edges: Collection[Edge]) -> set[int]:
     """The nodes to which a path leads from node 0, itself included."""
-    found = {0}
+    reachable = {0}
     for i, j in sorted(edges):
-        if i in found:
-            found.add(j)
-    return found
+        if i in reachable:
+            reachable.add(j)
+    return reachable
 
 
 def alive(edges: Collection[Edge], nodes: int) -> set[int]:

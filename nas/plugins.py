@@ -65,9 +65,9 @@ def _check_ours(folder: str) -> None:
     """The four packages are installed side by side, so ours lie beside this one."""
     ours = Path(__file__).resolve().parent.parent.joinpath(*folder.split("."))
     spec = importlib.util.find_spec(folder)
-    found = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
-    if ours not in found:
-        where = found[0] if found else spec.origin if spec else "nowhere"
+    places = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
+    if ours not in places:
+        where = places[0] if places else spec.origin if spec else "nowhere"
         raise UsageError(
             f"the package {folder!r} was found {'in ' if spec else ''}{where} instead of in {ours}: another "
             "distribution uses the name; install gradalign-nas in an environment of its own"

@@ -1,4 +1,4 @@
-"""The probe answers by running a proxy again: one that does not ask the same again, or swallows the suspension, fails."""
+"""The probe answers by running a proxy again: one that asks something else, or swallows the suspension, fails."""
 
 import pytest
 import torch

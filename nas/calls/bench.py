@@ -10,7 +10,7 @@ import pandas as pd
 
 from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.calls.score import ProxyNames
-from nas.calls.settings import parse, proxy_list, several
+from nas.calls.settings import as_list, parse, proxy_list
 from nas.calls.setup import Setup
 from nas.scoring.cost import proxy_costs
 from nas.scoring.objective import resolve
@@ -45,7 +45,7 @@ def bench(
     """
     setup = Setup.of(space, given, without=ELSEWHERE)
     suite = {name: resolve(entry, setup.settings)[0] for name, entry in proxy_list(proxies).items()}
-    chosen = [parse(setup.space, str(text)) for text in several(archs)] or [setup.space.sample(Random(setup.seed))]
+    chosen = [parse(setup.space, str(text)) for text in as_list(archs)] or [setup.space.sample(Random(setup.seed))]
     scorer = setup.scorer(kept=False)
     try_out(scorer)
     frame = proxy_costs(scorer, chosen, suite, watch)

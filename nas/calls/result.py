@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from nas.calls.options import OPTIONS
-from nas.calls.settings import several
+from nas.calls.settings import as_list
 from nas.calls.setup import Setup
 from nas.data.minibatch import Minibatch
 from nas.data.table import Table
@@ -136,7 +136,7 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     config = read_yaml(path / "config.yaml")
     if "searcher" not in config:
         raise UsageError(f"{path} holds no search: its other files are tables (.csv) and a page, for any reader")
-    files = list(map(str, several(plugin)))
+    files = list(map(str, as_list(plugin)))
     if missing := len(config.get("plugin") or []) - len(files):
         raise UsageError(f"{path} is of a run with {missing} more plug-ins: name the files with plugin=…: "
                          f"{', '.join(config['plugin'])}")  # fmt: skip

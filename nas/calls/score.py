@@ -10,7 +10,7 @@ from torch import nn
 
 from nas.calls.modules import Modules
 from nas.calls.options import SetupOptions
-from nas.calls.settings import parse, proxy_list, several
+from nas.calls.settings import as_list, parse, proxy_list
 from nas.calls.setup import Setup
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
@@ -52,7 +52,7 @@ def score(
         UsageError: something given cannot be used.
     """
     check_number("seeds", seeds, 1)
-    named = [archs] if isinstance(archs, nn.Module) else several(archs)
+    named = [archs] if isinstance(archs, nn.Module) else as_list(archs)
     if not isinstance(named, Sequence):
         raise UsageError(f"archs takes notations or networks, not {archs!r}")
     modules = [arch for arch in named if isinstance(arch, nn.Module)]

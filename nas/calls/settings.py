@@ -68,7 +68,7 @@ def proxy_expression(given: str | Proxy | ProxyFn) -> str:
     return as_proxy(given).name
 
 
-def several(given: Any) -> Any:
+def as_list(given: Any) -> Any:
     """One text or path as a list of one."""
     return [given] if isinstance(given, str | Path) else given
 
@@ -92,7 +92,7 @@ def draw(rows: Sequence[int], count: int | str, seed: int, keep: Callable[[int],
     kept = list(islice(filter(keep, Random(seed).sample(rows, len(rows))), count))
     if len(kept) < (2 if count == len(rows) else count):
         raise UsageError(
-            f"{count} architectures cannot be drawn: of the table's {len(rows)}, {len(kept)} keep the limits "
+            f"{count} architectures cannot be drawn: of the table's {len(rows)}, {len(kept)} are within the limits "
             "and are no repetitions"
         )
     return sorted(kept)

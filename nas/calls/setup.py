@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from nas import plugins
 from nas.calls.options import DEFAULTS, OPTIONS
-from nas.calls.settings import checked_settings, proxy_list, several
+from nas.calls.settings import as_list, checked_settings, proxy_list
 from nas.data.minibatch import Data, Minibatch, minibatch
 from nas.data.opening import source_name
 from nas.engines import check_timeout, open_engine
@@ -223,7 +223,7 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _several(name: str, given: Any, kind: type | UnionType) -> list[Any]:
-    values = several(given)
+    values = as_list(given)
     if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
         raise UsageError(f"{name} takes a text or a list of texts, not {given!r}")
     return list(values)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.calls.score import ProxyNames
-from nas.calls.settings import draw, parse, proxy_list, several
+from nas.calls.settings import as_list, draw, parse, proxy_list
 from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.data.minibatch import minibatch
 from nas.data.table import Table
@@ -70,7 +70,7 @@ def study(
         raise UsageError("a study makes its space anew with other options, so it takes the name of a registered one")
     setup = Setup.of(space, given, without=ELSEWHERE)
     record = STUDIES[name]
-    targets = several(target)
+    targets = as_list(target)
     if record.table and table is None:
         raise UsageError(f"the study {record.name} compares with trained accuracy: give a table with --table FILE")
     if table is None and targets:
@@ -136,34 +136,35 @@ def choose(
         raise UsageError("the space has nothing to draw from: name the architectures of the study")
     if not str(archs).strip().isdecimal() or int(archs) < 2:
         raise UsageError(f"--archs takes a number from 2, and 'all' with a table, not {archs!r}")
-    rng, found = Random(seed), dict[Arch, Arch]()
+    rng, networks = Random(seed), dict[Arch, Arch]()
     for _ in range(ATTEMPTS * int(archs)):
         arch = space.sample(rng)
-        found.setdefault(space.canonical(arch), arch)
-        if len(found) == int(archs):
-            return list(found.values())
+        networks.setdefault(space.canonical(arch), arch)
+        if len(networks) == int(archs):
+            return list(networks.values())
     raise UsageError(
-        f"{archs} different networks were not found in the space, only {len(found)}: give a smaller --archs"
+        f"{archs} different networks were not found in the space, only {len(networks)}: give a smaller --archs"
     )
 
 
-def write(found: Findings, folder: Path, title: str) -> None:
+def write(findings: Findings, folder: Path, title: str) -> None:
     """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``, and ``report.html`` with all of them."""
     from matplotlib import rc_context
 
     from nas.report.page import Section, Sheet, page
     from nas.report.svg import Chart
 
-    contents: dict[str, str] = {f"{name}.csv": frame.to_csv(index=False) for name, frame in found.frames.items()}
-    for name, figure in found.figures.items():
+    contents: dict[str, str] = {f"{name}.csv": frame.to_csv(index=False) for name, frame in findings.frames.items()}
+    for name, figure in findings.figures.items():
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
             picture = io.StringIO()
             figure.savefig(picture, format="svg", metadata={"Date": None})
             contents[f"{name}.svg"] = picture.getvalue()
-    contents["findings.txt"] = found.text + "\n"
-    charts = [Chart(figure, name) for name, figure in found.figures.items()]
-    tables = [Sheet(frame, name, folded=len(frame) > LONG) for name, frame in found.frames.items()]
-    contents["report.html"] = page(title, [Section("Findings", found.text, charts), Section("Tables", tables=tables)])
+    contents["findings.txt"] = findings.text + "\n"
+    charts = [Chart(figure, name) for name, figure in findings.figures.items()]
+    tables = [Sheet(frame, name, folded=len(frame) > LONG) for name, frame in findings.frames.items()]
+    sections = [Section("Findings", findings.text, charts), Section("Tables", tables=tables)]
+    contents["report.html"] = page(title, sections)
     for name, content in contents.items():
         write_text(folder / name, content)
 

@@ -79,7 +79,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
 def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command, in the place of its ``**options``, those of `nas.calls.options.SetupOptions` but ``without``
+    """Gives a command, instead of its ``**options``, those of `nas.calls.options.SetupOptions` but ``without``
     some; the command is called with their values, plug-ins loaded."""
     names = [name for name in OPTIONS if name not in without]
 

@@ -62,17 +62,17 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
         console.print(f"{name:<22} {shown}")
 
 
-def print_comparison(console: Console, found: Comparison, target: str, space: str) -> None:
+def print_comparison(console: Console, comparison: Comparison, target: str, space: str) -> None:
     """The main statistics of each proxy over all seeds, best first; which of them are as good as the best; what they
     select; what failed. The files of the run folder hold all of it."""
     from nas.statistics.comparison import decimals
 
-    digits = decimals(found.truth)
+    digits = decimals(comparison.truth)
 
     def spread(mean: float, deviation: float) -> str:
         return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
-    overall = found.correlations[found.correlations["seed"] == "all"]
+    overall = comparison.correlations[comparison.correlations["seed"] == "all"]
     overall = overall.sort_values("kendall", ascending=False, kind="stable")  # the order of the pairs
     shown = overall[["proxy", "failed"]].copy()
     for name, label in (("kendall", "Kendall τ-b"), ("spearman", "Spearman ρ")):
@@ -80,23 +80,25 @@ def print_comparison(console: Console, found: Comparison, target: str, space: st
         shown[f"{label} [95 %]"] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]
     shown["given params"] = overall["kendall_given_params"].map("{:.3f}".format)
     shown["top 10 %"] = overall["kendall_top_10pct"].map("{:.3f}".format)
-    for count in found.selection["n"].unique():
-        chosen = found.selection[found.selection["n"] == count].set_index("proxy")
+    for count in comparison.selection["n"].unique():
+        chosen = comparison.selection[comparison.selection["n"] == count].set_index("proxy")
         cells = [spread(chosen.loc[name, "mean"], chosen.loc[name, "sd"]) for name in overall["proxy"]]
         shown[f"best of {count}"] = cells
     shown["ms"] = overall["ms_per_arch"].map("{:.0f}".format)
     shown["MB"] = overall["peak_mb"].map("{:.0f}".format)
     print_frame(console, shown, f"{target} on {space}, {int(overall['n'].iloc[0])} architectures")
-    for count in found.selection["n"].unique():
-        rows = found.selection[found.selection["n"] == count].set_index("proxy").loc[["random", "optimal"]]
+    for count in comparison.selection["n"].unique():
+        rows = comparison.selection[comparison.selection["n"] == count].set_index("proxy").loc[["random", "optimal"]]
         console.print(f"of {count}: " + ", ".join(f"{n} {spread(r['mean'], r['sd'])}" for n, r in rows.iterrows()))
     first = overall["proxy"].iloc[0]
-    alike = found.pairs[(found.pairs["proxy_a"] == first) & (found.pairs["p_holm"] > 0.05)]["proxy_b"]
+    alike = comparison.pairs[(comparison.pairs["proxy_a"] == first) & (comparison.pairs["p_holm"] > 0.05)]["proxy_b"]
     if len(alike):
         console.print(f"τ not apart from that of {first} (paired bootstrap, Holm, 5 %): {', '.join(alike)}")
-    if found.duplicates:
-        console.print(f"{found.duplicates} of the architectures are isomorphic to another one (--unique drops them)")
-    print_failures(console, found.scores)
+    if comparison.duplicates:
+        console.print(
+            f"{comparison.duplicates} of the architectures are isomorphic to another one (--unique drops them)"
+        )
+    print_failures(console, comparison.scores)
 
 
 def print_failures(console: Console, rows: pd.DataFrame) -> None:

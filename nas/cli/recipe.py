@@ -47,7 +47,7 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
     parts = recipe.get("steps", [{}])
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         raise UsageError(f"{file}: 'steps' is a list of commands with their options, not {parts!r}")
-    found: list[Step] = []
+    planned: list[Step] = []
     taken: set[str] = set()
     for part in parts:
         step = common | part | {"quick": _quick(file, common) | _quick(file, part)}
@@ -61,8 +61,8 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
         options = {key: value for key, value in step.items() if key not in ABOUT} | (step["quick"] if quick else {})
         suffix = {"score": ".csv", "bench": ".json"}.get(command, "")
         output = folder / f"{name or command}{suffix}" if name or suffix else folder
-        found.append(Step(command, output, _arguments(file, options)))
-    return found
+        planned.append(Step(command, output, _arguments(file, options)))
+    return planned
 
 
 def _quick(file: Path, part: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def study(
     quiet: Quiet = False,
     **options: Unpack[SetupOptions],
 ) -> None:
-    """Measure again what is said of scores: tables, figures and a text."""
+    """Test a claim about scores: tables, figures and a text."""
     from nas.calls.study import study as call
 
     start = time.perf_counter()

@@ -133,8 +133,8 @@ def _recognised(path: Path, given: str) -> Kind:
     fits = [kind for kind in asked if kind.recognises is not None and kind.recognises(_existing(given, path))]
     fits = fits or [k for k in kinds if k.otherwise and k.recognises is not None and k.recognises(path)]
     if len(fits) > 1:
-        several = " or ".join(f"{kind.name}:{path}" for kind in fits)
-        raise UsageError(f"{path} may be read as {' or '.join(kind.reads for kind in fits)}: write {several}")
+        spelled = " or ".join(f"{kind.name}:{path}" for kind in fits)
+        raise UsageError(f"{path} may be read as {' or '.join(kind.reads for kind in fits)}: write {spelled}")
     if not fits:
         raise UsageError(f"{path} is none of the kinds of data: they are {_known()}")
     return fits[0]

@@ -70,8 +70,8 @@ class Table:
 
     def rows(self, texts: Sequence[str]) -> pd.DataFrame:
         """The numbers known of those of the architectures that have a `row`, indexed by their texts."""
-        found = {text: self.row(arch) for text in texts if is_leaf(arch := self.space.parse(text))}
-        return pd.DataFrame.from_dict({text: row for text, row in found.items() if row}, orient="index")
+        rows = {text: self.row(arch) for text in texts if is_leaf(arch := self.space.parse(text))}
+        return pd.DataFrame.from_dict({text: row for text, row in rows.items() if row}, orient="index")
 
     @cached_property
     def numbers(self) -> pd.DataFrame:

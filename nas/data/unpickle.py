@@ -17,7 +17,7 @@ Summarise = Callable[[dict[Any, Any]], list[Any] | None]
 place, so that what was in it can be forgotten, and holds what `Unpickler.pieces` gives out for it."""
 
 
-def leave(found: dict[Any, Any]) -> None:
+def leave(made: dict[Any, Any]) -> None:
     """Summarises nothing."""
 
 
@@ -131,7 +131,7 @@ their attributes, weights become None."""
 ARRAYS = ALLOWED | {place: lambda *_: Array() for place in ALLOWED if place[1] == "_reconstruct"}
 """The same, but arrays stay arrays."""
 
-LARGEST = 2**28
+MAX_BYTES = 2**28
 """Bytes of one value; none in a table of numbers comes near it."""
 
 _FLOAT, _SHORT, _INT, _WORD, _LONG = (struct.Struct(form).unpack for form in (">d", "<H", "<i", "<I", "<Q"))
@@ -216,12 +216,12 @@ class Unpickler:
                 raise EOFError("it ends in the middle")
 
     def _bytes(self, count: int) -> bytes:
-        if not 0 <= count <= LARGEST:
+        if not 0 <= count <= MAX_BYTES:
             raise ValueError(f"a single value of {count:,} bytes")
-        found = self.file.read(count)
-        if len(found) < count:
+        content = self.file.read(count)
+        if len(content) < count:
             raise EOFError("it ends in the middle")
-        return found
+        return content
 
     def _put(self, index: int) -> None:
         value, number = self.stack[-1], 0
@@ -257,9 +257,9 @@ class Unpickler:
     def _set_items(self) -> list[Any]:
         known = self._below[-1][1]
         items = self.pop_mark()
-        found = self._dictionary()
-        found.update(zip(map(fixed, items[::2]), items[1::2], strict=True))
-        pieces = self.summarise(found)
+        made = self._dictionary()
+        made.update(zip(map(fixed, items[::2]), items[1::2], strict=True))
+        pieces = self.summarise(made)
         if pieces is None:
             return []
         while len(self._containers) > known:  # what came after the mark is inside of the dictionary

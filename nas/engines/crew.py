@@ -25,7 +25,7 @@ from nas.scoring.scorer import Job
 from nas.space import Arch, make_space
 
 TRIES = 2
-"""How many workers may die of a job before it is a failed score."""
+"""How many workers may die while they measure a job before it is a failed score."""
 STARTS = 5
 """How many workers in a row may end before they have measured anything."""
 
@@ -97,7 +97,7 @@ class Workbench:
 
 
 class LostWorker(Exception):
-    """The worker died of the job, or beside it."""
+    """The worker died while it had the job."""
 
 
 class NeverBegun(LostWorker):
@@ -152,7 +152,7 @@ class Crew(ABC, Generic[Handle]):
 
     @abstractmethod
     def answer(self, worker: int, handle: Handle) -> dict[str, Score] | None:
-        """What the worker answered; in the place of one that has died stands another.
+        """What the worker answered; one that has died is replaced.
 
         Raises:
             LostWorker, TimedOut: there is no answer.
@@ -193,7 +193,10 @@ class Crew(ABC, Generic[Handle]):
                     else:
                         deaths[number] += 1
                     if number is not None and deaths[number] == TRIES:
-                        yield number, _failure(jobs[number], "lost", f"{TRIES} workers died of it: {error}")
+                        yield (
+                            number,
+                            _failure(jobs[number], "lost", f"{TRIES} workers died while measuring it: {error}"),
+                        )
                     elif number is not None:
                         waiting.appendleft(number)
                 else:

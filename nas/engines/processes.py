@@ -140,5 +140,5 @@ def _uninterrupted() -> Iterator[None]:
 def _how_it_ended(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    why = ", perhaps for want of memory" if -code == getattr(signal, "SIGKILL", None) else ""
+    why = ", perhaps out of memory" if -code == getattr(signal, "SIGKILL", None) else ""
     return f"signal {-code}{why}"

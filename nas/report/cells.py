@@ -59,7 +59,7 @@ def drawing(
 
     Cells stand one above the other. A chain goes to and fro in rows; any other cell has its nodes in columns, each
     after all that it depends on. Operations are written on the edges or in the nodes, and have a colour each. A vertex
-    with an operation but without edges is left away.
+    with an operation but without edges is left out.
     """
     from matplotlib.figure import Figure
 

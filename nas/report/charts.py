@@ -22,7 +22,7 @@ SMALL, MEDIUM = (3.4, 2.7), (4.8, 3.0)
 """Inches: one of many figures, and one of a few."""
 WIDE_RANGE = 100.0
 """How many times the median size the largest is where an axis is better logarithmic."""
-LONGEST = 32
+MAX_LABEL_CHARACTERS = 32
 """The most letters of a name, so that it leaves room for what it names."""
 REACH = 0.75
 """How far a mark may lie beyond the middle 90 %, against their width."""
@@ -208,8 +208,8 @@ def heat_map(table: pd.DataFrame) -> Figure:
 
 def plain(text: str) -> str:
     """``text`` for matplotlib, which would read formulas between dollar signs; what is long, its beginning and end."""
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 + 1 :]}"
+    if len(text) > MAX_LABEL_CHARACTERS:
+        text = f"{text[: MAX_LABEL_CHARACTERS // 2]}…{text[-MAX_LABEL_CHARACTERS // 2 + 1 :]}"
     return text.replace("$", r"\$")
 
 

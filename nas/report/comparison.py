@@ -32,42 +32,42 @@ ABOUT = {
 }
 
 
-def comparison_report(title: str, found: Comparison, larger_is_better: Mapping[str, bool], target: str) -> str:
+def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapping[str, bool], target: str) -> str:
     """The page as HTML.
 
     Args:
-        found: what `nas.compare` returns; tables without rows are left out.
+        comparison: what `nas.compare` returns; tables without rows are left out.
         larger_is_better: the declared direction of each proxy.
         target: what the proxies are compared with.
     """
-    by_seed = found.correlations[found.correlations["seed"] != "all"]
-    overall = found.correlations[found.correlations["seed"] == "all"].drop(columns="seed")
+    by_seed = comparison.correlations[comparison.correlations["seed"] != "all"]
+    overall = comparison.correlations[comparison.correlations["seed"] == "all"].drop(columns="seed")
     overall = overall.sort_values("kendall", ascending=False, kind="stable").reset_index(drop=True)
-    means = mean_over_seeds(oriented(found.scores, larger_is_better))[list(overall["proxy"])]
+    means = mean_over_seeds(oriented(comparison.scores, larger_is_better))[list(overall["proxy"])]
     archs = [str(arch) for arch in means.index]
-    truth = np.array(found.truth.loc[archs], dtype=np.float64)
-    drawings = _scatters(found.scores, means, truth, larger_is_better, overall.set_index("proxy"), target)
+    truth = np.array(comparison.truth.loc[archs], dtype=np.float64)
+    drawings = _scatters(comparison.scores, means, truth, larger_is_better, overall.set_index("proxy"), target)
     sections = [
-        _ranking(overall, by_seed, target, found.duplicates),
+        _ranking(overall, by_seed, target, comparison.duplicates),
         Section(f"{target} against each proxy", *drawings),
         _against_time(overall, len(archs)),
     ]
-    if found.targets.size:
-        sections.append(_targets(found.targets.reindex(overall["proxy"])))
+    if comparison.targets.size:
+        sections.append(_targets(comparison.targets.reindex(overall["proxy"])))
     sections.append(_agreement(means))
-    if len(found.pairs):
+    if len(comparison.pairs):
         text = "The difference of two proxies' τ on the same resamples of architectures, with its 95 % interval."
-        sections.append(Section("Proxies in pairs", text, tables=[Sheet(found.pairs, "All pairs", folded=True)]))
-    if len(found.selection):
+        sections.append(Section("Proxies in pairs", text, tables=[Sheet(comparison.pairs, "All pairs", folded=True)]))
+    if len(comparison.selection):
         text = (
             f"The {target} of the best by proxy among N random architectures: mean ± standard deviation of 500 draws."
         )
-        digits = decimals(found.truth)
-        shown = [f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}" for row in found.selection.itertuples()]
-        cells = found.selection.assign(shown=shown).pivot(index="proxy", columns="n", values="shown")
-        cells = cells.loc[list(dict.fromkeys(found.selection["proxy"]))].add_prefix("best of ").reset_index()
+        digits = decimals(comparison.truth)
+        shown = [f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}" for row in comparison.selection.itertuples()]
+        cells = comparison.selection.assign(shown=shown).pivot(index="proxy", columns="n", values="shown")
+        cells = cells.loc[list(dict.fromkeys(comparison.selection["proxy"]))].add_prefix("best of ").reset_index()
         sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))
-    sections.append(_failures(found.scores))
+    sections.append(_failures(comparison.scores))
     return page(title, sections, [*archs, *overall["proxy"]])
 
 
@@ -136,10 +136,10 @@ def _targets(targets: pd.DataFrame) -> Section:
 def _agreement(values: pd.DataFrame) -> Section:
     """Spearman's ρ between the proxies."""
     ranks = values.rank()
-    found = ranks.corr().where(ranks.nunique() > 1)
+    correlations = ranks.corr().where(ranks.nunique() > 1)
     text = "Spearman's ρ between the scores of each two proxies, both with larger as better, the best proxy first."
-    table = Sheet(_named(found), "The same as a table", folded=True)
-    figure = Chart(charts.heat_map(found), "Spearman's ρ, proxy by proxy")
+    table = Sheet(_named(correlations), "The same as a table", folded=True)
+    figure = Chart(charts.heat_map(correlations), "Spearman's ρ, proxy by proxy")
     return Section("The proxies among themselves", text, [figure], [table])
 
 
@@ -153,4 +153,4 @@ def _failures(scores: pd.DataFrame) -> Section:
     if failed.empty:
         return Section("Failures", "Every score is a number.")
     counted = failed.groupby(["proxy", "status", "reason"], sort=False).size().rename("scores").reset_index()
-    return Section("Failures", f"{len(failed)} of {len(scores)} scores are none.", tables=[Sheet(counted)])
+    return Section("Failures", f"{len(failed)} of {len(scores)} scores could not be computed.", tables=[Sheet(counted)])

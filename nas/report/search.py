@@ -31,13 +31,13 @@ NOT_TRAINED = ("index", "params", "flops")
 
 
 def search_report(
-    title: str, trials: Sequence[Trial], space: Space, found: Mapping[str, Any], truth: pd.DataFrame | None = None
+    title: str, trials: Sequence[Trial], space: Space, described: Mapping[str, Any], truth: pd.DataFrame | None = None
 ) -> str:
     """The page as HTML.
 
     Args:
         trials: all, in their order; at least one leaf has a score.
-        found: what ``best.yaml`` holds.
+        described: what ``best.yaml`` holds.
         truth: the numbers that a table knows, indexed by architecture, where there is a table.
     """
     singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])
@@ -46,7 +46,7 @@ def search_report(
     texts = list(dict.fromkeys(trial.arch for trial in drawn))
     place = {text: number for number, text in enumerate(texts)}
     sections = [
-        Section("Best architecture", tables=[_record(found)]),
+        Section("Best architecture", tables=[_record(described)]),
         _course(len(trials), drawn, singles, line, place),
         _best_cells(singles, space),
         _ancestry(trials, line, space),
@@ -59,13 +59,13 @@ def search_report(
 def ancestors(trials: Sequence[Trial]) -> list[Trial]:
     """The best trial and all from which it descends, the latest first."""
     winner = best(trials)
-    found = []
+    line = []
     waiting = {winner.number} if winner else set()
     while waiting:
         number = max(waiting)
-        found.append(trials[number])
+        line.append(trials[number])
         waiting = (waiting - {number}) | set(trials[number].parents)
-    return found
+    return line
 
 
 def _drawn(trials: Sequence[Trial], line: Sequence[Trial]) -> list[Trial]:

@@ -174,4 +174,4 @@ def _clean(root: ElementTree.Element, prefix: str) -> None:
             elif name == "clip-path":
                 attributes[name] = value.replace("url(#", f"url(#{prefix}")
             elif name == "style":
-                attributes[name] = re.sub("#[0-9a-f]{6}", lambda found: THEMED.get(found[0], found[0]), value)
+                attributes[name] = re.sub("#[0-9a-f]{6}", lambda colour: THEMED.get(colour[0], colour[0]), value)

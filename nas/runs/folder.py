@@ -191,7 +191,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-MOST = 100_000
+MAX_YAML_VALUES = 100_000
 """Values in one YAML document; aliases within aliases can stand for more than any memory holds."""
 
 
@@ -204,8 +204,8 @@ def load_yaml(text: str) -> Any:
     waiting, count = [value], 0
     while waiting:
         part, count = waiting.pop(), count + 1
-        if count > MOST:
-            raise ValueError(f"it stands for more than {MOST:,} values")
+        if count > MAX_YAML_VALUES:
+            raise ValueError(f"it stands for more than {MAX_YAML_VALUES:,} values")
         if isinstance(part, dict | list | set | tuple):
             waiting += [*part, *part.values()] if isinstance(part, dict) else part
     return value

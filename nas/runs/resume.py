@@ -1,6 +1,6 @@
 """Going on where an interrupted search or comparison stopped.
 
-A search comes again from its seed: what is recorded is compared and what it found out is not computed again. A
+A search is run again from its seed: what is recorded is compared, and its scores are not computed again. A
 comparison keeps its rows and fills in the rest.
 """
 
@@ -80,7 +80,8 @@ def resume_comparison(
     """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row.
 
     Args:
-        asked: which values of ``seed``, ``arch`` and ``proxy`` this comparison has; a row with others is none of it.
+        asked: which values of ``seed``, ``arch`` and ``proxy`` this comparison has; a row with other values does not
+            belong to it.
     """
     reader = csv.DictReader(folder.whole_lines("scores.csv"))
     met = set()
@@ -144,8 +145,8 @@ def _recorded(objective: Objective | Objectives, record: Any, where: str) -> Tri
         arch = scorer.space.parse(trial.arch)
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")
-            found = Score(None, trial.status, reason) if value is None else Score(float(value))
-            scorer.learn(arch, settings[name], found)
+            score = Score(None, trial.status, reason) if value is None else Score(float(value))
+            scorer.learn(arch, settings[name], score)
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise UsageError(f"{where} is no trial of this space: {error}") from None
     return trial

@@ -25,7 +25,7 @@ ALL, PLAIN = "all", "plain"
 """The rows beside those of the proxies: the whole suite in one visit, and one forward and backward pass."""
 
 ROUNDS = 5
-ENOUGH = 10.0
+MAX_SECONDS = 10.0
 """Seconds after which a case is not repeated again."""
 
 
@@ -125,7 +125,7 @@ def milliseconds(
     for _ in range(ROUNDS):
         for name, case in cases.items():
             step(name)
-            if sum(times[name]) < ENOUGH:
+            if sum(times[name]) < MAX_SECONDS:
                 _synchronise(device)
                 start = time.perf_counter()
                 case()

@@ -99,7 +99,7 @@ class Limited(SpaceWrapper):
     otherwise. Costs are counted without weights.
 
     Raises:
-        UsageError: nothing that keeps the limits was found; the message names what came nearest.
+        UsageError: no architecture within the limits was found; the message names what came nearest.
     """
 
     def __init__(self, space: Space, limits: Sequence[Limit], task: Task) -> None:
@@ -144,11 +144,11 @@ class Limited(SpaceWrapper):
     def _nearest(self, arch: Arch) -> Arch:
         """The leaf with the least excess that can be found below ``arch``; the first that has none."""
         if prod(map(len, arch)) <= EXHAUSTIVE:
-            found: Iterator[Arch] = (tuple((option,) for option in leaf) for leaf in product(*arch))
+            leaves: Iterator[Arch] = (tuple((option,) for option in leaf) for leaf in product(*arch))
         else:
-            found = (self._descend(arch, start) for start in self._starts(arch))
-        nearest = next(found)
-        for leaf in found:
+            leaves = (self._descend(arch, start) for start in self._starts(arch))
+        nearest = next(leaves)
+        for leaf in leaves:
             if self._cost(nearest)[0] == 0:
                 break
             nearest = min(nearest, leaf, key=self._cost)

@@ -30,16 +30,16 @@ def logits_of(out: Any, classes: int) -> Tensor:
     if "logits" in fields:
         return logits_of(fields["logits"], classes)
     if isinstance(out, Tensor):
-        found = out if out.ndim == 2 and out.shape[1] >= classes else None
+        logits = out if out.ndim == 2 and out.shape[1] >= classes else None
     else:
-        found = next((t for t in _tensors(fields.values()) if t.ndim == 2 and t.shape[1] == classes), None)
-    if found is None:
+        logits = next((t for t in _tensors(fields.values()) if t.ndim == 2 and t.shape[1] == classes), None)
+    if logits is None:
         held = ", ".join(str(list(tensor.shape)) for tensor in _tensors([out])) or "no tensor"
         raise ValueError(
             f"the network returns no logits [samples, {classes}] for the {classes} classes of the task, but "
             f"{type(out).__name__}: {held}"
         )
-    return found
+    return logits
 
 
 def _replace(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
@@ -59,7 +59,7 @@ def _fields(value: Any) -> dict[Any, Any]:
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
     """The tensors among ``values`` and in what they hold, in order."""
-    found = []
+    tensors = []
     for value in values:
-        found += [value] if isinstance(value, Tensor) else _tensors(_fields(value).values())
-    return found
+        tensors += [value] if isinstance(value, Tensor) else _tensors(_fields(value).values())
+    return tensors

@@ -91,7 +91,7 @@ class Measurer:
     def _visit(self, arch: Arch, network: Network, number: int, proxies: Sequence[Proxy]) -> dict[str, Score]:
         """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it: first as it was
         made, then with its weights drawn again."""
-        found: dict[str, Score] = {}
+        scores: dict[str, Score] = {}
         probe = None
         for how in get_args(Initialisation):
             asked = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
@@ -101,12 +101,12 @@ class Measurer:
             try:
                 probe = self.probe(arch, network, how, number) if probe is None else _initialised(probe, how)
             except Exception as error:  # a network that cannot be made fails alone, among others that can
-                found |= dict.fromkeys(asked, _score_of(error))
+                scores |= dict.fromkeys(asked, _score_of(error))
                 continue
             share = (time.perf_counter() - start) / len(asked)
             for name, (value, seconds) in measure(probe, asked).items():
-                found[name] = _score_of(value)._replace(seconds=seconds + share)
-        return found
+                scores[name] = _score_of(value)._replace(seconds=seconds + share)
+        return scores
 
     def _minibatch(self, network: Network) -> Minibatch:
         if network not in self._inputs:
@@ -170,7 +170,7 @@ def _score_of(value: Any) -> Score:
     if isinstance(value, ProxyFailure):
         return Score(None, value.status, str(value))
     if isinstance(value, Exception):
-        return Score(None, "memory" if _is_want_of_memory(value) else "failed", _reason(value))
+        return Score(None, "memory" if _is_out_of_memory(value) else "failed", _reason(value))
     if isinstance(value, Tensor) and value.numel() != 1:
         return Score(None, "failed", f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
     if isinstance(value, Tensor):
@@ -182,7 +182,7 @@ def _score_of(value: Any) -> Score:
     return Score(float(value))
 
 
-def _is_want_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """torch's allocator raises a plain `RuntimeError` on the CPU."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True

@@ -57,12 +57,12 @@ def oriented(scores: pd.DataFrame, larger_is_better: Mapping[str, bool]) -> dict
     """
     archs = list(dict.fromkeys(scores["arch"]))
     values = scores.assign(value=scores["value"].astype(float).where(scores["status"] == "ok"))
-    found = {}
+    columns = {}
     for name in dict.fromkeys(scores["proxy"]):
         of_proxy = values[values["proxy"] == name]
         by_seed = of_proxy.pivot(index="arch", columns="seed", values="value").reindex(archs)
-        found[name] = (by_seed if larger_is_better[name] else -by_seed).fillna(-inf)
-    return found
+        columns[name] = (by_seed if larger_is_better[name] else -by_seed).fillna(-inf)
+    return columns
 
 
 def mean_over_seeds(oriented: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -99,11 +99,11 @@ def correlations(
         cost = 1000 * scores[scores["proxy"] == name].pivot(index="arch", columns="seed", values="seconds").mean()
         labelled = {str(n): (by_seed[n], cost_of) for n, cost_of in zip(by_seed, cost.to_numpy(float), strict=True)}
         labelled["all"] = (by_seed.mean(axis=1), cost.mean())
-        found: dict[str, float] = {}
+        statistics: dict[str, float] = {}
         for label, (column, milliseconds) in labelled.items():
             if label != "all" or len(labelled) > 2:  # of one seed the mean is that seed
-                found = _statistics(column.to_numpy(np.float64), truth, params, weights)
-            row = {"proxy": name, "seed": label} | found | {"ms_per_arch": round(float(milliseconds), 3)}
+                statistics = _statistics(column.to_numpy(np.float64), truth, params, weights)
+            row = {"proxy": name, "seed": label} | statistics | {"ms_per_arch": round(float(milliseconds), 3)}
             rows.append(row | {"peak_mb": (peak_mb or {}).get(name, np.nan)})
     return pd.DataFrame(rows)
 
@@ -172,12 +172,12 @@ def target_correlations(means: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
         table: columns of numbers, indexed by architecture.
     """
     rows = table.loc[means.index]
-    found = {}
+    correlations = {}
     for column in rows:
         known = rows[column].notna().to_numpy()
         truth = rows[column].to_numpy(np.float64)[known]
-        found[column] = {name: ranks.kendall(means[name].to_numpy(np.float64)[known], truth) for name in means}
-    return pd.DataFrame(found, index=list(means))
+        correlations[column] = {name: ranks.kendall(means[name].to_numpy(np.float64)[known], truth) for name in means}
+    return pd.DataFrame(correlations, index=list(means))
 
 
 def _truth(scores: pd.DataFrame, target: pd.Series[float]) -> Vector:

@@ -18,7 +18,17 @@ from nas.errors import UsageError, unknown, without_pyarrow
 from nas.proxy import PROXIES
 from nas.registry import normal
 from nas.space import SPACES
-from nas.store.store import FIELDS, NUMBERS, Store, as_text, connect, context_id, sound, torch_release, transaction
+from nas.store.store import (
+    ENGINE_VERSION,
+    FIELDS,
+    Store,
+    as_text,
+    connect,
+    context_id,
+    sound,
+    torch_release,
+    transaction,
+)
 from nas.store.versions import version
 
 COLUMNS = ("context", "arch", "value", "status", "reason", "seconds")
@@ -27,7 +37,7 @@ MARK, PACK = b"gradalign-nas pack", b"1"
 """What tells a pack from other Parquet files, and its format."""
 ROWS = 65_536
 """Scores read or written at once."""
-LONGEST, LARGEST = 100_000, 2**28
+MAX_TEXT_CHARACTERS, MAX_ROW_GROUP_BYTES = 100_000, 2**28
 """Characters of one text, and bytes of one row group, beyond which a pack is not ours."""
 
 
@@ -95,10 +105,10 @@ def export(pack: str | Path, space: str = "", proxy: str = "", path: str | Path 
         with opened(path) as (database, _), parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for context in named(contexts(database), space, proxy):
                 key = as_text(context.key)
-                found = database.execute(
+                rows_of_context = database.execute(
                     "SELECT arch, value, status, reason, seconds FROM scores WHERE context = ?", (context.id,)
                 )
-                while rows := found.fetchmany(ROWS):
+                while rows := rows_of_context.fetchmany(ROWS):
                     columns = [[key] * len(rows), *map(list, zip(*rows, strict=True))]
                     writer.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True)), schema))
                     total += len(rows)
@@ -167,8 +177,8 @@ def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
             if (file.schema_arrow.metadata or {}).get(MARK) != PACK or tuple(file.schema_arrow.names) != COLUMNS:
                 raise UsageError(f"{pack} is no pack of scores: 'nas store export' writes them; nothing was imported")
             groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-            if any(group.total_byte_size > LARGEST for group in groups):
-                raise ValueError(f"a row group of more than {LARGEST:,} bytes")
+            if any(group.total_byte_size > MAX_ROW_GROUP_BYTES for group in groups):
+                raise ValueError(f"a row group of more than {MAX_ROW_GROUP_BYTES:,} bytes")
             for batch in file.iter_batches(ROWS):
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     check_row(row, keys)
@@ -183,23 +193,26 @@ def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
 def check_row(row: tuple[Any, ...], keys: set[str]) -> None:
     """`ValueError` for a row that no store has written; ``keys`` collects the contexts that are known to be sound."""
     key, arch, *score = row
-    if not all(isinstance(text, str) and text.isprintable() and len(text) <= LONGEST for text in (key, arch, score[2])):
+    if not all(
+        isinstance(text, str) and text.isprintable() and len(text) <= MAX_TEXT_CHARACTERS
+        for text in (key, arch, score[2])
+    ):
         raise ValueError("a text in it is none, too long or holds control characters")
     if not arch or not sound(score):
         raise ValueError(f"{score[1]!r} with value {score[0]!r} is no score")
     if key not in keys:
-        found = json.loads(key)
-        if not is_key(found) or as_text(found) != key:
+        parsed = json.loads(key)
+        if not is_key(parsed) or as_text(parsed) != key:
             raise ValueError(f"{key[:100]} does not say what a score depends on")
         keys.add(key)
 
 
-def is_key(found: Any) -> bool:
+def is_key(parsed: Any) -> bool:
     """Whether JSON is a key of this version's stores."""
     return (
-        isinstance(found, dict)
-        and set(found) == set(FIELDS)
-        and all(type(found[name]) is kind for name, kind in FIELDS.items())
+        isinstance(parsed, dict)
+        and set(parsed) == set(FIELDS)
+        and all(type(parsed[name]) is kind for name, kind in FIELDS.items())
     )
 
 
@@ -240,11 +253,11 @@ def current(key: dict[str, Any]) -> bool:
         makers.append((version(SPACES[key["space"]]), key["space_version"]))
     if key["proxy"] in PROXIES and (function := PROXIES[key["proxy"]].function) is not None:
         makers.append((version(function), key["proxy_version"]))
-    return all(now == then for now, then in [*makers, (NUMBERS, key["engine"]), (torch_release(), key["torch"])])
+    return all(now == then for now, then in [*makers, (ENGINE_VERSION, key["engine"]), (torch_release(), key["torch"])])
 
 
 def contexts(database: sqlite3.Connection) -> list[Context]:
-    found = []
+    contexts_ = []
     for number, text, used in database.execute("SELECT id, key, used FROM contexts ORDER BY id").fetchall():
         try:
             key = json.loads(text)
@@ -252,18 +265,18 @@ def contexts(database: sqlite3.Connection) -> list[Context]:
             key = None
         if not is_key(key):
             raise UsageError(f"the store is damaged: its setting {number} does not say what a score depends on")
-        found.append(Context(number, key, str(used)))
-    return found
+        contexts_.append(Context(number, key, str(used)))
+    return contexts_
 
 
-def named(found: list[Context], space: str, proxy: str) -> list[Context]:
+def named(among: list[Context], space: str, proxy: str) -> list[Context]:
     """Those of a space and a proxy; `UsageError` where the store has nothing of that name."""
     for kind, name in (("space", space), ("proxy", proxy)):
-        known = {context.key[kind] for context in found}
+        known = {context.key[kind] for context in among}
         if name and normal(name) not in map(normal, known):
             raise unknown(f"{kind} in the store", name, known)
-        found = [context for context in found if not name or normal(context.key[kind]) == normal(name)]
-    return found
+        among = [context for context in among if not name or normal(context.key[kind]) == normal(name)]
+    return among
 
 
 def _check_pyarrow(pack: Path) -> None:

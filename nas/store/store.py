@@ -25,7 +25,7 @@ from nas.scoring.measurer import Measurer, Score
 from nas.space import SPACES, Arch
 from nas.store.versions import version
 
-NUMBERS = 2
+ENGINE_VERSION = 2
 """Counts the changes of the engine after which an unchanged proxy gives another number for an unchanged network."""
 
 KEPT = ("ok", "failed", "saturated")
@@ -201,7 +201,7 @@ class StoreShelf:
             "seed": measurer.seed,
             "precision": str(measurer.precision).removeprefix("torch."),
             "device": measurer.device.type,
-            "engine": NUMBERS,
+            "engine": ENGINE_VERSION,
             "torch": torch_release(),
         }
         self._keys: dict[tuple[str, tuple[str | None, ...]], str | None] = {}
@@ -226,10 +226,10 @@ class StoreShelf:
     def key(self, arch: Arch, proxy: Proxy) -> str | None:
         """What determines a score beside the architecture, as JSON; None where there is no source to tell versions
         apart by."""
-        found = (proxy.setting, tuple(map(version, self.space.origins(arch))))
-        if found not in self._keys:
-            self._keys[found] = self._key(proxy, found[1])
-        return self._keys[found]
+        maker = (proxy.setting, tuple(map(version, self.space.origins(arch))))
+        if maker not in self._keys:
+            self._keys[maker] = self._key(proxy, maker[1])
+        return self._keys[maker]
 
     def _key(self, proxy: Proxy, origins: tuple[str | None, ...]) -> str | None:
         assert proxy.function is not None, "a combination has no value of its own"
@@ -311,8 +311,8 @@ def check_header(path: Path) -> None:
 def check_tables(database: sqlite3.Connection, path: Path) -> None:
     """`UsageError` where there are other tables than the store's, or a part of the file is missing; what else may be
     damaged is found when it is read."""
-    found = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")}
-    if found != {statement.strip() for statement in SCHEMA.split(";") if statement.strip()}:
+    schema = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")}
+    if schema != {statement.strip() for statement in SCHEMA.split(";") if statement.strip()}:
         raise UsageError("it has other tables than a store")
     pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     if path.stat().st_size < pages * size:  # damaged, or what is missing is in the write-ahead log

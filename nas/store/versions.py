@@ -45,23 +45,23 @@ def _digest(module: ModuleType) -> str | None:
     if not getattr(module, "__file__", None):
         return None
     root = Path(str(module.__file__)).resolve()
-    found = {root: _read(root)}
+    texts = {root: _read(root)}
     others: set[str] = set()
     waiting = [(module.__name__, root)]
     while waiting:
         name, path = waiting.pop()
-        for imported in _imports(name, path.name == "__init__.py", found[path]):
+        for imported in _imports(name, path.name == "__init__.py", texts[path]):
             file = _file(imported)
             if file is not None and _beside(imported, file, module.__name__, root):
-                if file not in found:
-                    found[file] = _text(file)
+                if file not in texts:
+                    texts[file] = _text(file)
                     waiting.append((imported, file))
             else:
                 others.add(imported.partition(".")[0])
     digest = hashlib.sha256()
     for release in sorted(filter(None, map(_release, others))):
         digest.update(release.encode() + b"\0")
-    for name, text in sorted((path.name, text) for path, text in found.items()):
+    for name, text in sorted((path.name, text) for path, text in texts.items()):
         digest.update(f"{name} {len(text)}\n".encode() + text)
     return digest.hexdigest()[:16]
 

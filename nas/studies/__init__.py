@@ -1,4 +1,4 @@
-"""Studies: what is said of scores, measured again; what a study is given and what it finds."""
+"""Studies, each of which tests a claim about scores: what a study is given, and what it finds."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Material:
         return [self.space.text(arch) for arch in self.archs]
 
     def each(self, items: Sequence[Item], note: str = "") -> Iterator[Item]:
-        """The items one after the other, with word to ``watch``."""
+        """The items one after the other, telling ``watch``."""
         for number, item in enumerate(items):
             if self.watch is not None:
                 self.watch(number, len(items), note)
@@ -97,15 +97,15 @@ class Material:
         """Each network of ``arch`` that ``proxies`` (default: all) look at, freshly initialised, with those that do.
 
         Of several initialisations that a proxy averages over it is the first. Proxies that look at a thin copy are
-        left away where the space has none.
+        left out where the space has none.
         """
         proxies = proxies or self.proxies
-        found = []
+        probes = []
         for network, how in dict.fromkeys((proxy.network, proxy.initialisation) for proxy in proxies):
             if network == "full" or scorer.space.thin() is not None:
                 probe = scorer.measurer.probe(scorer.space.canonical(arch), network, how)
-                found.append((probe, [p for p in proxies if (p.network, p.initialisation) == (network, how)]))
-        return found
+                probes.append((probe, [p for p in proxies if (p.network, p.initialisation) == (network, how)]))
+        return probes
 
 
 def oriented(scores: pd.DataFrame) -> pd.DataFrame:
@@ -118,8 +118,8 @@ def oriented(scores: pd.DataFrame) -> pd.DataFrame:
 def values(probe: Probe, functions: Mapping[str, Callable[[Probe], Any]]) -> dict[str, float]:
     """What each function, a proxy or another, says of the probe; not a number where it fails or is not finite."""
     measured = measure(probe, dict(functions))
-    found = {name: nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
-    return {name: value if isfinite(value) else nan for name, value in found.items()}
+    numbers = {name: nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
+    return {name: value if isfinite(value) else nan for name, value in numbers.items()}
 
 
 StudyFn = Callable[..., Findings]

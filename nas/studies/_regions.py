@@ -34,15 +34,15 @@ def regions(net: nn.Sequential, radius: float) -> list[Region]:
     affine. The polygons are the distinct activation patterns: a pattern holds on a convex set, so on one polygon.
     """
     square = radius * np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
-    found = [Region(square, np.eye(2), np.zeros(2))]
+    regions_ = [Region(square, np.eye(2), np.zeros(2))]
     smallest = TINY * (2 * radius) ** 2
     modules = list(net)
     for module, after in zip(modules, [*modules[1:], None], strict=True):
         if isinstance(module, nn.Linear):
-            found = [through(region, module) for region in found]
+            regions_ = [through(region, module) for region in regions_]
         if isinstance(after, nn.ReLU):
-            found = [part for region in found for part in cut(region, smallest)]
-    return found
+            regions_ = [part for region in regions_ for part in cut(region, smallest)]
+    return regions_
 
 
 def through(region: Region, layer: nn.Linear) -> Region:

@@ -58,7 +58,7 @@ def scores(net: nn.Sequential, data: tuple[Tensor, Tensor], proxies: Sequence[Pr
 
 
 def path_of_one(net: nn.Sequential, data: tuple[Tensor, Tensor], proxies: Sequence[Proxy], points: int) -> pd.DataFrame:
-    """A row for each place of the first weight on its way: ``moved`` and the scores; failing proxies are left away."""
+    """A row for each place of the first weight on its way: ``moved`` and the scores; failing proxies are left out."""
     rows = []
     for by in np.linspace(-FARTHEST, FARTHEST, points).tolist():
         with moved(net, 0, by):
@@ -81,9 +81,9 @@ def figure_of(net: nn.Sequential, path: pd.DataFrame) -> Figure:
     figure, axes = panels(4, width=3.6, height=3.8)
     for axis, by in zip(axes, (-FARTHEST, 0.0, FARTHEST), strict=False):
         with moved(net, 0, by):
-            found = regions(net, RADIUS)
-        draw_regions(axis, found)
-        axis.set_title(f"weight moved by {by:+g}: {len(found)} regions" if by else f"as drawn: {len(found)} regions")
+            pieces = regions(net, RADIUS)
+        draw_regions(axis, pieces)
+        axis.set_title(f"weight moved by {by:+g}: {len(pieces)} regions" if by else f"as drawn: {len(pieces)} regions")
     middle = path.iloc[path["moved"].abs().argmin()]
     for number, name in enumerate(path.columns.drop("moved")):
         relative = path[name] / middle[name]
@@ -94,12 +94,12 @@ def figure_of(net: nn.Sequential, path: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_regions(axes: Axes, found: Sequence[Region]) -> None:
+def draw_regions(axes: Axes, pieces: Sequence[Region]) -> None:
     from matplotlib.collections import PolyCollection
 
-    colours = np.random.default_rng(0).permutation(np.linspace(0.1, 0.95, len(found)))
+    colours = np.random.default_rng(0).permutation(np.linspace(0.1, 0.95, len(pieces)))
     patches = PolyCollection(
-        [region.corners for region in found], array=colours, cmap="Pastel1", edgecolor="0.25", linewidth=0.5
+        [region.corners for region in pieces], array=colours, cmap="Pastel1", edgecolor="0.25", linewidth=0.5
     )
     axes.add_collection(patches)
     axes.set(xlim=(-RADIUS, RADIUS), ylim=(-RADIUS, RADIUS), aspect="equal", xticks=[], yticks=[])

@@ -126,10 +126,10 @@ def sample_loss(net: nn.Module, weights: Sequence[Tensor], images: Tensor, label
         try:
             with untouched(net), Intercept(normalising(sample_normalisation)):
                 loss = F.cross_entropy(net(images.clone()), labels)
-                found = torch.autograd.grad(loss, list(weights), allow_unused=True, materialize_grads=True)
+                gradients = torch.autograd.grad(loss, list(weights), allow_unused=True, materialize_grads=True)
         finally:
             _set(weights, original)
-        return loss.item(), list(found)
+        return loss.item(), list(gradients)
 
     return at
 
@@ -159,15 +159,15 @@ def largest_curvature(function: Function, start: Sequence[Tensor], gradient: Seq
     Each step's ‖H v‖ is a lower bound of it; the largest is returned.
     """
     near = NEAR * max(_dot(start, start) ** 0.5, NEAR)
-    direction, found = list(gradient), 0.0
+    direction, largest = list(gradient), 0.0
     for _ in range(ITERATIONS):
         length = _dot(direction, direction) ** 0.5
         if length == 0:
             break
         _, there = function(_moved(start, direction, near / length))
         direction = [part / near for part in _moved(there, gradient, -1.0)]
-        found = max(found, _dot(direction, direction) ** 0.5)
-    return found
+        largest = max(largest, _dot(direction, direction) ** 0.5)
+    return largest
 
 
 def conflict(probe: Probe) -> dict[str, float]:

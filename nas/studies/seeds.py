@@ -44,17 +44,17 @@ def repeated_scores(material: Material, repeats: int) -> pd.DataFrame:
     """A row for each score: ``varied, repeat, arch, proxy, value``; a failed one has no value."""
     seed = material.seed
     pairs = [(seed + repeat, seed) for repeat in range(repeats)] + [(seed, seed + repeat) for repeat in range(repeats)]
-    found = {}
+    scored = {}
     for initialisation, drawn in dict.fromkeys(pairs):
         scorer = material.scorer(seed=initialisation, minibatch_seed=drawn)
         note = f"initialisation {initialisation}, minibatch {drawn}"
-        found[initialisation, drawn] = [
+        scored[initialisation, drawn] = [
             scorer([arch], material.proxies)[0] for arch in material.each(material.archs, note)
         ]
     rows = [
         (VARIED[number // repeats], number % repeats, text, name, score.value)
         for number, pair in enumerate(pairs)
-        for text, scores in zip(material.texts, found[pair], strict=True)
+        for text, scores in zip(material.texts, scored[pair], strict=True)
         for name, score in scores.items()
     ]
     return pd.DataFrame(rows, columns=["varied", "repeat", "arch", "proxy", "value"]).astype({"value": float})

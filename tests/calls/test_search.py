@@ -24,7 +24,7 @@ def test_a_space_of_fifteen_lines_is_searched_by_every_searcher():
         trials = nas.search(
             "three_ways", "gradsign", searcher, 12, data="synthetic:classes=3,size=8", batch_size=12,
             settings={"evolution": {"population": 4}} if searcher == "evolution" else {},
-        )  # fmt: skip
+        ).trials  # fmt: skip
         assert len(trials) == 12
         assert trials.sort_values("score")["arch"].iloc[-1] in {"wide,three", "wide,two"}
     assert SPACES["three_ways"]().graph(((0,), (0,))) is None

@@ -29,7 +29,9 @@ def test_options_are_stated_once():
 
 def test_each_option_has_its_words_on_the_command_line():
     for annotation in OPTIONS.values():
-        assert isinstance(get_args(annotation)[-1], type(typer.Option())) and get_args(annotation)[-1].help
+        option = get_args(annotation)[-1]
+        assert isinstance(option, type(typer.Option()))
+        assert option.help
 
 
 def test_reading_the_options_takes_no_torch():

@@ -67,7 +67,7 @@ def test_a_job_is_tried_once_more_elsewhere():
     crew = Scripted(2, {((0,),): [1.0], ((1,),): [died, 2.0], ((2,),): [died, died], ((3,),): [4.0]})
     found = answers(crew, 4)
     assert [score.value for score in found] == [1.0, 2.0, None, 4.0]
-    assert (found[2].status, found[2].reason) == ("lost", "2 workers died of it: signal 9")
+    assert (found[2].status, found[2].reason) == ("lost", "2 workers died while measuring it: signal 9")
     assert [arch for _, arch in crew.asked].count(((2,),)) == 2
 
 
@@ -117,10 +117,10 @@ def test_options_that_cannot_be_sent_are_refused():
 
 def test_batches_of_one_are_the_default(tmp_path):
     alone = {"settings": settings() | {"evolution": {"population": 8, "batch": 1}}, "run_folder": tmp_path}
-    one = nas.search(**{name: value for name, value in SEARCH.items() if name != "batch"} | alone)
-    default = nas.search(**SEARCH | {"settings": settings(), "batch": None})
+    one = nas.search(**{name: value for name, value in SEARCH.items() if name != "batch"} | alone).trials
+    default = nas.search(**SEARCH | {"settings": settings(), "batch": None}).trials
     assert one["arch"].tolist() == default["arch"].tolist()
-    assert nas.search(**SEARCH | {"settings": settings()})["arch"].tolist() != default["arch"].tolist()
+    assert nas.search(**SEARCH | {"settings": settings()}).trials["arch"].tolist() != default["arch"].tolist()
 
 
 def test_what_says_something_of_the_machine_is_told_apart():

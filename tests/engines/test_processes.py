@@ -99,7 +99,7 @@ def test_a_worker_that_dies_once_changes_nothing(undisturbed, tmp_path):
 def test_a_network_that_kills_its_workers_is_a_failed_score():
     scores = score("dies", workers=1)
     assert scores["status"].tolist() == ["ok", "lost", "ok"]
-    assert scores["reason"][1] == "2 workers died of it: signal 9, perhaps for want of memory"
+    assert scores["reason"][1] == "2 workers died while measuring it: signal 9, perhaps out of memory"
 
 
 def test_killed_with_its_workers_and_continued(undisturbed, tmp_path):

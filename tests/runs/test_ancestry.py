@@ -31,8 +31,8 @@ def test_mutations_and_crossovers_are_noted():
 def test_a_searcher_proposes_the_same_on_a_space_that_notes(name):
     for space in (narrow_space(), Limited(narrow_space(), [parse_limit("params<=2000")], Task(3, 3, 8))):
         histories = []
-        for inside in (space, Ancestry().noting(space)):
-            search, proposals = SEARCHERS[name].start(inside, Random(3), {})
+        for searched in (space, Ancestry().noting(space)):
+            search, proposals = SEARCHERS[name].start(searched, Random(3), {})
             history = []
             while proposals and len(history) < 30:
                 history += proposals
@@ -43,4 +43,3 @@ def test_a_searcher_proposes_the_same_on_a_space_that_notes(name):
                     break
             histories.append(history)
         assert histories[0] == histories[1]
-        assert space._born is None

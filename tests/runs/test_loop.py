@@ -33,7 +33,8 @@ def test_pruning_takes_the_rounds_of_the_paper():
 def test_te_nas_prunes_by_ranks_within_the_round():
     """The cut that each slot keeps is the one with the largest sum of its two ranks among all cuts of the round."""
     settings = SEARCH["settings"] | {"ntk": {"images": 6}}
-    trials = nas.search(**SEARCH | {"proxy": "te_nas", "searcher": "pruning", "budget": 60, "settings": settings})
+    given = {"proxy": "te_nas", "searcher": "pruning", "budget": 60, "settings": settings}
+    trials = nas.search(**SEARCH | given).trials
     assert len(trials) == 55
     toy, rounds = narrow_space(), trials.iloc[:24]
     ranks = rounds["linear_regions"].rank() + (-rounds["ntk"]).rank()

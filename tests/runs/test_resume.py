@@ -22,9 +22,9 @@ from nas.scoring.measurer import Measurer
 def test_a_run_with_options_continues_without_scoring_again(tmp_path, monkeypatch):
     options = SEARCH["settings"] | {"swap": {"images": 4}}
     settings = SEARCH | {"proxy": "swap+depth", "budget": 8, "settings": options, "run_folder": tmp_path}
-    whole = nas.search(**settings)
+    whole = nas.search(**settings).trials
     monkeypatch.setattr(Measurer, "_visit", lambda self, *args: pytest.fail("scored again"))
-    pd.testing.assert_frame_equal(nas.search(**settings), whole)
+    pd.testing.assert_frame_equal(nas.search(**settings).trials, whole)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +104,8 @@ def test_other_images_under_the_same_name_are_refused(tmp_path, images):
 
 
 def test_a_continued_run_returns_what_was_recorded(undisturbed, tmp_path):
-    whole = nas.search(**SEARCH, run_folder=tmp_path)
-    pd.testing.assert_frame_equal(nas.search(**SEARCH, run_folder=tmp_path), whole)
+    whole = nas.search(**SEARCH, run_folder=tmp_path).trials
+    pd.testing.assert_frame_equal(nas.search(**SEARCH, run_folder=tmp_path).trials, whole)
 
 
 def test_another_runs_folder_is_refused_and_kept(undisturbed):

@@ -200,7 +200,7 @@ def test_the_random_architecture_comes_from_the_seed():
 
 
 def test_turns_are_interleaved_and_slow_cases_stop(monkeypatch):
-    monkeypatch.setattr(cost, "ENOUGH", 0.03)
+    monkeypatch.setattr(cost, "MAX_SECONDS", 0.03)
     turns = []
     cases = {"slow": lambda: (turns.append("slow"), time.sleep(0.04)), "quick": lambda: turns.append("quick")}
     taken = cost.milliseconds(cases, torch.device("cpu"))

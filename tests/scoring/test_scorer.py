@@ -33,7 +33,7 @@ def test_options_tell_scores_apart():
         assert not scorer.knows(arch, [settings[name]])
         assert scorer([arch], [settings[name]])[0]["swap"].value == alone[name]
     assert scorer.knows(arch, settings.values())
-    assert len(scorer.known) == 2
+    assert len(scorer._scores) == 2
     with pytest.raises(ValueError, match=r"take a call each: swap\(images=16\), swap\(images=4\)"):
         scorer([arch], [default, few])
 

@@ -32,7 +32,7 @@ def test_every_searcher_on_every_space(name, searcher):
             nas.search(name, "params", searcher, **call)
         return
     proxy = "gradalign_i" if searcher == "evolution" and name not in SLOW else "params"
-    trials = nas.search(name, proxy, searcher, **call)
+    trials = nas.search(name, proxy, searcher, **call).trials
     assert len(trials) <= 55
     assert (trials["status"] == "ok").all(), trials["reason"].unique()
     assert trials["leaf"].any()

@@ -126,17 +126,17 @@ def test_names_are_searched(searcher, tmp_path):
     names = named("Twins", "flat", "unmade")
     settings = {"networks": {"names": names}, "evolution": {"population": 3}}
     given = {"settings": settings, "run_folder": tmp_path / "run", **SMALL}
-    trials = nas.search("networks", "params", searcher, budget=8, **given)
+    trials = nas.search("networks", "params", searcher, budget=8, **given).trials
     assert set(trials["arch"]) == set(names)
     assert trials.loc[trials["score"].idxmax(), "arch"] == names[1]
-    again = nas.search("networks", "params", searcher, budget=8, **given)
+    again = nas.search("networks", "params", searcher, budget=8, **given).trials
     assert again["arch"].tolist() == trials["arch"].tolist()
 
 
 def test_limits_on_names():
     settings = {"networks": {"names": named("Twins", "flat")}}
     arguments = {"budget": 3, "settings": settings, **SMALL}
-    trials = nas.search("networks", "params", "random_search", constraints=["params<=300"], **arguments)
+    trials = nas.search("networks", "params", "random_search", constraints=["params<=300"], **arguments).trials
     assert set(trials["arch"]) == set(named("Twins"))
     settings["networks"]["names"].append(*named("unmade"))
     with pytest.raises(UsageError, match=r"unmade does not run on images of 3 x 8 x 8: ValueError: .*KeyError"):

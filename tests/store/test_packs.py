@@ -119,7 +119,7 @@ def test_info_counts(file):
 
 def test_prune(file, monkeypatch):
     score(file, proxies="gradsign,params")
-    monkeypatch.setattr(store, "NUMBERS", 0)
+    monkeypatch.setattr(store, "ENGINE_VERSION", 0)
     score(file, seed=1)
     monkeypatch.undo()
     with pytest.raises(UsageError, match="nothing says what to delete"):

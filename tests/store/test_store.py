@@ -24,20 +24,20 @@ from nas.store.store import Store
 def test_a_search_by_another_searcher_finds_what_a_search_has_scored(file, tmp_path, visits):
     given = OPTIONS | {"settings": SETTINGS, "store": file}
     first = nas.search("nasbench201", "gradsign", "random_search", 30, **given)
-    assert first.attrs["stored"] == 0
+    assert first.stored == 0
     measured = len(visits)
     again = nas.search("nasbench201", "gradsign", "random_search", 30, run_folder=tmp_path / "run", **given)
     assert len(visits) == measured
-    assert again.attrs["stored"] == measured == 30 - again["cached"].sum()
-    pd.testing.assert_frame_equal(first, again)
+    assert again.stored == measured == 30 - again.trials["cached"].sum()
+    pd.testing.assert_frame_equal(first.trials, again.trials)
     other = nas.search("nasbench201", "gradsign", "local_search", 30, seed=0, **given)
-    assert other.attrs["stored"] + len(visits) - measured == 30 - other["cached"].sum()
+    assert other.stored + len(visits) - measured == 30 - other.trials["cached"].sum()
 
 
 def test_a_comparison_finds_what_a_search_has_scored(monkeypatch, file, tmp_path, visits):
     monkeypatch.setattr("nas.calls.compare.peak_memories", lambda *arguments: {})  # which visits once more
     given = OPTIONS | {"settings": SETTINGS, "store": file}
-    trials = nas.search("nasbench201", "gradsign", "random_search", 12, **given).drop_duplicates("arch")
+    trials = nas.search("nasbench201", "gradsign", "random_search", 12, **given).trials.drop_duplicates("arch")
     trials.assign(accuracy=range(len(trials)))[["arch", "accuracy"]].to_csv(tmp_path / "table.csv", index=False)
     visits.clear()
     found = nas.compare("nasbench201", tmp_path / "table.csv", "accuracy", "gradsign", **given)

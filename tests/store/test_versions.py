@@ -111,7 +111,7 @@ def another_root(name):
         ("space_options", {"settings": {}}),
         ("proxy", {"proxy": "naswot"}),
         ("device", another_device),
-        ("engine", lambda monkeypatch: monkeypatch.setattr(store, "NUMBERS", store.NUMBERS + 1)),
+        ("engine", lambda monkeypatch: monkeypatch.setattr(store, "ENGINE_VERSION", store.ENGINE_VERSION + 1)),
         ("torch", lambda monkeypatch: monkeypatch.setattr(store, "torch_release", lambda: "1.13")),
         ("space_version", another_root("nasbench201.py")),
         ("space_version", another_text("_cell.py")),

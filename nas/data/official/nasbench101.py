@@ -16,7 +16,7 @@ import numpy as np
 from nas.data.official.columns import Row, Watch, measured, reading
 
 MEGABYTE = 2**20
-LARGEST = 2**24
+MAX_RECORD_BYTES = 2**24
 """Bytes of one record; those of the benchmark have some hundreds."""
 CASTAGNOLI = 0x82F63B78
 """The polynomial of CRC-32C, its bits reversed."""
@@ -101,7 +101,7 @@ def records(file: BinaryIO) -> Iterator[bytes]:
         if len(header) < 12:
             raise EOFError("it ends within a record")
         length, expected = struct.unpack("<QI", header)
-        if checksum.masked(header[:8]) != expected or length > LARGEST:
+        if checksum.masked(header[:8]) != expected or length > MAX_RECORD_BYTES:
             raise ValueError("the checksum of a record's length differs: this is no TFRecord file, or a damaged one")
         rest = file.read(length + 4)
         if len(rest) < length + 4:
@@ -136,8 +136,8 @@ class Checksum:
 
     def masked(self, message: bytes) -> int:
         """As TFRecord stores it: rotated by 15 bits, plus a constant."""
-        found = self(message)
-        return ((found >> 15 | found << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        checksum = self(message)
+        return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _metrics(message: bytes) -> tuple[int, list[list[float]]]:

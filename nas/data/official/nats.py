@@ -103,32 +103,32 @@ def _open_torch(file: BinaryIO, opened: ExitStack) -> BinaryIO:
     return file
 
 
-def _summarise_training(found: dict[Any, Any]) -> list[Row] | None:
+def _summarise_training(record: dict[Any, Any]) -> list[Row] | None:
     """Leaves of one training, which holds numbers for each epoch, those after the last."""
-    if "train_acc1es" not in found or "eval_acc1es" not in found:
+    if "train_acc1es" not in record or "eval_acc1es" not in record:
         return None
-    epochs, times = found["epochs"], found["train_times"]
-    accuracies = {"train": found["train_acc1es"].get(epochs - 1)} | {
-        name: found["eval_acc1es"].get(f"{name}@{epochs - 1}") for name in found["eval_names"]
+    epochs, times = record["epochs"], record["train_times"]
+    accuracies = {"train": record["train_acc1es"].get(epochs - 1)} | {
+        name: record["eval_acc1es"].get(f"{name}@{epochs - 1}") for name in record["eval_names"]
     }
     final = {
         "epochs": epochs,
-        "params": found["params"],
-        "flops": found["flop"],
-        "latency": fmean(found["latency"]) if found["latency"] else None,
+        "params": record["params"],
+        "flops": record["flop"],
+        "latency": fmean(record["latency"]) if record["latency"] else None,
         "accuracies": {name: value for name, value in accuracies.items() if value is not None},
         "seconds": sum(times[epoch] for epoch in range(epochs)) if times else None,
     }
-    found.clear()
-    found.update(final)
+    record.clear()
+    record.update(final)
     return []
 
 
-def _summarise_architecture(found: dict[Any, Any]) -> list[Row] | None:
-    if "less" not in found or "full" not in found:  # the 12-epoch and the 200-epoch schedule
-        return _summarise_training(found)
-    row = _row(found["full"]["arch_str"], found)
-    found.clear()
+def _summarise_architecture(record: dict[Any, Any]) -> list[Row] | None:
+    if "less" not in record or "full" not in record:  # the 12-epoch and the 200-epoch schedule
+        return _summarise_training(record)
+    row = _row(record["full"]["arch_str"], record)
+    record.clear()
     return [row]
 
 
