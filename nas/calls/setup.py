@@ -84,7 +84,7 @@ class Setup:
         for name in given:
             if name not in OPTIONS or name in without:
                 raise unknown("option of this call", name, set(OPTIONS) - set(without))
-        values = DEFAULTS | {name: value for name, value in given.items() if value is not None}
+        values = DEFAULTS | {name: value for name, value in given.items() if value is not None or DEFAULTS[name]}
         if not isinstance(space, Space | str):
             raise UsageError(f"a space is a name or a Space, not {space!r}")
         plugin = tuple(map(str, _several("plugin", values["plugin"], str | Path)))
@@ -106,7 +106,7 @@ class Setup:
         if self.workers is not None:
             check_number("workers", self.workers, 1)
         check_timeout(self.timeout)
-        resolve_device(self.device)
+        resolve_device(str(self.device))
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
         if self.space_name is None:

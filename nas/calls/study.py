@@ -91,6 +91,7 @@ def study(
         proxies=",".join(named), minibatch=scorer.data.fingerprint,
         **{"archs" if isinstance(archs, int | str) else "archs_given": archs},
     )  # fmt: skip
+    del config["constraint"]  # which a study does not take
     with RunFolder(_folder(run_folder, record, config), config, normalised=normalised) as folder:
         findings = replace(run(), folder=folder.path)
         write(findings, folder.path, f"The study {record.name} on {space}")

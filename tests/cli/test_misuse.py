@@ -85,7 +85,7 @@ WRONG = {
     "negative seed": (["search", "--seed", "-1"], "seed is a whole number"),
     "huge seed": (["search", "--seed", "99999999999999999999"], "seed is a whole number"),
     "huge batch": (["search", "--batch-size", "1000000000"], "it takes 4 to"),
-    "huge images": (["search", "--data", "synthetic:size=1000000"], "to 100000, not '1000000'"),
+    "huge images": (["search", "--data", "synthetic:size=1000000"], "at most 100000, not 1000000"),
     "images too small": (["search", "--data", "synthetic:size=1"], "does not run on images of 3 x 1 x 1"),
     "no data named": (["search", "--data", ""], "no data source was named"),
     "a budget too small for pruning": (
@@ -99,7 +99,7 @@ WRONG = {
     ),
     "no data": (["search", "--data", "nowhere.npz"], "does not exist"),
     "corrupt npz": (["search", "--data", "corrupt.npz"], "cannot be read as .npz"),
-    "npz of another shape": (["search", "--data", "flat.npz"], "must be uint8 [n, height, width, channels]"),
+    "npz of another shape": (["search", "--data", "flat.npz"], "images must be uint8 [n, height, width, channels]"),
     "one class": (["search", "--data", "photos"], "1 class, at least 2"),
     "truncated YAML": (["search", "--config", "cut.yaml"], "not whole YAML"),
     "YAML list": (["search", "--config", "list.yaml"], "not list"),

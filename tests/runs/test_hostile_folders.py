@@ -40,14 +40,14 @@ def test_a_trial_of_another_form_is_refused(run):
     def check(name, value):
         changed = json.dumps(record | {name: value})
         path.write_text("\n".join([*whole.splitlines()[:2], changed, *whole.splitlines()[3:]]) + "\n")
-        found = again(run)
-        if found is not None:
+        result = again(run)
+        if result is not None:
             columns = ["arch", "score", "leaf", "cached", "status"]
-            assert found[columns].dtypes.astype(str).tolist()[1:4] == ["float64", "bool", "bool"]
+            assert result.trials[columns].dtypes.astype(str).tolist()[1:4] == ["float64", "bool", "bool"]
 
     check()
     path.write_text(whole)
-    assert len(again(run)) == 6
+    assert len(again(run).trials) == 6
 
 
 @pytest.mark.parametrize(
