@@ -35,7 +35,13 @@ _HOMES = {
 }
 
 
+LOBBY = ("errors", "graph", "plugins", "probe", "proxy", "registry", "searcher", "space")
+"""The modules that plug-ins import."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in LOBBY:
+        return import_module(f"nas.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     value = getattr(import_module(_HOMES.get(name, f"nas.calls.{name}")), name)

@@ -1,12 +1,14 @@
 """The architecture, enforced: rooms and their doors, what stands at the top level, and a stranger's package."""
 
 import ast
+import subprocess
 import sys
 
 import networkx as nx
 import pytest
 from cases import ROOT
 
+import nas
 from nas import plugins
 from nas.errors import UsageError
 
@@ -101,6 +103,30 @@ def test_searchers_and_proxies_see_only_what_they_may():
         assert "torch" not in file.read_text(), f"{file.name}: a searcher never sees a network"
     for file in files("proxies"):
         assert not imports(file) & {"nas.space", "nas.searcher"}, f"{file.name}: a proxy never sees an architecture"
+
+
+def test_functions_fit_on_a_screen():
+    for module, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                assert length <= 60, f"{module}.{node.name} has {length} lines"
+
+
+def test_the_lobby_is_there_after_import_nas_alone():
+    code = "import nas; print(nas.space.SPACES['nasbench201'].__name__, nas.proxy.PROXIES['params'].name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["nasbench201", "params"]
+    assert set(nas.LOBBY) == set(LOBBY)
+
+
+def test_importing_the_probe_tunes_no_process():
+    code = (
+        "import gc, sys, nas.probe, nas.plugins; nas.plugins.load();"
+        "print(gc.get_freeze_count(), 'nas.scoring.memory' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == "0"
 
 
 def test_files_stay_readable():

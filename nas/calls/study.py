@@ -70,13 +70,7 @@ def study(
         raise UsageError("a study makes its space anew with other options, so it takes the name of a registered one")
     setup = Setup.of(space, given, without=ELSEWHERE)
     record = STUDIES[name]
-    targets = as_list(target)
-    if record.table and table is None:
-        raise UsageError(f"the study {record.name} compares with trained accuracy: give a table with --table FILE")
-    if table is None and targets:
-        raise UsageError(f"--target {','.join(targets)} names a column of a table: give it with --table FILE")
-    known = Table(table, setup.space) if table is not None else None
-    columns = _columns(known, targets) if known is not None else []
+    known, columns = _truth(record, setup.space, table, as_list(target))
     chosen = choose(setup.space, archs, known, columns, setup.seed)
     named = proxy_list(proxies)
     setup.may_keep(list(named.values()), run_folder)
@@ -96,6 +90,20 @@ def study(
         findings = replace(run(), folder=folder.path)
         write(findings, folder.path, f"The study {record.name} on {space}")
     return findings
+
+
+def _truth(
+    record: Study, space: Space, table: str | Path | None, targets: Sequence[str]
+) -> tuple[Table | None, list[str]]:
+    """The table, and the columns of it to compare with."""
+    if record.table and table is None:
+        raise UsageError(f"the study {record.name} compares with trained accuracy: give a table with --table FILE")
+    if table is None and targets:
+        raise UsageError(f"--target {','.join(targets)} names a column of a table: give it with --table FILE")
+    if table is None:
+        return None, []
+    known = Table(table, space)
+    return known, _columns(known, targets)
 
 
 def _material(
