@@ -6,24 +6,40 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
 from nas.calls.options import OPTIONS
-from nas.calls.settings import as_list
+from nas.calls.settings import as_list, proxy_expression
 from nas.calls.setup import Setup
 from nas.data.minibatch import Minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
+from nas.proxy import Proxy, ProxyFn
 from nas.runs.folder import read_lines, read_yaml
 from nas.runs.loop import Trial, best
 from nas.scoring.measurer import build, costs
+from nas.scoring.objective import Sense
 from nas.space import Space, Task
+from nas.statistics.fronts import nondominated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One objective of a search: a proxy, whose own direction counts where it is not said otherwise."""
+
+    proxy: str | Proxy | ProxyFn
+    sense: Sense = "best"
+
+    @property
+    def text(self) -> str:
+        return proxy_expression(self.proxy)
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,9 @@ class SearchResult:
 
     Attributes:
         trials: a row for each trial (see `nas.runs.loop.Trial`), and a column for each proxy's own number.
-        best: the best leaf.
+        best: the best leaf, by the first objective.
+        front: the leaves that no other one dominates, the best by the first objective first: ``arch``, and the score of
+            each objective, larger is better but for what was minimised, which is its proxy's number.
         space: where the architectures are from.
         seed: of the run.
         stored: how many trials were not measured because the store had their scores.
@@ -63,6 +81,7 @@ class SearchResult:
 
     trials: pd.DataFrame
     best: Best
+    front: pd.DataFrame
     space: Space
     seed: int
     stored: int = 0
@@ -74,6 +93,7 @@ class SearchResult:
         cls,
         trials: Sequence[Trial],
         described: Mapping[str, Any],
+        goals: Sequence[Goal],
         space: Space,
         seed: int,
         stored: int = 0,
@@ -88,7 +108,8 @@ class SearchResult:
         own = {name: described[name] for name in ("arch", "score", "values", "params", "flops")}
         task = Task(**described["task"])
         table = {name: value for name, value in described.items() if name not in (*own, "task")}
-        return cls(frame, Best(**own, task=task, table=table), space, seed, stored, folder, trials)
+        best = Best(**own, task=task, table=table)
+        return cls(frame, best, _front(trials, goals), space, seed, stored, folder, trials)
 
     def network(
         self,
@@ -110,6 +131,16 @@ class SearchResult:
         from nas.report.search import course  # matplotlib takes a while to import
 
         return course(self._trials)
+
+
+def _front(trials: Sequence[Trial], goals: Sequence[Goal]) -> pd.DataFrame:
+    leaves = {t.arch: t.objectives or (t.score or 0.0,) for t in trials if t.leaf and t.score is not None}
+    values = np.array(list(leaves.values()), dtype=np.float64).reshape(-1, len(goals))
+    chosen = np.flatnonzero(nondominated(values))
+    chosen = chosen[np.argsort(-values[chosen, 0], kind="stable")]
+    signs = {goal.text: -1 if goal.sense == "minimise" else 1 for goal in goals}
+    columns = {name: sign * values[chosen, place] for place, (name, sign) in enumerate(signs.items())}
+    return pd.DataFrame({"arch": [list(leaves)[place] for place in chosen]} | columns)
 
 
 def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | None) -> dict[str, Any]:
@@ -152,7 +183,10 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     described = read_yaml(path / "best.yaml") if (path / "best.yaml").is_file() else {}
     if described.get("arch") != winner.arch or "task" not in described:
         described = describe_best(winner, setup.space, setup.minibatch(), None)
-    return SearchResult.of(trials, described, setup.space, setup.seed, folder=path)
+    goals = [Goal(str(config["proxy"]))]
+    for sense in get_args(Sense)[1:]:
+        goals += [Goal(name, sense) for name in config.get(sense, ())]
+    return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path)
 
 
 def _trial(line: str, where: str) -> Trial:

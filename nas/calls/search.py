@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, Unpack
 
 from nas.calls.options import SetupOptions
-from nas.calls.result import SearchResult, describe_best
-from nas.calls.settings import proxy_expression, with_batch
+from nas.calls.result import Goal, SearchResult, describe_best
+from nas.calls.settings import with_batch
 from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.data.minibatch import Minibatch
 from nas.data.table import Table
@@ -74,18 +74,6 @@ def search(
 
 
 @dataclass(frozen=True)
-class Goal:
-    """One objective of a search."""
-
-    proxy: str | Proxy | ProxyFn
-    sense: Any = "best"
-
-    @property
-    def text(self) -> str:
-        return proxy_expression(self.proxy)
-
-
-@dataclass(frozen=True)
 class Plan:
     """All that a search is, before its first evaluation."""
 
@@ -110,7 +98,8 @@ class Plan:
 
     @property
     def title(self) -> str:
-        return f"{self.searcher.name} on {self.setup.space_name or 'a space'}, by {self.goals[0].text}"
+        goals = ", ".join(goal.text for goal in self.goals)
+        return f"{self.searcher.name} on {self.setup.space_name or 'a space'}, by {goals}"
 
 
 def _prepare(
@@ -201,14 +190,18 @@ def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial]) -> Search
     assert winner is not None
     values = describe_best(winner, plan.space, plan.scorer.data, plan.table)
     stored = sum(plan.scorer.shelved(plan.space.parse(trial.arch)) for trial in trials if not trial.cached)
-    result = SearchResult.of(trials, values, plan.setup.space, plan.setup.seed, stored, plan.folder)
+    result = SearchResult.of(trials, values, plan.goals, plan.setup.space, plan.setup.seed, stored, plan.folder)
     if folder is not None:
         from nas.report.search import search_report  # matplotlib takes a while to import
 
         write_yaml(folder.path / "best.yaml", values)
+        if len(plan.goals) > 1:
+            write_text(folder.path / "front.csv", result.front.to_csv(index=False))
         archs = list(dict.fromkeys(trial.arch for trial in trials))
         truth = plan.table.rows(archs) if plan.table is not None else None
-        write_text(folder.path / "report.html", search_report(plan.title, trials, plan.space, values, truth))
+        senses = {goal.text: goal.sense for goal in plan.goals}
+        page = search_report(plan.title, trials, plan.space, values, truth, senses)
+        write_text(folder.path / "report.html", page)
     return result
 
 

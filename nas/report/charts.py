@@ -80,6 +80,31 @@ def selection(scores: Vector, targets: Vector, chosen: NDArray[np.bool_], *, up:
     return figure
 
 
+def front(
+    first: Vector, second: Vector, members: NDArray[np.bool_], bend: int | None, *, across: str, up: str
+) -> Figure:
+    """Two objectives against each other, the members of the front joined and standing out, its knee marked. Marks: the
+    others, the members."""
+    figure, axes = _axes(MEDIUM, "", across, up)
+    axes.scatter(first[~members], second[~members], s=9, c=STANDING_BACK, label="dominated")
+    axes.scatter(first[members], second[members], s=25, c=STANDING_OUT, label="front")
+    order = np.argsort(first[members], kind="stable")
+    axes.plot(first[members][order], second[members][order], color=STANDING_OUT, linewidth=0.8)
+    if bend is not None:
+        axes.plot(first[bend], second[bend], "o", markersize=11, color=STANDING_OUT, fillstyle="none", label="knee")
+    _scale(axes, first, "x")
+    _scale(axes, second, "y")
+    _legend(figure)
+    return figure
+
+
+def progress_of(numbers: NDArray[np.int64], values: Vector, *, up: str) -> Figure:
+    """A quantity that only grows, by trial."""
+    figure, axes = _axes(MEDIUM, "", "evaluation", up)
+    axes.step(numbers, values, where="post", color=MAIN, linewidth=1.5)
+    return figure
+
+
 def level_key(params: Vector) -> Figure:
     """The colours of `levels` and the numbers of parameters that they stand for."""
     level = levels(params)

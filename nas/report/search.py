@@ -17,6 +17,7 @@ from nas.report.page import Section, Sheet, page
 from nas.report.svg import Chart
 from nas.runs.loop import Trial, best
 from nas.space import Arch, Space
+from nas.statistics.fronts import hypervolumes, knee, nondominated
 
 MARKS = 5_000
 """Evaluations beyond which only some of them are drawn."""
@@ -31,7 +32,12 @@ NOT_TRAINED = ("index", "params", "flops")
 
 
 def search_report(
-    title: str, trials: Sequence[Trial], space: Space, described: Mapping[str, Any], truth: pd.DataFrame | None = None
+    title: str,
+    trials: Sequence[Trial],
+    space: Space,
+    described: Mapping[str, Any],
+    truth: pd.DataFrame | None = None,
+    senses: Mapping[str, str] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -39,6 +45,7 @@ def search_report(
         trials: all, in their order; at least one leaf has a score.
         described: what ``best.yaml`` holds.
         truth: the numbers that a table knows, indexed by architecture, where there is a table.
+        senses: of each objective by its name, whether it was to be ``best``, or to ``maximise`` or ``minimise``.
     """
     singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])
     line = ancestors(trials)
@@ -48,6 +55,7 @@ def search_report(
     sections = [
         Section("Best architecture", tables=[_record(described)]),
         _course(len(trials), drawn, singles, line, place),
+        *([_front(singles, senses, place)] if senses is not None and len(senses) > 1 else []),
         _best_cells(singles, space),
         _ancestry(trials, line, space),
         *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
@@ -118,6 +126,33 @@ def _course(
         Chart(rising, "Scores in the order of evaluation", points),
         Chart(spread, f"Scores of the {len(singles)} different architectures"),
     ])  # fmt: skip
+
+
+def _front(singles: Sequence[Trial], senses: Mapping[str, str], place: Mapping[str, int]) -> Section:
+    """The objectives against each other, two at a time with the first; what they cover; and the front's members."""
+    values = np.array([trial.objectives for trial in singles])  # [architectures, objectives], larger is better
+    members = nondominated(values)
+    shown = values * np.where(np.array(list(senses.values())) == "minimise", -1, 1)
+    names, figures = list(senses), []
+    for other in range(1, len(names)):
+        two = values[:, [0, other]]
+        bend = np.flatnonzero(members)[knee(two[members])] if len(names) == 2 else None
+        figure = charts.front(shown[:, other], shown[:, 0], members, bend, across=names[other], up=names[0])
+        order = [*np.flatnonzero(~members), *np.flatnonzero(members)]
+        points = [
+            (place[singles[i].arch], ", ".join(f"{n} {v:.6g}" for n, v in zip(names, shown[i], strict=True)))
+            for i in order
+            if singles[i].arch in place
+        ]
+        figures.append(Chart(figure, f"{names[0]} against {names[other]}", points if len(points) == len(order) else ()))
+    worst = values.min(axis=0)
+    numbers = np.array([trial.number for trial in singles])
+    covered = charts.progress_of(numbers, hypervolumes(values, worst), up="hypervolume")
+    figures.append(Chart(covered, "Hypervolume of the front so far, above the worst of each objective"))
+    best = np.flatnonzero(members)[np.argsort(-values[members, 0], kind="stable")]
+    table = pd.DataFrame(shown[best], columns=names).assign(architecture=[singles[i].arch for i in best])
+    text = f"{members.sum()} of {len(singles)} architectures are dominated by no other one."
+    return Section("Front", text, figures, [Sheet(table)])
 
 
 def course(trials: Sequence[Trial]) -> Figure:

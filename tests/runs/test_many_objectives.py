@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 import nas
@@ -97,3 +98,23 @@ def test_a_searcher_of_one_objective_says_so():
 )
 def test_conformance(check):
     check("pareto_walk")
+
+
+def test_the_front_is_what_nothing_dominates(tmp_path):
+    result = search(run_folder=tmp_path / "run", budget=30)
+    written = pd.read_csv(tmp_path / "run" / "front.csv")
+    pd.testing.assert_frame_equal(written, result.front, check_dtype=False)
+    pd.testing.assert_frame_equal(nas.load(tmp_path / "run").front, result.front)
+    rows = [(values["depth"], -values["params"]) for values in result.trials["values"]]
+    front = {(float(depth), -float(params)) for depth, params in written[["depth", "params"]].itertuples(index=False)}
+    for row in rows:
+        dominated = any(all(a >= b for a, b in zip(other, row, strict=True)) and other != row for other in rows)
+        assert (row in front) == (not dominated)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"{len(front)} of " in page
+    assert "dominated by no other one" in page
+
+
+def test_one_objective_has_a_front_of_one():
+    result = nas.search("nasbench201", "params", "random_search", 5, **SMALL)
+    assert result.front.to_dict("records") == [{"arch": result.best.arch, "params": result.best.score}]
