@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.objects import of_dataset, of_pair
-from nas.data.sources import SOURCES, Kind, Source, cifar, folder, npz, synthetic  # noqa: F401  # registers them
+from nas.data.sources import SOURCES, Kind, Source
 from nas.errors import UsageError, unknown, unreadable
 from nas.registry import checked_options, normal
 

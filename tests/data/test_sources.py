@@ -195,7 +195,7 @@ def test_the_name_of_a_source_finds_it_again(tmp_path, monkeypatch):
         ("{images}:clas", "does not exist.*options are written PATH:name=value"),
         ("nzp:{images}", "unknown kind of data 'nzp': .*did you mean 'npz'"),
         ("cifar:{images}", "holds no CIFAR batches"),
-        ("folder:{images}", "cannot be read as a folder of class folders"),
+        ("folder:{images}", "cannot be listed: Not a directory"),
         ("/dev/null", "is none of the kinds of data"),
         (None, "not NoneType"),
         (7, "not int"),
