@@ -72,6 +72,6 @@ def _possible(counts: NDArray[np.int64], count: int) -> str:
     """Which draws are possible instead."""
     largest, order = largest_draw(counts), np.flatnonzero(counts)
     if not largest:
-        return f"it takes {PER_CLASS} images of each of 2 classes or more, and the largest class has {counts.max()}"
+        return f"fewer than 2 classes have {PER_CLASS} images"
     below = next((less for less in range(count - 1, PER_CLASS - 1, -1) if _used(order, counts, less) is not None), 0)
     return f"the largest possible is {largest}" + (f", the next smaller one {below}" if 0 < below < largest else "")

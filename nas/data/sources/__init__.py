@@ -18,7 +18,7 @@ from nas.space import Task
 
 MAX_COUNT = 100_000
 """More images in a minibatch, classes or pixels a side than this are a mistake."""
-MAX_FILES_LOOKED_AT = 2000
+MAX_FILES_LOOKED_AT = 1000
 """Of more images in files of their own, what is said of all of them is said of so many."""
 
 

@@ -42,8 +42,8 @@ def folder(
     images, left_out = classes_of(everything.below(part) if part else everything)
     if len(images) < 2:
         raise UsageError(_too_few(everything.below(part) if part else everything))
-    files = [path / part / image for each in images.values() for image in each]
-    form, met = form_of([files[place] for place in looked_at(np.arange(len(files)))], size, colour)
+    files = [image for each in images.values() for image in each]
+    form, met = form_of([path / part / files[place] for place in looked_at(np.arange(len(files)))], size, colour)
     held_out: dict[str, Callable[[], Source]] = {}
     for split_, name in others.items():
         its, _ = classes_of(everything.below(name))
