@@ -34,7 +34,7 @@ def show(
     if arch is None:
         if out is not None:
             raise UsageError("data cannot be drawn: --out takes an architecture")
-        print_mapping(plain_console(), describe(options["data"]))
+        print_mapping(plain_console(), describe(str(options["data"])))
         return
     search_space = make_space(space, checked_settings(options["settings"] or {}))
     parsed = parse(search_space, arch)

@@ -57,7 +57,6 @@ def test_many_classes_are_shortened(nas, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "nothing to show was named"),
         (("--data", "nowhere"), "nowhere does not exist"),
         (("--data", "synthetic", "--out", "x.svg"), "data cannot be drawn"),
     ],
