@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,4 +172,9 @@ def _checked(source: Source) -> Source:
             raise UsageError(f"{source.name}: has images with values that are no numbers (nan or infinite)")
         return images
 
-    return replace(source, labels=labels.astype(np.int64), read=read)
+    held_out = {part: partial(_opened_part, source.name, make) for part, make in source.held_out.items()}
+    return replace(source, labels=labels.astype(np.int64), read=read, held_out=held_out)
+
+
+def _opened_part(name: str, make: Callable[[], Source]) -> Source:
+    return _checked(replace(make(), name=name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from nas.data.sources import MAX_COUNT, Source, looked_at, source
-from nas.data.sources._files import Tree, classes_of, counted, part_of, printable, shortened, tree
+from nas.data.sources._files import Tree, classes_of, counted, part_of, shortened, tree
 from nas.errors import UsageError
 from nas.registry import Range
 from nas.space import Task
@@ -64,7 +64,7 @@ def _source(
     files = [image for each in images.values() for image in each]
     return Source(
         labels=np.repeat(np.arange(len(images)), [len(each) for each in images.values()]),
-        classes=tuple(map(printable, images)),
+        classes=tuple(images),
         task=Task(len(images), 1 if form.grey else 3, form.size),
         read=lambda places: np.stack([picture(path / files[place], form) for place in places]),
         lazy=True,
