@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.sources import Source, looked_at
+from nas.errors import UsageError
 
 MAX_CHUNK_NUMBERS = 2**24
 """Numbers of images that are looked at at a time."""
@@ -25,8 +26,8 @@ class Standard:
     """
 
     source: Source
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -34,10 +35,13 @@ class Standard:
         """By the mean and standard deviation of all pixels of the images at ``places``, of all images by default."""
         if source.standardised:
             channels = source.task.channels
-            return cls(source, np.zeros(channels, np.float32), np.ones(channels, np.float32))
+            return cls(source, np.zeros(channels), np.ones(channels))
         places = np.arange(len(source.labels)) if places is None else np.sort(places)
         looked = looked_at(places) if source.lazy else places
-        mean, std = _moments(source, looked)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = _moments(source, looked)
+        if not np.isfinite([mean, std]).all():
+            raise UsageError(f"{source.name}: has images with numbers too large to have a standard deviation")
         constant = [str(channel) for channel in np.flatnonzero(std == 0)]
         notes = {
             f"mean and standard deviation are those of {len(looked)} of the {len(places)} images": (
@@ -46,14 +50,15 @@ class Standard:
             f"all images are the same number everywhere in channel {', '.join(constant)}": constant,
         }
         said = tuple(note for note, applies in notes.items() if applies)
-        return cls(source, mean.astype(np.float32), np.where(std > 0, std, 1).astype(np.float32), said)
+        return cls(source, mean, np.where(std > 0, std, 1), said)
 
     def read(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """The images at ``places``, [n, channels, size, size]."""
         images = self.source.read(places)
         if self.source.standardised:
             return np.ascontiguousarray(images, dtype=np.float32)
-        standard = (images - self.mean[:, None, None]) / self.std[:, None, None]
+        kind = np.float32 if images.dtype == np.uint8 else np.float64  # of large numbers, 32 bits lose the differences
+        standard = (images - self.mean[:, None, None].astype(kind)) / self.std[:, None, None].astype(kind)
         return np.ascontiguousarray(standard, dtype=np.float32)
 
 
@@ -74,7 +79,7 @@ def _moments(source: Source, places: NDArray[np.int64]) -> tuple[NDArray[np.floa
         variances.append(images.var((2, 3), dtype=np.float64))
     each = np.concatenate(means)  # [images, channels]
     mean, std = each.mean(0), np.sqrt(np.concatenate(variances).mean(0) + each.var(0))
-    return mean, np.where(std > np.finfo(np.float32).eps * np.abs(mean), std, 0)  # less than that is rounding
+    return mean, np.where(std > 2**-48 * np.abs(mean), std, 0)  # less than that is rounding
 
 
 def _chunks(source: Source, places: NDArray[np.int64]) -> Iterator[NDArray[np.generic]]:

@@ -137,6 +137,14 @@ def test_images_without_difference_are_nothing_and_said(tmp_path):
         assert any("the same number everywhere in channel 0, 1, 2" in note for note in data.notes)
 
 
+def test_of_large_numbers_the_differences_count(tmp_path, expected):
+    for images in (PIXELS + 1e12, PIXELS.astype(np.int64) + 2**40, PIXELS * 1e-30, PIXELS * 1e100):
+        data = save(tmp_path, images=images, labels=LABELS)
+        torch.testing.assert_close(data.images, expected.images, atol=1e-3, rtol=0)
+    with pytest.raises(UsageError, match="numbers too large"):
+        save(tmp_path, images=PIXELS * 1e300, labels=LABELS)
+
+
 @pytest.mark.parametrize(("image", "label"), [("images_{}", "labels_{}"), ("{}_images", "{}_labels"), ("x_{}", "y_{}")])
 def test_of_arrays_in_parts_the_training_images_are_read(tmp_path, expected, image, label):
     parts = {"train": (PIXELS, LABELS), "val": (PIXELS[:9], LABELS[:9]), "test": (PIXELS[:6], LABELS[:6] + 9)}

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +117,12 @@ def picture(file: Path, form: Form) -> NDArray[np.float32]:
         pixels = pixels.clip(0, 255)  # bicubic scaling goes beyond the values that it is given
     stack = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
     return stack if form.grey or len(stack) == 3 else np.repeat(stack, 3, axis=0)
+
+
+def unpacked(image: Image.Image) -> NDArray[Any]:
+    """The pixels of an image [height, width] without colours, else [height, width, 3]; bytes where they are enough."""
+    mode = _mode(image)
+    return np.asarray(_plain(image, mode, _is_grey(image, mode)))
 
 
 def _plain(image: Image.Image, mode: str, grey: bool) -> Image.Image:

@@ -45,7 +45,9 @@ def _files(path: Path, labels: str = "fine") -> _Files | None:
 
 @source("cifar", reads="a folder of CIFAR batches", recognises=lambda path: _files(path) is not None)
 def cifar(path: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Source:
-    """CIFAR-10 or CIFAR-100 from a folder of its Python batches; the classes are those that its file of names lists.
+    """CIFAR-10 or CIFAR-100 from a folder of its Python batches.
+
+    The classes are those that its file of names lists, or without one, the labels that occur.
 
     Args:
         labels: of CIFAR-100: ``fine`` (100 classes) or ``coarse`` (20).

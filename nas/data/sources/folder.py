@@ -27,7 +27,9 @@ def folder(
     split: Literal["train", "validation", "test", "none"] = "train",
     colour: Literal["auto", "grey", "rgb"] = "auto",
 ) -> Source:
-    """Images of a folder that holds a folder for each class; they are scaled and cut to the square in the middle.
+    """Images of a folder that holds a folder for each class.
+
+    They are scaled and cut to the square in the middle.
 
     Args:
         size: pixels a side.

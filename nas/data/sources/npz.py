@@ -25,9 +25,10 @@ NAMES = (("images_{}", "labels_{}"), ("{}_images", "{}_labels"), ("x_{}", "y_{}"
 
 @source("npz", reads="a .npz file", recognises=lambda path: path.suffix.lower() == ".npz" and path.is_file())
 def npz(path: Path, *, classes: Annotated[int, Range(0, MAX_COUNT)] = 0) -> Source:
-    """Images and labels from the arrays ``images`` and ``labels`` of a .npz file; or from those of parts,
-    ``images_train`` and ``labels_train``, ``train_images`` and ``train_labels`` or ``x_train`` and ``y_train``, beside
-    which there may be ``val`` and ``test``.
+    """Images and labels from the arrays of a .npz file.
+
+    The arrays are called ``images`` and ``labels``; or they are those of parts, ``images_train`` and ``labels_train``,
+    ``train_images`` and ``train_labels`` or ``x_train`` and ``y_train``, beside which may be ``val`` and ``test``.
 
     Args:
         classes: how many there are; 0: as many as there are different labels.
