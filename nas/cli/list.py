@@ -15,12 +15,13 @@ from nas.errors import unknown
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="'spaces', 'proxies', 'searchers' or 'studies'.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="'spaces', 'proxies', 'searchers', 'studies' or 'data'.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     plugin: Plugin = None,
 ) -> None:
     """List what is registered, with its options."""
     from nas import plugins
+    from nas.data.sources import SOURCES
     from nas.proxy import PROXIES
     from nas.registry import options
     from nas.searcher import SEARCHERS
@@ -40,6 +41,7 @@ def list_(
             for name in SEARCHERS
         ],
         "studies": [_entry(name, STUDIES[name].function, options(STUDIES[name].function)) for name in STUDIES],
+        "data": [_entry(name, SOURCES[name].function, options(SOURCES[name].function)) for name in SOURCES],
     }
     if kind is not None:
         if kind.lower() not in kinds:

@@ -15,19 +15,27 @@ from nas.errors import UsageError
 
 @takes_setup("batch_size", "seed", "device", "precision", *ELSEWHERE)
 def show(
-    arch: Annotated[str, typer.Argument(help="An architecture in any notation of the space.")],
+    arch: Annotated[
+        str | None, typer.Argument(help="An architecture in any notation of the space; without one, data are shown.")
+    ] = None,
     space: Space = "nasbench201",
     out: Annotated[Path | None, typer.Option(help="Draw the cell to this file (.svg, .png, .pdf).")] = None,
     config: Config = None,
     **options: Unpack[SetupOptions],
 ) -> None:
-    """Show an architecture: its parameters and FLOPs, its cell as text and picture."""
+    """Show an architecture: its parameters and FLOPs, its cell as text and picture; or without one, the data."""
     from nas.calls.settings import checked_settings, parse
+    from nas.data.description import describe
     from nas.data.minibatch import minibatch
     from nas.graph import described
     from nas.scoring.measurer import costs
     from nas.space import make_space
 
+    if arch is None:
+        if out is not None:
+            raise UsageError("data cannot be drawn: --out takes an architecture")
+        print_mapping(plain_console(), describe(str(options["data"])))
+        return
     search_space = make_space(space, checked_settings(options["settings"] or {}))
     parsed = parse(search_space, arch)
     batch = minibatch(options["data"], 4)

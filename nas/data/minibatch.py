@@ -10,18 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nas.data.balance import PER_CLASS, balanced
 from nas.data.opening import open_source
-from nas.data.sources import MAX_COUNT, Source
+from nas.data.sources import MAX_COUNT
 from nas.data.standard import Standard
 from nas.errors import UsageError
 from nas.space import Task
-
-PER_CLASS = 4
-"""The fewest images of a class in a minibatch that uses the class."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def minibatch(source: Data = "synthetic", batch_size: int = 64, seed: int = 0) -
     """Draws ``batch_size`` images, balanced over the classes to within one.
 
     Every class that is used has at least 4 images; where the classes do not all fit so, a random subset of them is
-    used. Each channel is standardised over the whole source.
+    used, and none that has too few images. Each channel is standardised over the whole source.
 
     Args:
         source: ``synthetic`` (labelled Gaussian noise; options ``classes=10,size=32,channels=3``), a ``.npz`` with
@@ -92,26 +89,17 @@ def minibatch(source: Data = "synthetic", batch_size: int = 64, seed: int = 0) -
         raise UsageError(f"a minibatch of {batch_size} images cannot be drawn: it takes {PER_CLASS} to {MAX_COUNT}")
     rng = np.random.default_rng(seed)
     opened = open_source(source, rng, batch_size)
-    chosen = _balanced(opened, batch_size, rng)
-    images, labels = Standard.over(opened).read(chosen), opened.labels[chosen]
-    return Minibatch(torch.from_numpy(images), torch.from_numpy(labels), opened.task.classes, opened.notes)
+    chosen, notes = balanced(opened.name, opened.labels, opened.classes, batch_size, rng)
+    standard = Standard.over(opened)
+    images, labels = torch.from_numpy(standard.read(chosen)), torch.from_numpy(opened.labels[chosen])
+    return Minibatch(images, labels, opened.task.classes, (*opened.notes, *notes, *standard.notes, *_alike(images)))
 
 
-def _balanced(source: Source, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The places of ``count`` images, going round the classes."""
-    present = np.unique(source.labels)
-    if len(present) < 2:
-        raise UsageError(f"{source.name}: has images of {len(present)} class, at least 2 are needed")
-    used = rng.permutation(present)[: count // PER_CLASS]
-    queues = [rng.permutation(np.flatnonzero(source.labels == label)) for label in used]
-    for place, (label, queue) in enumerate(zip(used, queues, strict=True)):
-        needed = len(range(place, count, len(used)))
-        if len(queue) < needed:
-            raise UsageError(
-                f"{source.name}: a balanced minibatch of {count} takes {needed} images of class {label}, which has "
-                f"{len(queue)}; the largest possible is {min(map(len, queues)) * len(used)}"
-            )
-    return np.array([queues[i % len(used)][i // len(used)] for i in range(count)])
+def _alike(images: Tensor) -> list[str]:
+    """A note on images that show nothing."""
+    blank = int((images == images[:, :, :1, :1]).flatten(1).all(1).sum())
+    blank = blank if images.shape[2] > 1 else 0
+    return [f"{blank} of the {len(images)} images drawn are the same everywhere"] * bool(blank)
 
 
 def _checked(given: Minibatch) -> Minibatch:

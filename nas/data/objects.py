@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
+from torch.utils.data import Subset
 
 from nas.data.sources import Source
 from nas.data.sources._arrays import described, numbered, of_arrays, pixels
+from nas.data.sources._pictures import unpacked
 from nas.errors import UsageError
 from nas.space import Task
 
@@ -36,58 +39,65 @@ def of_dataset(dataset: Any) -> Source:
     name, count = type(dataset).__name__, len(dataset)
     if not count:
         raise UsageError(f"{name}: has no items")
-    targets = getattr(dataset, "targets", None)
+    targets = _targets(dataset)
     if targets is None and count > MAX_ITEMS:
         raise UsageError(
             f"{name}: has {count} items and no 'targets': their labels would be read item by item, which is done for "
             f"at most {MAX_ITEMS}; give it an attribute 'targets', or take fewer with torch.utils.data.Subset"
         )
-    if targets is None:
-        targets = [_label(name, _item(dataset, index)[1]) for index in range(count)]
-    names = tuple(map(str, getattr(dataset, "classes", None) or ()))
-    labels, names, notes = numbered(name, _array(targets), count, names=names)
+    targets = [_array(_item(dataset, i)[1]) for i in range(count)] if targets is None else targets
+    labels, names, notes = numbered(name, targets, count, names=_class_names(dataset))
     first = _image(name, _item(dataset, 0)[0])
 
     def read(places: NDArray[np.int64]) -> NDArray[Any]:
-        images = [_image(name, _item(dataset, int(index))[0]) for index in places]
-        for index, image in zip(places, images, strict=True):
+        images = []
+        for index in places.tolist():
+            item, label = _item(dataset, index)
+            if not np.array_equal(np.ravel(_array(label)), np.ravel(targets[index])):
+                raise UsageError(f"{name}: item {index} has the label {label}, but its targets say {targets[index]}")
+            image = _image(name, item)
             if image.shape != first.shape or image.dtype != first.dtype:
                 raise UsageError(
                     f"{name}: images must be alike, but item 0 is {described(first)} and item {index} "
                     f"{described(image)}: give it a transform that makes them so"
                 )
+            images.append(image)
         return np.stack(images)
 
     task = Task(len(names), *first.shape[:2])
     return Source(labels=labels, classes=names, task=task, read=read, lazy=True, notes=notes)
 
 
+def _targets(dataset: Any) -> Any:
+    """The labels that a data set, or the one that it is a subset of, lists; None: only its items say them."""
+    if isinstance(dataset, Subset):
+        whole = _targets(dataset.dataset)
+        return None if whole is None else [whole[index] for index in dataset.indices]
+    if getattr(dataset, "target_transform", None) is not None:  # which turns them into others
+        return None
+    return _array(getattr(dataset, "targets", None))
+
+
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    """The names that a data set, or the one that it is a subset of, gives its classes."""
+    if isinstance(dataset, Subset):
+        return _class_names(dataset.dataset)
+    names = getattr(dataset, "classes", None)
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
 def _item(dataset: Any, index: int) -> tuple[Any, Any]:
     with _chance_of(index):
         item = dataset[index]
     if not (isinstance(item, tuple | list) and len(item) == 2):
-        raise UsageError(f"{type(dataset).__name__}: items must be (image, label), but item {index} is {_type(item)}")
+        is_ = f"a {type(item).__name__}" + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
+        raise UsageError(f"{type(dataset).__name__}: items must be (image, label), but item {index} is {is_}")
     return item[0], item[1]
-
-
-def _type(item: object) -> str:
-    return f"a {type(item).__name__}" + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
-
-
-def _label(name: str, label: Any) -> Any:
-    value = _array(label)
-    if isinstance(value, np.ndarray):
-        if value.size != 1:
-            raise UsageError(f"{name}: a label must be one whole number, not {described(value)}")
-        return value.item()
-    return value
 
 
 def _image(name: str, image: Any) -> NDArray[Any]:
     """[channels, size, size]."""
-    if hasattr(image, "getbands"):
-        image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-    value = _array(image)
+    value = unpacked(image) if isinstance(image, Image.Image) else _array(image)
     stack: NDArray[Any] = pixels(name, value[None] if isinstance(value, np.ndarray) else value)
     return np.asarray(stack[0])
 

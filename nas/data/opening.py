@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.objects import of_dataset, of_pair
-from nas.data.sources import SOURCES, Kind, Source, cifar, folder, npz, synthetic  # noqa: F401  # registers them
+from nas.data.sources import SOURCES, Kind, Source
 from nas.errors import UsageError, unknown, unreadable
 from nas.registry import checked_options, normal
 
@@ -41,24 +42,27 @@ def open_source(given: Any, rng: np.random.Generator, count: int) -> Source:
     Raises:
         UsageError: there is none, or it cannot be read.
     """
+    make: Callable[[], Source]
     if isinstance(given, str | os.PathLike):
         kind, path, options = place(given)
-        name, chosen = os.fspath(given), checked_options(kind.name, kind.function, options)
-        try:
-            opened = kind.function(path, **chosen) if path is not None else kind.function(rng, count, **chosen)
-        except UsageError:
-            raise
-        except Exception as error:  # a file that is damaged, or a plug-in
-            raise unreadable(name, kind.reads or f"data of the kind {kind.name}", error) from error
+        name, what = os.fspath(given), kind.reads or f"data of the kind {kind.name}"
+        chosen = checked_options(kind.name, kind.function, options)
+        make = partial(kind.function, *((rng, count) if path is None else (path,)), **chosen)
     elif isinstance(given, tuple | list) and len(given) == 2:
-        name, opened = "the arrays", of_pair(*given)
+        name, what, make = "the arrays", "images and labels", partial(of_pair, *given)
     elif hasattr(given, "__getitem__") and hasattr(given, "__len__") and not isinstance(given, tuple | list | dict):
-        name, opened = type(given).__name__, of_dataset(given)
+        name, what, make = type(given).__name__, "a data set", partial(of_dataset, given)
     else:
         raise UsageError(
             f"data are the name of a source, a path, a Minibatch, a pair (images, labels) or a data set with items "
             f"(image, label) and a length, not {type(given).__name__}"
         )
+    try:
+        opened = make()
+    except UsageError:
+        raise
+    except Exception as error:  # a file that is damaged, a plug-in, or a user's data set
+        raise unreadable(name, what, error) from error
     return _checked(replace(opened, name=name))
 
 
@@ -86,11 +90,11 @@ def place(given: str | os.PathLike[str]) -> Place:
         return Place(SOURCES[head], None, _options(given, rest))
     text, options = _split(given)
     path, behind = _expanded(text), _expanded(_split(rest)[0])
-    if not path.exists() and head in SOURCES:
+    if not os.path.exists(path) and head in SOURCES:
         if not rest:
             raise UsageError(f"{given} names no path: write {head}:PATH")
         return Place(SOURCES[head], _existing(given, behind), _options(given, _split(rest)[1]))
-    if not path.exists() and rest and behind.exists():
+    if not os.path.exists(path) and rest and os.path.exists(behind):
         raise unknown("kind of data", head, SOURCES)
     return Place(_recognised(path, given), path, _options(given, options))
 
@@ -120,7 +124,7 @@ def _expanded(text: str) -> Path:
 
 
 def _existing(given: str, path: Path) -> Path:
-    if not path.exists():
+    if not os.path.exists(path):
         hint = "" if ":" not in given else ", and options are written PATH:name=value,name=value"
         raise UsageError(f"{path} does not exist: data are {_known()}{hint}")
     return path
@@ -129,15 +133,22 @@ def _existing(given: str, path: Path) -> Path:
 def _recognised(path: Path, given: str) -> Kind:
     """The kind of data that lies at ``path``."""
     kinds = [SOURCES[name] for name in SOURCES]
-    asked = [kind for kind in kinds if kind.recognises is not None and not kind.otherwise]
-    fits = [kind for kind in asked if kind.recognises is not None and kind.recognises(_existing(given, path))]
-    fits = fits or [k for k in kinds if k.otherwise and k.recognises is not None and k.recognises(path)]
+    _existing(given, path)
+    fits = [kind for kind in kinds if not kind.otherwise and _is(kind, path)]
+    fits = fits or [kind for kind in kinds if kind.otherwise and _is(kind, path)]
     if len(fits) > 1:
         spelled = " or ".join(f"{kind.name}:{path}" for kind in fits)
         raise UsageError(f"{path} may be read as {' or '.join(kind.reads for kind in fits)}: write {spelled}")
     if not fits:
         raise UsageError(f"{path} is none of the kinds of data: they are {_known()}")
     return fits[0]
+
+
+def _is(kind: Kind, path: Path) -> bool:
+    try:
+        return kind.recognises is not None and kind.recognises(path)
+    except Exception as error:  # a file that may not be looked at, or a plug-in
+        raise unreadable(path, kind.reads, error) from error
 
 
 def _known() -> str:
@@ -171,4 +182,9 @@ def _checked(source: Source) -> Source:
             raise UsageError(f"{source.name}: has images with values that are no numbers (nan or infinite)")
         return images
 
-    return replace(source, labels=labels.astype(np.int64), read=read)
+    held_out = {part: partial(_opened_part, source.name, make) for part, make in source.held_out.items()}
+    return replace(source, labels=labels.astype(np.int64), read=read, held_out=held_out)
+
+
+def _opened_part(name: str, make: Callable[[], Source]) -> Source:
+    return _checked(replace(make(), name=name))

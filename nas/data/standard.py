@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.sources import Source
+from nas.data.sources import Source, looked_at
+from nas.errors import UsageError
 
-MAX_READ_IMAGES = 2000
-"""Of more images in files of their own, mean and standard deviation are those of so many."""
-CHUNK = 256
-"""Images that are looked at at a time."""
+MAX_CHUNK_NUMBERS = 2**24
+"""Numbers of images that are looked at at a time."""
 
 
 @dataclass(frozen=True)
@@ -23,32 +22,43 @@ class Standard:
     Attributes:
         mean, std: [channels] of the images that they were measured over; a channel that is the same everywhere is
             divided by 1.
-        images: how many these were; 0 for a source that says that it is standardised.
+        notes: what was decided that a user might not expect.
     """
 
     source: Source
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    images: int
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def over(cls, source: Source, places: NDArray[np.int64] | None = None) -> Standard:
         """By the mean and standard deviation of all pixels of the images at ``places``, of all images by default."""
         if source.standardised:
             channels = source.task.channels
-            return cls(source, np.zeros(channels, np.float32), np.ones(channels, np.float32), 0)
+            return cls(source, np.zeros(channels), np.ones(channels))
         places = np.arange(len(source.labels)) if places is None else np.sort(places)
-        if source.lazy and len(places) > MAX_READ_IMAGES:
-            places = np.sort(np.random.default_rng(0).choice(places, MAX_READ_IMAGES, replace=False))
-        mean, std = _moments(source, places)
-        return cls(source, mean.astype(np.float32), np.where(std > 0, std, 1).astype(np.float32), len(places))
+        looked = looked_at(places) if source.lazy else places
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = _moments(source, looked)
+        if not np.isfinite([mean, std]).all():
+            raise UsageError(f"{source.name}: has images with numbers too large to have a standard deviation")
+        constant = [str(channel) for channel in np.flatnonzero(std == 0)]
+        notes = {
+            f"mean and standard deviation are those of {len(looked)} of the {len(places)} images": (
+                len(looked) < len(places)
+            ),
+            f"all images are the same number everywhere in channel {', '.join(constant)}": constant,
+        }
+        said = tuple(note for note, applies in notes.items() if applies)
+        return cls(source, mean, np.where(std > 0, std, 1), said)
 
     def read(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """The images at ``places``, [n, channels, size, size]."""
         images = self.source.read(places)
         if self.source.standardised:
             return np.ascontiguousarray(images, dtype=np.float32)
-        standard = (images - self.mean[:, None, None]) / self.std[:, None, None]
+        kind = np.float32 if images.dtype == np.uint8 else np.float64  # of large numbers, 32 bits lose the differences
+        standard = (images - self.mean[:, None, None].astype(kind)) / self.std[:, None, None].astype(kind)
         return np.ascontiguousarray(standard, dtype=np.float32)
 
 
@@ -68,9 +78,11 @@ def _moments(source: Source, places: NDArray[np.int64]) -> tuple[NDArray[np.floa
         means.append(images.mean((2, 3), dtype=np.float64))
         variances.append(images.var((2, 3), dtype=np.float64))
     each = np.concatenate(means)  # [images, channels]
-    return each.mean(0), np.sqrt(np.concatenate(variances).mean(0) + each.var(0))
+    mean, std = each.mean(0), np.sqrt(np.concatenate(variances).mean(0) + each.var(0))
+    return mean, np.where(std > 2**-48 * np.abs(mean), std, 0)  # less than that is rounding
 
 
 def _chunks(source: Source, places: NDArray[np.int64]) -> Iterator[NDArray[np.generic]]:
-    for start in range(0, len(places), CHUNK):
-        yield source.read(places[start : start + CHUNK])
+    count = max(1, MAX_CHUNK_NUMBERS // (source.task.channels * source.task.size**2))
+    for start in range(0, len(places), count):
+        yield source.read(places[start : start + count])

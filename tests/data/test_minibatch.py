@@ -117,7 +117,7 @@ PIXELS = np.zeros((8, 4, 4, 3), np.uint8)
         (lambda p: np.savez(p / "x.npz", images=PIXELS, labels=np.zeros(7, int)), "labels must be 8"),
         (lambda p: np.savez(p / "x.npz", images=PIXELS, labels=np.zeros(8, int)), "of 1 class"),
         (lambda p: np.savez(p / "x.npz", images=PIXELS[:, 1:], labels=np.arange(8) % 2), "must be square"),
-        (lambda p: np.savez(p / "x.npz", images=PIXELS[:6], labels=np.arange(6) % 2), "largest possible is 6"),
+        (lambda p: np.savez(p / "x.npz", images=PIXELS[:6], labels=np.arange(6) % 2), "fewer than 2 classes"),
         (lambda p: (p / "x.npz").mkdir(), "of 0 class"),
         (lambda p: write_images(p / "x.npz", ["only"]), "of 1 class"),
         (lambda p: None, "does not exist"),

@@ -80,6 +80,35 @@ def test_the_classes_of_a_data_set_are_those_that_it_names():
     assert minibatch(few, 24).classes == 5
 
 
+def test_a_subset_has_the_labels_and_classes_of_the_whole(monkeypatch):
+    monkeypatch.setattr(objects, "MAX_ITEMS", 10)
+    whole = Items(list(PIXELS), LABELS, targets=torch.from_numpy(LABELS), classes=list("abcde"))
+    few = Subset(Subset(whole, range(50)), range(10, 40))
+    data = minibatch(few, 12)
+    assert data.classes == 5
+    given = ((PIXELS[10:40] - PIXELS[10:40].mean((0, 1, 2))) / PIXELS[10:40].std((0, 1, 2))).transpose(0, 3, 1, 2)
+    for image, label in zip(data.images.numpy(), data.labels, strict=True):
+        assert LABELS[10:40][np.abs(given - image).max((1, 2, 3)).argmin()] == label
+
+
+def test_targets_that_are_transformed_are_read_from_the_items(expected):
+    items = Items(list(PIXELS), LABELS, targets=LABELS * 7 + 1, target_transform=lambda label: label // 7)
+    assert minibatch(items, 24, seed=3).fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "F"])
+def test_images_of_any_mode_are_items(tmp_path, mode):
+    images = [Image.fromarray(image[..., 0] if mode in ("I;16", "F") else image).convert(mode) for image in PIXELS]
+    data = minibatch(Items(images, LABELS), 24)
+    for number, image in enumerate(images):
+        (tmp_path / str(LABELS[number])).mkdir(exist_ok=True)
+        suffix = "tiff" if mode == "F" else "png"
+        image.save(tmp_path / str(LABELS[number]) / f"{number:02}.{suffix}")
+    folder = minibatch(f"{tmp_path}:size=8", 60)
+    assert data.task == folder.task
+    assert max((folder.images - image).abs().amax((1, 2, 3)).min() for image in data.images) < 1e-4
+
+
 def test_what_a_transform_leaves_to_chance_is_the_same_again():
     class Noisy(Items):
         def __getitem__(self, index):
@@ -122,6 +151,11 @@ def test_a_minibatch_that_is_none_is_refused(images, labels, classes, sentence):
         minibatch(Minibatch(images, labels, classes))
 
 
+class Broken(Items):
+    def __getitem__(self, index):
+        raise RuntimeError("the disk\nis on fire")
+
+
 class Unsized:
     def __iter__(self):
         return iter([])
@@ -138,7 +172,13 @@ class Unsized:
         (Items([], []), "Items: has no items"),
         (Items([1] * 20, [0, 1] * 10), "Items: images must be uint8 .*not int"),
         (Items(list(PIXELS), [[1, 1]] * 60), r"Items: labels must be 60 whole numbers"),
-        (Items(list(PIXELS), [np.zeros(2)] * 60), r"Items: a label must be one whole number, not float64 \[2\]"),
+        (Items(list(PIXELS), [np.zeros(2)] * 60), "Items: labels must be 60 whole numbers"),
+        (Items(list(PIXELS), [0, [1, 2]] * 30), "Items: labels must be 60 whole numbers"),
+        (Items(list(PIXELS), LABELS, targets=LABELS[::-1]), "Items: item 0 has the label 0, but its targets say 2"),
+        (Items(list(PIXELS), LABELS, targets=LABELS[:50]), "Items: labels must be 60 whole numbers"),
+        (Broken(list(PIXELS), LABELS), "Broken: cannot be read as a data set: the disk$"),
+        (Broken(list(PIXELS), LABELS, targets=LABELS), "Broken: cannot be read as a data set: the disk$"),
+        ((torch.zeros(60, 3, 8, 8, dtype=torch.bfloat16), LABELS), "the arrays: cannot be read as images and labels"),
         (Items([*PIXELS[:30], *PIXELS[:30, :4, :4]], LABELS), r"Items: images must be alike.* uint8 \[3, 4, 4\]"),
         (TensorDataset(torch.from_numpy(FIRST)), "items must be .* item 0 is a tuple of 1"),
         (Unsized(), "not Unsized"),

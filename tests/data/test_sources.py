@@ -1,5 +1,6 @@
 """Kinds of data: how a source is named, and what a stranger's kind may do."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,61 +15,46 @@ from nas.data.sources import SOURCES, Source
 from nas.errors import UsageError
 from nas.space import Task
 
-TOY = """
-from typing import Annotated
-
-import numpy as np
-
-from nas.data.sources import Source, source
-from nas.registry import Range
-from nas.space import Task
-
-
-@source("toy", reads="a .toy file", recognises=lambda path: path.suffix == ".toy")
-def toy(path, *, classes: Annotated[int, Range(2, 9)] = 2, flipped: bool = False) -> Source:
-    \"\"\"The bytes of a file as images of one colour.\"\"\"
-    pixels = np.frombuffer(path.read_bytes(), np.uint8)[:: -1 if flipped else 1]
-    pixels = np.tile(pixels.reshape(-1, 1, 1, 1), (8, 8))
-    return Source(
-        labels=np.arange(len(pixels)) % classes,
-        classes=tuple("abcdefghi"[:classes]),
-        task=Task(classes, 1, 8),
-        read=lambda places: pixels[places],
-    )
-"""
+DOCS = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def toy(tmp_path, monkeypatch):
-    """A file of a kind of data that a plug-in of one file brings; it is forgotten afterwards."""
+def raw(tmp_path, monkeypatch):
+    """A file of the kind of data in the docs, which is one file too; the kind is forgotten afterwards."""
     monkeypatch.setattr(SOURCES, "_plugins", dict(SOURCES._plugins))
     monkeypatch.setattr(SOURCES, "_origins", dict(SOURCES._origins))
-    (tmp_path / "toy_source.py").write_text(TOY)
-    plugins.load([tmp_path / "toy_source.py"])
-    (tmp_path / "bytes.toy").write_bytes(bytes(range(40)))
-    yield tmp_path / "bytes.toy"
-    del sys.modules["nas_plugin_toy_source"]
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    (tmp_path / "my_data.py").write_text(code)
+    plugins.load([tmp_path / "my_data.py"])
+    np.concatenate([np.arange(40)[:, None] % 2, PIXELS], axis=1).astype(np.uint8).tofile(tmp_path / "images.raw")
+    yield tmp_path / "images.raw"
+    del sys.modules["nas_plugin_my_data"]
 
 
-def test_a_strangers_kind_is_used_as_ours(toy):
-    data = minibatch(str(toy), 40)
+PIXELS = np.random.default_rng(0).integers(0, 128, (40, 64))
+
+
+def test_a_strangers_kind_is_used_as_ours(raw):
+    data = minibatch(str(raw), 40)
     assert data.task == Task(2, 1, 8)
-    pixels = np.arange(40)
-    assert np.allclose(np.sort(data.images[:, 0, 0, 0].numpy()), (pixels - pixels.mean()) / pixels.std(), atol=1e-6)
-    assert data.labels.tolist() == data.labels[:2].tolist() * 20
-    assert minibatch(f"{toy}:classes=4", 40).classes == 4
-    assert minibatch(f"toy:{toy}:classes=4,flipped=true", 40).classes == 4
-    assert minibatch(f"Toy:{toy}", 40).fingerprint == data.fingerprint
-    with pytest.raises(UsageError, match=r"toy\.classes is at least 2 and at most 9, not 10"):
-        minibatch(f"{toy}:classes=10", 40)
-    with pytest.raises(UsageError, match=r"unknown option of toy 'clases': .*did you mean 'classes'"):
-        minibatch(f"{toy}:clases=3", 40)
-    with pytest.raises(UsageError, match=r"a \.npz file, 'synthetic' or a \.toy file"):
+    whole = (PIXELS - PIXELS.mean()) / PIXELS.std()
+    order = [int(np.abs(whole - image.flatten().numpy()).max(1).argmin()) for image in data.images]
+    assert sorted(order) == list(range(40))
+    assert data.labels.tolist() == [number % 2 for number in order]
+    assert minibatch(f"raw:{raw}:size=8,signed=true", 40).images.allclose(data.images, atol=1e-6)
+    assert minibatch(f"RAW:{raw}", 40).fingerprint == data.fingerprint
+    with pytest.raises(UsageError, match=r"raw\.size is at least 1, not 0"):
+        minibatch(f"{raw}:size=0", 40)
+    with pytest.raises(UsageError, match=r"images\.raw:size=9: cannot be read as a \.raw file: cannot reshape"):
+        minibatch(f"{raw}:size=9", 40)
+    with pytest.raises(UsageError, match=r"unknown option of raw 'sise': .*did you mean 'size'"):
+        minibatch(f"{raw}:sise=3", 40)
+    with pytest.raises(UsageError, match=r"a \.npz file, a \.raw file or 'synthetic'"):
         minibatch("nowhere", 40)
 
 
-def test_a_strangers_kind_works_on_the_command_line(toy, nas):
-    code, out, err = nas("score", "--plugin", toy.parent / "toy_source.py", "--data", f"toy:{toy}", "--proxies",
+def test_a_strangers_kind_works_on_the_command_line(raw, nas):
+    code, out, err = nas("score", "--plugin", raw.parent / "my_data.py", "--data", f"raw:{raw}", "--proxies",
                          "params", "--batch-size", 8, "--store", "none", "nats:0,0,0,0,0,0")  # fmt: skip
     assert (code, "params" in out) == (0, True), err
 
@@ -178,6 +164,8 @@ def test_the_name_of_a_source_finds_it_again(tmp_path, monkeypatch):
     ("given", "sentence"),
     [
         ("", "no data source was named"),
+        ("x" * 5000, "does not exist"),
+        ("a\0b", "does not exist"),
         (" ", "no data source was named"),
         ("synthetic:", None),
         ("synthetic:size", "the options of synthetic are written synthetic:name=value"),
@@ -195,7 +183,7 @@ def test_the_name_of_a_source_finds_it_again(tmp_path, monkeypatch):
         ("{images}:clas", "does not exist.*options are written PATH:name=value"),
         ("nzp:{images}", "unknown kind of data 'nzp': .*did you mean 'npz'"),
         ("cifar:{images}", "holds no CIFAR batches"),
-        ("folder:{images}", "cannot be read as a folder of class folders"),
+        ("folder:{images}", "cannot be listed: Not a directory"),
         ("/dev/null", "is none of the kinds of data"),
         (None, "not NoneType"),
         (7, "not int"),

@@ -18,6 +18,8 @@ from nas.space import Task
 
 MAX_COUNT = 100_000
 """More images in a minibatch, classes or pixels a side than this are a mistake."""
+MAX_FILES_LOOKED_AT = 1000
+"""Of more images in files of their own, what is said of all of them is said of so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Source:
         task: what a network for it must take and tell apart.
         read: places [n] among the images -> [n, channels, size, size], numbers of one type, as they are stored.
         standardised: what ``read`` gives has mean 0 and standard deviation 1; else that is seen to.
-        lazy: ``read`` opens a file for each image, so that mean and standard deviation are those of a sample.
+        lazy: ``read`` opens a file for each image, so that mean and standard deviation are those of some of them.
         notes: what was decided or left out that a user might not expect, each a sentence without a full stop.
         held_out: the ``validation`` and ``test`` images that it keeps apart, opened when they are asked for.
         name: as the user wrote it; set for it when it was opened.
@@ -65,6 +67,13 @@ class Kind:
     reads: str
     recognises: Callable[[Path], bool] | None = None
     otherwise: bool = False
+
+
+def looked_at(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of some places among images in files that are looked at, in ascending order; always the same ones."""
+    if len(places) <= MAX_FILES_LOOKED_AT:
+        return np.sort(places)
+    return np.sort(np.random.default_rng(0).choice(np.sort(places), MAX_FILES_LOOKED_AT, replace=False))
 
 
 SOURCES: Registry[Kind] = Registry("kind of data")

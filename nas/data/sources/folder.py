@@ -2,55 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nas.data.sources import MAX_COUNT, Source, source
-from nas.errors import UsageError, unreadable
+from nas.data.sources import MAX_COUNT, Source, looked_at, source
+from nas.data.sources._files import Tree, classes_of, counted, part_of, shortened, tree
+from nas.errors import UsageError
 from nas.registry import Range
 from nas.space import Task
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+if TYPE_CHECKING:
+    from nas.data.sources._pictures import Form
 
 
 @source("folder", reads="a folder of class folders", recognises=Path.is_dir, otherwise=True)
-def folder(path: Path, *, size: Annotated[int, Range(1, MAX_COUNT)] = 32) -> Source:
-    """Images of a folder that holds a folder for each class; they are scaled and cut to the square in the middle.
+def folder(
+    path: Path,
+    *,
+    size: Annotated[int, Range(1, MAX_COUNT)] = 32,
+    split: Literal["train", "validation", "test", "none"] = "train",
+    colour: Literal["auto", "grey", "rgb"] = "auto",
+) -> Source:
+    """Images of a folder that holds a folder for each class.
+
+    They are scaled and cut to the square in the middle.
 
     Args:
         size: pixels a side.
+        split: which folder is read of one with the folders ``train``, ``val`` and ``test``; ``none``: these are
+            classes.
+        colour: ``auto``: one channel where all images are grey, else red, green and blue.
     """
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
-    files = [(file, label) for label, folder in enumerate(folders) for file in sorted(folder.rglob("*"))]
-    files = [(file, label) for file, label in files if file.suffix.lower() in SUFFIXES]
-    if len({label for _, label in files}) < 2:
-        raise UsageError(
-            f"{path}: holds images of {len({label for _, label in files})} class, at least 2 are needed: a folder of "
-            "images for each class"
-        )
+    from nas.data.sources._pictures import form_of
 
-    def read(places: NDArray[np.int64]) -> NDArray[Any]:
-        return np.stack([_pixels(files[place][0], size) for place in places]).transpose(0, 3, 1, 2)
+    everything = tree(path)
+    part, others, notes = part_of(everything, split)
+    images, left_out = classes_of(everything.below(part) if part else everything)
+    if len(images) < 2:
+        raise UsageError(_too_few(everything.below(part) if part else everything))
+    files = [image for each in images.values() for image in each]
+    form, met = form_of([path / part / files[place] for place in looked_at(np.arange(len(files)))], size, colour)
+    held_out: dict[str, Callable[[], Source]] = {}
+    for split_, name in others.items():
+        its, _ = classes_of(everything.below(name))
+        held_out[split_] = partial(_source, path / name, its, form)
+        notes += tuple(_differences(part, images, name, its))
+    return _source(path / part, images, form, notes + left_out + met, held_out)
 
+
+def _source(
+    path: Path,
+    images: Mapping[str, list[str]],
+    form: Form,
+    notes: tuple[str, ...] = (),
+    held_out: Mapping[str, Callable[[], Source]] | None = None,
+) -> Source:
+    from nas.data.sources._pictures import picture
+
+    files = [image for each in images.values() for image in each]
     return Source(
-        labels=np.array([label for _, label in files], dtype=np.int64),
-        classes=tuple(folder.name for folder in folders),
-        task=Task(len(folders), 3, size),
-        read=read,
+        labels=np.repeat(np.arange(len(images)), [len(each) for each in images.values()]),
+        classes=tuple(images),
+        task=Task(len(images), 1 if form.grey else 3, form.size),
+        read=lambda places: np.stack([picture(path / files[place], form) for place in places]),
         lazy=True,
+        notes=notes,
+        held_out=held_out or {},
     )
 
 
-def _pixels(file: Path, size: int) -> NDArray[Any]:
-    from PIL import Image, ImageOps
+def _differences(part: str, images: Mapping[str, Any], other: str, its: Mapping[str, Any]) -> list[str]:
+    """Notes on the classes that only one of two splits has."""
+    return [
+        f"{counted(len(missing), 'class', 'classes')} of {having} not in {lacking}: {shortened(missing)}"
+        for having, lacking, missing in (
+            (part, other, [name for name in images if name not in its]),
+            (other, part, [name for name in its if name not in images]),
+        )
+        if missing
+    ]
 
-    if not file.is_file():  # opening a pipe would wait for ever
-        raise UsageError(f"{file}: is not a file")
-    try:
-        with Image.open(file) as image:
-            return np.asarray(ImageOps.fit(image.convert("RGB"), (size, size)))
-    except Exception as error:  # a damaged file makes the decoders raise all sorts
-        raise unreadable(file, "an image", error) from None
+
+def _too_few(found: Tree) -> str:
+    only = found.folders
+    hint = "a folder of images for each class"
+    if found.direct:
+        hint += f"; {counted(found.direct, 'image')} lie outside of any"
+    if only and len(found.below(only[0]).folders) > 1:
+        hint += f"; did you mean {found.path / only[0]}?"
+    return f"{found.path}: holds images of {len(only)} class, at least 2 are needed: {hint}"

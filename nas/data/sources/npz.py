@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -14,20 +18,51 @@ from nas.registry import Range
 
 MAX_RATIO = 1000
 """Images do not compress to a smaller part of their size than this."""
+PARTS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""What parts of the data are called in the names of arrays."""
+NAMES = (("images_{}", "labels_{}"), ("{}_images", "{}_labels"), ("x_{}", "y_{}"))
 
 
 @source("npz", reads="a .npz file", recognises=lambda path: path.suffix.lower() == ".npz" and path.is_file())
 def npz(path: Path, *, classes: Annotated[int, Range(0, MAX_COUNT)] = 0) -> Source:
-    """Images and labels from the arrays of these names in a .npz file.
+    """Images and labels from the arrays of a .npz file.
+
+    The arrays are called ``images`` and ``labels``; or they are those of parts, ``images_train`` and ``labels_train``,
+    ``train_images`` and ``train_labels`` or ``x_train`` and ``y_train``, beside which may be ``val`` and ``test``.
 
     Args:
         classes: how many there are; 0: as many as there are different labels.
     """
-    arrays = _read(path)
-    return of_arrays(str(path), arrays["images"], arrays["labels"], classes)
+    with _opened(path) as file:
+        pairs = _pairs(path, file.files)
+
+    def part(name: str) -> Source:
+        with _opened(path) as file:
+            images, labels = (file[array] for array in pairs[name])
+        return of_arrays(str(path), images, labels, classes)
+
+    return replace(part("train"), held_out={name: partial(part, name) for name in pairs if name != "train"})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _pairs(path: Path, names: list[str]) -> dict[str, tuple[str, str]]:
+    """The names of the arrays of each part; `UsageError` without training images or where there are several."""
+    pairs: dict[str, list[tuple[str, str]]] = {"train": [("images", "labels")]}
+    for part, words in PARTS.items():
+        pairs.setdefault(part, [])
+        pairs[part] += [(image.format(word), label.format(word)) for image, label in NAMES for word in words]
+    present = {part: [pair for pair in several if set(pair) <= set(names)] for part, several in pairs.items()}
+    if not present["train"]:
+        missing = sorted({"images", "labels"} - set(names))
+        raise UsageError(f"{path}: has no array {' or '.join(missing)}, only {', '.join(names)}")
+    for several in present.values():
+        if len(several) > 1:
+            both = " and ".join(image for image, _ in several)
+            raise UsageError(f"{path}: has {both}, so that it is not clear which are meant")
+    return {part: several[0] for part, several in present.items() if several}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
             members = file.zip.infolist() if file.zip is not None else []
@@ -35,10 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
                 raise UsageError(
                     f"{path}: holds more than {MAX_RATIO} times its own size: it is damaged, or made to do harm"
                 )
-            missing = {"images", "labels"} - set(file.files)
-            if missing:
-                raise UsageError(f"{path}: has no array {' or '.join(sorted(missing))}, only {', '.join(file.files)}")
-            return {name: file[name] for name in ("images", "labels")}
+            yield file
     except UsageError:
         raise
     except Exception as error:  # a damaged file makes zipfile and numpy raise all sorts

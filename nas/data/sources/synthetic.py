@@ -23,7 +23,7 @@ def synthetic(
     channels: Annotated[int, Range(1, MAX_COUNT)] = 3,
     size: Annotated[int, Range(1, MAX_COUNT)] = 32,
 ) -> Source:
-    """Standard normal noise, twice as many images as are drawn; labels say nothing about it."""
+    """Labelled Gaussian noise: twice as many images as are drawn, about which the labels say nothing."""
     images = rng.standard_normal((count * 2, channels, size, size), dtype=np.float32)
     used = rng.permutation(classes)[: max(2, count // PER_CLASS)]
     return Source(

@@ -1,0 +1,45 @@
+"""What is known of a source before anything is drawn from it: ``nas show --data``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nas.data.balance import largest_draw
+from nas.data.opening import open_source, place
+from nas.data.sources._files import printable
+from nas.data.standard import Standard
+
+MAX_CLASSES_SHOWN = 10
+
+
+def describe(given: str) -> dict[str, Any]:
+    """The facts about a source as texts, in the order in which a reader wants them.
+
+    Mean and standard deviation are in the units of the numbers that are stored, of images in files in those of 8 bits.
+    """
+    kind, path, _ = place(given)
+    opened = open_source(given, np.random.default_rng(0), 64)
+    counts = np.bincount(opened.labels, minlength=opened.task.classes)
+    pairs = [f"{printable(name)}: {count}" for name, count in zip(opened.classes, counts.tolist(), strict=True)]
+    more = f", … and {len(pairs) - MAX_CLASSES_SHOWN} more" if len(pairs) > MAX_CLASSES_SHOWN else ""
+    facts: dict[str, Any] = {
+        "data": printable(given),
+        "kind": f"{kind.name} ({kind.reads})" if kind.reads else kind.name,
+        "images": len(opened.labels) if path is not None else "made up as they are drawn",
+        "classes": opened.task.classes,
+    }
+    standard = Standard.over(opened)
+    if path is not None:
+        facts["images by class"] = ", ".join(pairs[:MAX_CLASSES_SHOWN]) + more
+        if counts.min() < counts.max():
+            facts["smallest, largest"] = f"{counts.min()} and {counts.max()} images"
+        facts["largest minibatch"] = largest_draw(counts) or "none"
+    facts["size"] = f"{opened.task.channels} x {opened.task.size} x {opened.task.size} (channels, height, width)"
+    if not opened.standardised:
+        facts["mean"] = ", ".join(f"{value:.4g}" for value in standard.mean)
+        facts["standard deviation"] = ", ".join(f"{value:.4g}" for value in standard.std)
+    if opened.held_out:
+        facts["kept apart"] = ", ".join(sorted(opened.held_out))
+    return facts | {f"note {number}": note for number, note in enumerate((*opened.notes, *standard.notes), 1)}
