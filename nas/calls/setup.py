@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +30,9 @@ from nas.scoring.scorer import Engine, Scorer
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Space, make_space
 from nas.store.store import Store, default_store
+
+LOG = logging.getLogger("nas")
+"""Where calls say what they decided that a user might not expect; the command line shows it."""
 
 UNDETERMINING = ("budget", "minibatch", "plugin_source")
 """What ``config.yaml`` holds that has no part in the name of a run folder."""
@@ -151,7 +155,10 @@ class Setup:
 
     def minibatch(self, seed: int | None = None) -> Minibatch:
         """The images that ``seed``, or the run's own, draws."""
-        return minibatch(self.data, self.batch_size, self.seed if seed is None else seed)
+        drawn = minibatch(self.data, self.batch_size, self.seed if seed is None else seed)
+        for note in drawn.notes:
+            LOG.info("data: %s", note)
+        return drawn
 
     def limited(self, data: Minibatch) -> Space:
         """The space, where there are limits with only those architectures valid that keep them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from copy import copy
@@ -117,8 +118,25 @@ def begin(plugin: list[str] | None) -> None:
     from nas import plugins
     from nas.scoring.memory import tune_process
 
+    log = logging.getLogger("nas")
+    log.setLevel(logging.INFO)
+    log.handlers[:] = [Spoken()]
     plugins.load(plugin or ())
     tune_process()
+
+
+class Spoken(logging.Handler):
+    """Says what is logged on standard error, each sentence once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            typer.echo(f"nas: {message}", err=True)
 
 
 def check_writable(file: Path | None) -> None:
