@@ -36,7 +36,7 @@ ATTEMPTS = 50
 
 def study(
     name: str,
-    space: str = "nasbench201",
+    space: Space | str = "nasbench201",
     archs: int | str | Sequence[str] = 30,
     proxies: ProxyNames = DEFAULT_STUDIED,
     *,
@@ -49,7 +49,7 @@ def study(
     """Runs the study ``name``; each says in its own documentation what it measures.
 
     Args:
-        space: a registered name: a study may look at the space with other options.
+        space: a registered name, or a `Space`; a study that looks at the space with other options takes the name.
         archs: how many, drawn from ``table`` or, without one, from the space (no two the same network); ``"all"`` of
             the table; or the architectures themselves.
         proxies: names, each a proxy or a combination, which counts as its proxies, or functions of a probe; ``"all"``
@@ -66,15 +66,13 @@ def study(
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
-    if not isinstance(space, str):
-        raise UsageError("a study makes its space anew with other options, so it takes the name of a registered one")
     setup = Setup.of(space, given, without=ELSEWHERE)
     record = STUDIES[name]
     known, columns = _truth(record, setup.space, table, as_list(target))
     chosen = choose(setup.space, archs, known, columns, setup.seed)
     named = proxy_list(proxies)
     setup.may_keep(list(named.values()), run_folder)
-    material = _material(setup, space, chosen, named, _targets(setup.space, chosen, known, columns), watch)
+    material = _material(setup, chosen, named, _targets(setup.space, chosen, known, columns), watch)
     scorer = material.scorer()
     try_out(scorer, chosen)
     run = partial(record.function, material, **setup.settings.get(normal(record.name), {}))
@@ -88,7 +86,7 @@ def study(
     del config["constraint"]  # which a study does not take
     with RunFolder(_folder(run_folder, record, config), config, normalised=normalised) as folder:
         findings = replace(run(), folder=folder.path)
-        write(findings, folder.path, f"The study {record.name} on {space}")
+        write(findings, folder.path, f"The study {record.name} on {setup.space_name}")
     return findings
 
 
@@ -108,17 +106,17 @@ def _truth(
 
 def _material(
     setup: Setup,
-    space: str,
     archs: Sequence[Arch],
     named: Mapping[str, Any],
     targets: pd.DataFrame,
     watch: Watch | None,
 ) -> Material:
     parts = {part.name: part for entry in named.values() for part in resolve(entry, setup.settings)[0]}
+    name = setup.space_name
+    own = {} if name is None else options(SPACES[name]) | dict(setup.settings.get(name, {}))
     return Material(
         setup.space, archs, list(parts.values()), targets,
-        draw=partial(minibatch, setup.data), vary=partial(_varied, space, setup.settings),
-        options=options(SPACES[space]) | dict(setup.settings.get(normal(space), {})),
+        draw=partial(minibatch, setup.data), vary=partial(_varied, name, setup.settings), options=own,
         batch_size=setup.batch_size, seed=setup.seed, device=setup.device, precision=setup.precision, watch=watch,
     )  # fmt: skip
 
@@ -178,9 +176,13 @@ def write(findings: Findings, folder: Path, title: str) -> None:
         write_text(folder / name, content)
 
 
-def _varied(space: str, settings: Mapping[str, Mapping[str, Any]], **changed: Any) -> Space:
-    own: Mapping[str, Any] = settings.get(normal(space), {})
-    return make_space(space, {**settings, normal(space): {**own, **changed}})
+def _varied(space: str | None, settings: Mapping[str, Mapping[str, Any]], **changed: Any) -> Space:
+    if space is None:
+        raise UsageError(
+            f"a Space that was handed over cannot be made with another {' and '.join(changed)}: name a registered space"
+        )
+    own: Mapping[str, Any] = settings.get(space, {})
+    return make_space(space, {**settings, space: {**own, **changed}})
 
 
 def _columns(known: Table, asked: Sequence[str]) -> list[str]:
