@@ -21,7 +21,7 @@ def settings(**faulty):
 
 def search(folder, **given):
     given = {"settings": settings()} | given
-    return nas.search(**SEARCH, run_folder=folder, **given)
+    return nas.search(**SEARCH, run_folder=folder, **given).trials
 
 
 def recorded(folder):

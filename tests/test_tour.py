@@ -30,9 +30,10 @@ def test_the_calls_return_frames(tour):
     }  # fmt: skip
     assert found.scores["arch"].nunique() == 20
     assert set(found.selection["n"]) == {10}
-    assert isinstance(tour["trials"], pd.DataFrame)
-    assert len(tour["trials"]) == 30
-    assert tour["best"]["score"] == tour["trials"]["score"].max()
+    trials = tour["result"].trials
+    assert isinstance(trials, pd.DataFrame)
+    assert len(trials) == 30
+    assert tour["result"].best.score == trials["score"].max()
 
 
 def test_the_figures_are_shown_by_a_notebook(tour):

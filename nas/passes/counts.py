@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from nas.passes.intercept import CONVOLUTION, LINEAR, no_normalisation, normalising, untouched
+from nas.passes.intercept import Intercept, no_normalisation, normalising, untouched
+
+aten = torch.ops.aten
 
 
 class Trace(NamedTuple):
@@ -28,54 +31,102 @@ class Trace(NamedTuple):
 def trace(net: nn.Module, image: Tensor) -> Trace:
     """Runs ``net`` once on ``image`` [1, channels, height, width] and leaves it as it was.
 
-    Only the shapes and the order of the calls matter, so batch norm is skipped, which one image may not admit.
+    It counts what torch dispatches, so functions, traced, scripted and compiled networks count as modules do. A matrix
+    product is a linear layer's unless both sides depend on the input, as in attention; a batched one, only where a side
+    is a parameter itself. Only the shapes and the order of the calls matter, so batch norm is skipped, which one image
+    may not admit.
+
+    Raises:
+        ValueError: the network calls an operation that is not torch's own, whose cost is not known.
     """
-    tracer = _Tracer()
-    with untouched(net), torch.no_grad():
-        tracer.depths[image] = 0
-        with tracer:
-            out = net(image)
-    return Trace(tracer.flops, tracer.depth(out) or 0)
+    tracer = _Tracer(net)
+    with untouched(net), torch.no_grad(), Intercept(normalising(no_normalisation)), tracer:
+        tracer.follow([image], 0)
+        out = net(image)
+    return Trace(tracer.flops, tracer.depth(tree_leaves(out)) or 0)
 
 
-class _Tracer(TorchFunctionMode):
-    """Counts, and carries the number of convolutions behind each tensor from function to function."""
+class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts, and carries the number of convolutions behind each tensor from operation to operation."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
-        self.depths: dict[Tensor, int] = {}  # a tensor that is no key does not depend on the input
-        self.handlers: dict[Callable[..., Any], Callable[..., Any]] = normalising(no_normalisation)
+        self._parameters = {_memory(parameter) for parameter in net.parameters()}
+        self._depths: dict[int, int] = {}  # by memory; what is not in it does not depend on the input
+        self._alive: list[Tensor] = []  # so that no memory is used twice
 
-    def depth(self, arguments: Any) -> int | None:
-        return max((self.depths[t] for t in _tensors(arguments) if t in self.depths), default=None)
+    def depth(self, values: list[Any]) -> int | None:
+        return max((self._depths[m] for m in map(_memory, _tensors(values)) if m in self._depths), default=None)
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def follow(self, values: list[Any], depth: int) -> None:
+        for tensor in _tensors(values):
+            memory = _memory(tensor)
+            self._depths[memory] = max(depth, self._depths.get(memory, 0))
+            self._alive.append(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        depth = None if func in CONSTANTS else self.depth((args, kwargs))
-        out = self.handlers.get(func, func)(*args, **kwargs)
-        if func is CONVOLUTION or func is LINEAR:
-            weight = args[1] if len(args) > 1 else kwargs["weight"]
-            self.flops += out[0].numel() * weight[0].numel()
-        if func is F.multi_head_attention_forward:  # its projections are computed out of sight
-            query, key, value = args[:3]
-            self.flops += (2 * query.numel() + key.numel() + value.numel()) * query.shape[-1]
+        if func.namespace not in OWN:
+            raise ValueError(f"what the operation {func.name()} costs is not known")
+        out = func(*args, **kwargs)
+        kind, given = func.overloadpacket, tree_leaves((args, kwargs))
+        if kind in CONVOLUTIONS:
+            self.flops += _convolution(out, *args, **kwargs)
+        elif kind in PRODUCTS and self._is_linear(*PRODUCTS[kind](args)):
+            self.flops += _product(out, PRODUCTS[kind](args)[0])
+        elif kind is aten.mkldnn_rnn_layer:
+            self.flops += args[0].shape[:2].numel() * (args[1].numel() + args[2].numel())
+        depth = None if kind in CONSTANTS else self.depth(given)
         if depth is not None:
-            self.depths.update((t, depth + (func is CONVOLUTION)) for t in _tensors(out))
+            self.follow(tree_leaves(out), depth + (kind in CONVOLUTIONS))
         return out
 
-
-def _tensors(value: Any) -> list[Tensor]:
-    """The tensors in nested tuples, lists and dictionaries."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for part in value for tensor in _tensors(part)]
+    def _is_linear(self, *sides: Tensor) -> bool:
+        constant = [side for side in sides if self.depth([side]) is None]
+        return bool(constant) and (sides[0].ndim < 3 or any(_memory(side) in self._parameters for side in constant))
 
 
-CONSTANTS = {torch.zeros_like, torch.ones_like, torch.empty_like, torch.rand_like, torch.randn_like, torch.full_like,
-             Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full}  # fmt: skip
-"""Functions whose results depend on the shape of their argument, not on its values."""
+def _tensors(values: list[Any]) -> list[Tensor]:
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def _memory(tensor: Tensor) -> int:
+    """What a tensor shares with its views."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except NotImplementedError:  # a kind of tensor without storage has no views either
+        return id(tensor)
+
+
+def _convolution(out: Tensor, input: Tensor, weight: Tensor, *geometry: Any, **named: Any) -> int:
+    transposed = named.get("transposed", geometry[4] if len(geometry) > 4 else False)
+    return (input if transposed else out).numel() * prod(weight.shape[1:])
+
+
+def _product(out: Tensor, left: Tensor) -> int:
+    return out.numel() * left.shape[-1]
+
+
+OWN = frozenset({"aten", "prim", "prims", "profiler", "inductor"})
+"""Namespaces of operations that are torch's own."""
+
+CONVOLUTIONS = frozenset({aten.convolution, aten._convolution})
+
+PRODUCTS: dict[Any, Callable[[Any], tuple[Tensor, ...]]] = {
+    aten.mm: lambda args: args[:2],
+    aten.bmm: lambda args: args[:2],
+    aten.mv: lambda args: args[:2],
+    aten.dot: lambda args: args[:2],
+    aten.addmm: lambda args: args[1:3],
+    aten.addmv: lambda args: args[1:3],
+    aten.addbmm: lambda args: args[1:3],
+    aten.baddbmm: lambda args: args[1:3],
+}
+"""The two sides of each matrix product."""
+
+CONSTANTS = frozenset({
+    aten.zeros_like, aten.ones_like, aten.empty_like, aten.full_like, aten.rand_like, aten.randn_like,
+    aten.randint_like, aten.new_zeros, aten.new_ones, aten.new_empty, aten.new_full, aten.new_empty_strided,
+})  # fmt: skip
+"""Operations whose results depend on the shape of their argument, not on its values."""

@@ -58,7 +58,8 @@ def test_gradalign_by_hand():
     assert float(gradalign_ii(probe)) == pytest.approx(np.linalg.slogdet(signs @ signs.T + 1e-3 * np.eye(3))[1])
 
 
-def test_gradalign_is_the_same_with_any_number_of_threads():
+def test_gradalign_hardly_moves_with_the_number_of_threads():
+    """A sum in another order turns the signs of a few gradients that are zero but for rounding, if any."""
     space = SPACES["nasbench201"]()
     net = build(space, space.parse("nats:3,1,3,2,0,3"), Task(4))
     images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -70,4 +71,5 @@ def test_gradalign_is_the_same_with_any_number_of_threads():
             found.append([float(value) for value, _ in values.values()])
     finally:
         torch.set_num_threads(before)
-    assert found[0] == found[1] == found[2]
+    for values in found[1:]:
+        assert values == pytest.approx(found[0], rel=1e-5)

@@ -52,7 +52,7 @@ def test_a_search_writes_parents_and_a_page_and_continues_folders_without(tmp_pa
     older = [json.dumps({k: v for k, v in json.loads(line).items() if k != "parents"}) + "\n" for line in lines]
     (tmp_path / "trials.jsonl").write_text("".join(older))
     (tmp_path / "report.html").unlink()
-    again = nas.search(**SEARCH, run_folder=tmp_path)
+    again = nas.search(**SEARCH, run_folder=tmp_path).trials
     assert [list(found) for found in again["parents"]] == parents
     assert (tmp_path / "trials.jsonl").read_text() == "".join(older)
     assert (tmp_path / "report.html").read_text() == written

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from cases import MINE, made, named
+from models import import_timm
 
 import nas
 from nas.errors import UsageError
@@ -53,7 +54,7 @@ def test_a_file_finds_what_lies_beside_it(tmp_path, monkeypatch):
 
 
 WRONG = {
-    "no name": ("resnet18", "names no network: those are timm:MODEL and MINE.py:FACTORY"),
+    "no name": ("resnet18", "names no network: those are timm:MODEL and FILE.py:FACTORY"),
     "no file": ("missing.py:net", "missing.py does not exist"),
     "a folder": (f"{MINE.parent}:net", "is no Python file"),
     "no such function": (f"{MINE}:flet", "did you mean 'flat'"),
@@ -151,7 +152,7 @@ def test_timm_that_is_missing(monkeypatch):
 
 @pytest.fixture
 def timm():
-    return pytest.importorskip("timm", reason="timm is not installed: pip install 'gradalign-nas[networks]'")
+    return import_timm()
 
 
 def test_timm_parameters_are_the_published(timm):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
+from nas.scoring.rows import SCORES
 from nas.statistics import comparison
 from nas.statistics import ranks as stats
 
@@ -25,7 +26,7 @@ def scores():
             for proxy, value in values.items():
                 status, reason = ("ok", "") if value is not None else ("failed", "it failed")
                 rows.append((f"a{number}", proxy, seed, value, status, reason, 0.001 * (seed + 1)))
-    return pd.DataFrame(rows, columns=list(comparison.SCORES))
+    return pd.DataFrame(rows, columns=list(SCORES))
 
 
 @pytest.fixture
