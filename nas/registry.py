@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -40,6 +41,15 @@ class Registry(Generic[Plugin]):
         if key in self._plugins and self._origins[key] != origin:
             raise UsageError(f"two {self.kind}s are called {key!r}: one in {self._origins[key]}, one in {origin}")
         self._plugins[key], self._origins[key] = plugin, origin
+
+    @contextmanager
+    def put_back(self) -> Iterator[None]:
+        """What is registered within it is gone after it."""
+        plugins, origins = dict(self._plugins), dict(self._origins)
+        try:
+            yield
+        finally:
+            self._plugins, self._origins = plugins, origins
 
     def __getitem__(self, name: str) -> Plugin:
         plugins.load_once()

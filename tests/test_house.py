@@ -134,6 +134,17 @@ def test_files_stay_readable():
         assert len(file.read_text().splitlines()) <= 450, file.name
 
 
+def test_a_proxys_tests_lie_under_its_familys_name():
+    families = [file.stem for file in files("proxies") if "@proxy(" in file.read_text()]
+    assert not [name for name in families if not (ROOT / "tests" / "proxies" / f"test_{name}.py").exists()]
+
+
+def test_tests_lie_in_rooms():
+    rooms = {*FLOOR, *FOLDERS} - {"lobby", "errors"}
+    folders = {file.parent.relative_to(ROOT / "tests").parts[0] for file in (ROOT / "tests").glob("*/**/test_*.py")}
+    assert folders <= rooms, f"{folders - rooms} are no rooms"
+
+
 def test_a_strangers_package_is_refused(tmp_path, monkeypatch):
     (tmp_path / "spaces").mkdir()
     (tmp_path / "spaces" / "__init__.py").write_text("")

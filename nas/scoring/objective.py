@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf, log
+from math import inf, isinf, log, nextafter, ulp
 from random import Random
 from typing import Any, Literal, NamedTuple, final
 
@@ -17,6 +17,9 @@ from nas.space import Arch
 
 REFERENCE = 64
 """How many random architectures a value is ranked among, for a combination of proxies."""
+
+LOWEST, HIGHEST = ulp(0.0), nextafter(1.0, 0.0)
+"""The quantiles next to 0 and 1, of values that lie further beyond the sample than a number can tell."""
 
 
 class Outcome(NamedTuple):
@@ -215,14 +218,22 @@ def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float
     if not members:
         return 0.5
     lowest, highest = members[0], members[-1]
-    scale = highest - lowest or max(abs(lowest), 1.0)
+    span = (highest, lowest) if highest > lowest else (max(abs(lowest), 1.0), 0.0)
     if value <= lowest:
-        return levels[lowest] / (1 + (lowest - value) / scale)
+        return max(levels[lowest] / (1 + _ratio(lowest, value, *span)), LOWEST)
     if value >= highest:
-        return 1 - (1 - levels[highest]) / (1 + (value - highest) / scale)
+        return min(1 - (1 - levels[highest]) / (1 + _ratio(value, highest, *span)), HIGHEST)
     above = bisect_left(members, value)
     low, high = members[above - 1], members[above]
-    return levels[low] + (levels[high] - levels[low]) * (value - low) / (high - low)
+    part = (levels[high] - levels[low]) * _ratio(value, low, high, low)
+    return min(levels[low] + part, levels[high])
+
+
+def _ratio(above: float, below: float, high: float, low: float) -> float:
+    """(above - below) / (high - low), also where a difference is beyond the largest number."""
+    if isinf(above - below) or isinf(high - low):
+        above, below, high, low = above / 2, below / 2, high / 2, low / 2
+    return (above - below) / (high - low)
 
 
 def _oriented(proxy: Proxy, score: Score) -> float:

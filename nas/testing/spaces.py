@@ -20,7 +20,7 @@ from nas.space import SPACES, Arch, Space, Task, is_leaf
 def space_notation_round_trips(name: str, **given: Any) -> None:
     space, rng = _space(name, given), Random(0)
     for arch in [space.sample(rng) for _ in range(50)] + ([space.full()] if space.supernet else []):
-        assert space.parse(space.text(arch)) == arch, space.text(arch)
+        assert space.parse(space.text(arch)) == arch, f"{space.text(arch)} is read as another architecture"
 
 
 def space_notations_read_back(name: str, **given: Any) -> None:
@@ -28,7 +28,8 @@ def space_notations_read_back(name: str, **given: Any) -> None:
     space, rng = _space(name, given), Random(0)
     for arch in [space.sample(rng) for _ in range(10)]:
         notations = space.notations(arch)
-        assert next(iter(notations.values())) == space.text(arch)
+        first = next(iter(notations.values()))
+        assert first == space.text(arch), f"the first notation of {space.text(arch)} is {first}"
         for notation, text in list(notations.items())[1:]:
             try:
                 read = space.parse(f"{notation}:{text}")
@@ -54,10 +55,11 @@ def space_mutation_changes_one_slot(name: str, **given: Any) -> None:
     space, rng = _space(name, given), Random(0)
     for arch in [space.sample(rng) for _ in range(20)]:
         mutant = space.mutate(arch, rng)
-        assert is_leaf(mutant)
-        assert space.valid(mutant)
-        assert sum(a != b for a, b in zip(arch, mutant, strict=True)) == 1
-        assert mutant in space.neighbours(arch)
+        assert is_leaf(mutant), f"a mutant leaves slots open: {mutant}"
+        assert space.valid(mutant), f"a mutant is not valid: {mutant}"
+        changed = sum(a != b for a, b in zip(arch, mutant, strict=True))
+        assert changed == 1, f"a mutation of {space.text(arch)} changes {changed} slots"
+        assert mutant in space.neighbours(arch), "a mutant is a neighbour"
         assert arch in space.neighbours(mutant), "being a neighbour is mutual"
 
 
@@ -66,31 +68,38 @@ def space_crossover_takes_slots_from_its_parents(name: str, **given: Any) -> Non
     for _ in range(20):
         first, second = space.sample(rng), space.sample(rng)
         child = space.crossover(first, second, rng)
-        assert space.valid(child)
-        assert all(slot in pair for slot, pair in zip(child, zip(first, second, strict=True), strict=True))
+        assert space.valid(child), f"a child is not valid: {child}"
+        own = all(slot in pair for slot, pair in zip(child, zip(first, second, strict=True), strict=True))
+        assert own, f"{child} has slots that neither parent has"
 
 
 def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **given: Any) -> None:
+    """Below whatever `valid` lets pass lies a leaf that it lets pass, and above such a leaf it lets everything pass."""
     space, rng = _space(name, given), Random(0)
     arch = space.full()
     while not is_leaf(arch):
-        slot, option, below = rng.choice(space.cuts(arch))
-        assert option in arch[slot]
-        assert set(below[slot]) == set(arch[slot]) - {option}
-        assert all(a == b for i, (a, b) in enumerate(zip(arch, below, strict=True)) if i != slot)
+        cuts = space.cuts(arch)
+        assert cuts, f"{space.text(arch)} is valid, and nothing below it"
+        slot, option, below = rng.choice(cuts)
+        expected = arch[:slot] + (tuple(o for o in arch[slot] if o != option),) + arch[slot + 1 :]
+        assert below == expected, f"the cut of {option} in slot {slot} of {arch} gives {below}"
         arch = below
-    assert space.valid(arch)
+    assert space.valid(arch), f"{space.text(arch)}, to which cuts lead, is not valid"
+    for leaf in [space.sample(rng) for _ in range(20)]:
+        above = tuple(rng.choice((own, every)) for own, every in zip(leaf, space.full(), strict=True))
+        assert space.valid(above), f"{above} is not valid, and {leaf} below it is"
 
 
 def space_counts_what_it_enumerates(name: str, **given: Any) -> None:
     space = _space(name, given)
     if space.size() <= 100_000:
         archs = list(space)
-        assert len(archs) == len(set(archs)) == len(space)
+        assert len(archs) == len(space), f"{len(archs)} architectures are enumerated, the size is {len(space)}"
     else:
         archs = list(islice(space, 1000))
-        assert len(set(archs)) == 1000
-    assert all(is_leaf(arch) for arch in archs)
+        assert len(archs) == 1000, f"{len(archs)} architectures are enumerated, the size is {space.size()}"
+    assert len(archs) == len(set(archs)), "an architecture is enumerated twice"
+    assert all(is_leaf(arch) for arch in archs), "an open architecture is enumerated"
 
 
 def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
@@ -109,16 +118,38 @@ def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
     assert reached, "no gradient reaches the first layer of any of the networks"
 
 
+def space_builds_the_same_network_for_the_same_seed(name: str, **given: Any) -> None:
+    space, rng = _space(name, given), Random(0)
+    for arch in [space.sample(rng) for _ in range(3)]:
+        first, again, other = (build(space, arch, Task(3, 3, 8), seed).state_dict() for seed in (3, 3, 4))
+        others = [key for key, tensor in first.items() if not torch.equal(tensor, again[key])]
+        assert not others, f"{space.text(arch)} has other weights the second time: {', '.join(others)}"
+        assert any(not torch.equal(tensor, other[key]) for key, tensor in first.items()), "the seed changes nothing"
+
+
+def space_thin_copy_takes_the_same_architectures(name: str, **given: Any) -> None:
+    """Where there is one, for images of one channel and 3 x 3 pixels."""
+    space, rng = _space(name, given), Random(0)
+    thin = space.thin()
+    if thin is None:
+        return
+    assert thin.slots == space.slots, "the thin copy has other slots"
+    for arch in [space.sample(rng) for _ in range(5)] + ([space.full()] if space.supernet else []):
+        logits = build(thin, arch, Task(3, 1, 3))(torch.randn(2, 1, 3, 3))
+        assert logits.shape == (2, 3), f"the thin copy of {space.text(arch)} gives {list(logits.shape)}"
+
+
 def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
     """It is its own canonical form, has as many parameters, and the living parts of the cells are isomorphic."""
     space = _space(name, given)
     for arch in [space.sample(Random(seed)) for seed in range(20)]:
         canonical = space.canonical(arch)
-        assert space.canonical(canonical) == canonical
-        assert _params(space, arch) == _params(space, canonical), space.text(arch)
+        assert space.canonical(canonical) == canonical, f"{canonical} is canonical, and not its own canonical form"
+        counts = _params(space, arch), _params(space, canonical)
+        assert counts[0] == counts[1], f"{space.text(arch)} has {counts[0]} parameters, its canonical form {counts[1]}"
         cells = [space.graph(a) for a in (arch, canonical)]
         living = [pruned(cell) for cell in cells if cell is not None]
-        assert not living or same_graph(*living), space.text(arch)
+        assert not living or same_graph(*living), f"the canonical form of {space.text(arch)} is another cell"
 
 
 def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) -> None:
@@ -132,7 +163,8 @@ def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) ->
             return
         for other, graph in known:
             if same_graph(cell, graph):
-                assert space.canonical(arch) == space.canonical(other), (space.text(arch), space.text(other))
+                same = space.canonical(arch) == space.canonical(other)
+                assert same, f"{space.text(arch)} and {space.text(other)} are isomorphic, their canonical forms differ"
         known.append((arch, cell))
 
 
@@ -149,6 +181,8 @@ SPACE_CHECKS: Sequence[Callable[..., None]] = (
     space_lattice_leads_from_the_supernet_to_a_leaf,
     space_counts_what_it_enumerates,
     space_builds_networks_for_the_task,
+    space_builds_the_same_network_for_the_same_seed,
+    space_thin_copy_takes_the_same_architectures,
     space_canonical_form_stands_for_the_same_network,
     space_canonical_form_is_one_for_isomorphic_cells,
 )

@@ -1,48 +1,55 @@
 """Settings of plug-ins as a user gives them, each number within its bounds."""
 
+import math
+from typing import get_type_hints
+
 import pytest
 from searches import SEARCH
 
 import nas
-from nas import registry
 from nas.calls.settings import checked_settings
 from nas.errors import UsageError
 from nas.proxy import PROXIES
-from nas.registry import checked_options
+from nas.registry import checked_options, options
 from nas.searcher import SEARCHERS
-
-BOUNDS = {  # an allowed value, and the next that is refused
-    "gradalign_ii.eps": (0, -1e-9),
-    "ntk.images": (2, 1),
-    "swap.images": (48, 49),
-    "vkdnw.images": (1, 0),
-    "zen.images": (1, 0),
-    "zen.step": (1e-9, 0),
-    "evolution.batch": (1, 0),
-    "evolution.population": (1, 0),
-    "evolution.tournament": (1, 0),
-    "random_search.batch": (1, 0),
-}
+from nas.space import SPACES
+from nas.studies import STUDIES
 
 
-def test_every_number_of_a_proxy_or_searcher_has_its_bounds():
+def numbers():
+    """Every option of a registered plug-in that takes numbers: its label, the plug-in's function, the default."""
     functions = {name: PROXIES[name].function for name in PROXIES if not PROXIES[name].parts}
     functions |= {name: SEARCHERS[name].function for name in SEARCHERS}
-    numbers = set()
+    functions |= {name: SPACES[name] for name in SPACES} | {name: STUDIES[name].function for name in STUDIES}
     for name, function in functions.items():
-        defaults = registry.options(function)
-        assert checked_options(name, function, defaults) == defaults
-        numbers |= {f"{name}.{option}" for option, value in defaults.items() if type(value) in (int, float)}
-    assert numbers == set(BOUNDS)
+        for option, default in options(function).items():
+            members = default if isinstance(default, tuple) else (default,)
+            if members and all(type(number) in (int, float) for number in members):
+                yield pytest.param(name, option, function, default, id=f"{name}.{option}")
 
 
-@pytest.mark.parametrize("label", BOUNDS)
-def test_bounds_of_options(label):
-    owner, option = label.split(".")
-    allowed, refused = BOUNDS[label]
-    checked_settings({owner: {option: allowed}})
-    with pytest.raises(UsageError, match=rf"^{label} is (at least|more than) .*, not {refused}"):
-        checked_settings({owner: {option: refused}})
+@pytest.mark.parametrize(("name", "option", "function", "default"), list(numbers()))
+def test_every_number_is_bounded_where_its_range_says(name, option, function, default):
+    ranges = getattr(get_type_hints(function, include_extras=True)[option], "__metadata__", ())
+    assert len(ranges) == 1, f"say which numbers {name}.{option} takes: Annotated[…, Range(…)]"
+    (allowed,) = ranges
+    listed = isinstance(default, tuple)
+    kind = type(default[0] if listed else default)
+
+    def checked(number):
+        return checked_options(name, function, {option: [number] if listed else number})
+
+    def beyond(bound, direction):
+        return bound + direction if kind is int else math.nextafter(bound, direction * math.inf)
+
+    assert checked_options(name, function, {option: default}) == {option: default}
+    edges = [(allowed.least, beyond(allowed.least, -1)), (allowed.most, beyond(allowed.most, 1))]
+    edges.append((beyond(allowed.above, 1), allowed.above))
+    for inside, outside in edges:
+        if math.isfinite(inside) and math.isfinite(outside):
+            assert checked(kind(inside)) == {option: (kind(inside),) if listed else kind(inside)}
+            with pytest.raises(UsageError, match=rf"^{name}\.{option} is {allowed}, not {kind(outside)!r}$"):
+                checked(kind(outside))
 
 
 def test_choices_come_from_the_annotation():

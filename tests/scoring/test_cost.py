@@ -32,9 +32,15 @@ MEGABYTES = 64
 def plugins_of_these_tests():
     """Proxies of known cost and a space of failing networks, registered for these tests alone; and a single thread, for
     two that wait for each other on a busy machine are far slower."""
-    proxies, spaces, threads = dict(PROXIES._plugins), dict(SPACES._plugins), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    with PROXIES.put_back(), SPACES.put_back():
+        register()
+        yield
+    torch.set_num_threads(threads)
 
+
+def register():
     @proxy("sleeper")
     def sleeper(probe):
         time.sleep(0.05)
@@ -68,10 +74,6 @@ def plugins_of_these_tests():
                 return torch.nn.Sequential(Single(), torch.nn.Linear(task.channels * task.size**2, task.classes))
 
         return Networks()
-
-    yield
-    PROXIES._plugins, SPACES._plugins = proxies, spaces
-    torch.set_num_threads(threads)
 
 
 def bench(archs=(), proxies="params", **given):

@@ -6,6 +6,9 @@ from random import Random
 
 import numpy as np
 import pytest
+from hostile import quick
+from hypothesis import given
+from hypothesis import strategies as st
 from searches import DATA
 
 from nas.proxy import Proxy
@@ -26,6 +29,53 @@ def test_quantile_is_strictly_increasing_and_right_at_the_members():
     assert quantile(-math.inf, reference) < quantile(1.0, reference, failed=2)
     assert 0 < quantile(-1e12, reference) < quantile(-1e11, reference)
     assert quantile(1e11, reference) < quantile(1e12, reference) < 1
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+SAMPLES = st.lists(FINITE | st.integers(-3, 3).map(float), min_size=1, max_size=12).map(sorted)
+
+
+@quick(300)
+@given(FINITE, FINITE, SAMPLES, st.integers(0, 3))
+def test_quantiles_of_any_numbers_keep_their_order_between_0_and_1(first, second, reference, failed):
+    low, high = (quantile(value, reference, failed) for value in sorted([first, second]))
+    assert 0 < low <= high < 1
+    assert math.isfinite(math.log(low))
+
+
+@quick(300)
+@given(SAMPLES, st.integers(0, 3))
+def test_the_quantile_of_a_member_is_its_middle_place(reference, failed):
+    for member in reference:
+        places = [failed + place for place, other in enumerate(reference) if other == member]
+        expected = (sum(places) / len(places) + 0.5) / (failed + len(reference))
+        assert quantile(member, reference, failed) == pytest.approx(expected, rel=1e-12)
+
+
+@quick(300)
+@given(st.floats(-1e6, 1e6), st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9, unique=True).map(sorted))
+def test_quantiles_within_the_sample_are_linear_between_members(value, reference):
+    places = [(place + 0.5) / len(reference) for place in range(len(reference))]
+    value = min(max(value, reference[0]), reference[-1])
+    assert quantile(value, reference) == pytest.approx(float(np.interp(value, reference, places)), abs=1e-9)
+
+
+@quick(200)
+@given(st.floats(-1e100, 1e100), st.lists(st.floats(-1e100, 1e100), min_size=2, max_size=9, unique=True).map(sorted))
+def test_quantiles_do_not_depend_on_the_unit(value, reference):
+    """Powers of two, by which a number is multiplied exactly."""
+    if reference[-1] - reference[0] > 1e-100 and min(abs(number) for number in (value, *reference)) > 1e-100:
+        expected = quantile(value, reference)
+        for unit in (2.0**-60, 2.0**60):
+            assert quantile(unit * value, [unit * member for member in reference]) == expected
+
+
+@pytest.mark.parametrize("values", [[-1e308, 0.0, 1e308], [0.0, 5e-324], [1.5e308] * 3, [-1.7e308, 1.7e308]])
+def test_quantiles_of_numbers_at_the_ends_of_the_scale(values):
+    for value in (*values, 1.7e308, -1.7e308, 0.0):
+        assert 0 < quantile(value, values) < 1
+    found = [quantile(value, values) for value in dict.fromkeys(values)]
+    assert all(low < high for low, high in pairwise(found))
 
 
 def test_a_combination_is_monotone_in_each_part_and_does_not_depend_on_the_batch():

@@ -12,10 +12,10 @@ def file(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch):
+def registered():
     """What a test registers is gone after it."""
-    for name in ("_plugins", "_origins"):
-        monkeypatch.setattr(PROXIES, name, dict(vars(PROXIES)[name]))
+    with PROXIES.put_back():
+        yield
 
 
 @pytest.fixture
