@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nas.probe import Block, Probe, product_of_signs
-from nas.proxy import proxy
+from nas.proxy import ProxyFailure, proxy
 from nas.registry import Range
 
 TINY = 1e-300
@@ -71,17 +71,31 @@ def gradalign_ii(
     Args:
         per_class: sum over classes, as the paper says; False takes the minibatch as one group.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
-        eps: ε, in units of the Gram matrix (with signs: weights).
+        eps: ε, in units of the Gram matrix (with signs: weights). Where it is zero and two samples of a class have the
+            same direction, or depend on each other, there is no score.
     """
     signs = direction == "sign"
-    gram = sum(probe.map_blocks(lambda block: block.sign_gram if signs else block.gram))
+    blocks = probe.map_blocks(lambda block: block.sign_gram if signs else block.gram)
+    gram = torch.stack([block.double() for block in blocks]).sum(0)  # of signs these are whole numbers, so exact
     if direction == "unit":
         norms = gram.diagonal().sqrt().clamp_min(TINY)
         gram = gram / (norms[:, None] * norms)
-    gram = gram + eps * torch.eye(len(gram), device=gram.device)
+    gram = gram + eps * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     group, sizes = _groups(probe, per_class)
     members = [torch.nonzero(group == c).flatten() for c in range(len(sizes))]
-    return torch.stack([torch.logdet(gram[m][:, m]) for m in members]).sum()
+    rounding = torch.finfo(torch.float64 if signs else blocks[0].dtype).eps
+    return torch.stack([log_determinant(gram[m][:, m], rounding) for m in members]).sum()
+
+
+def log_determinant(gram: Tensor, rounding: float) -> Tensor:
+    """The logarithm of the determinant of a Gram matrix [n, n] of float64 whose entries are right to ``rounding``."""
+    eigenvalues = torch.linalg.eigvalsh(gram)
+    if not eigenvalues[0] > len(gram) * rounding * eigenvalues[-1]:
+        raise ProxyFailure(
+            "the Gram matrix of a class is singular up to rounding: some of its gradients depend on others"
+        )
+    determinant: Tensor = eigenvalues.log().sum()
+    return determinant
 
 
 def _groups(probe: Probe, per_class: bool) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nas.probe import Probe
-from nas.proxy import proxy
+from nas.proxy import ProxyFailure, proxy
 
 
 @proxy("meco", paper="Jiang et al. 2023, NeurIPS 36")
@@ -17,9 +17,13 @@ def meco(probe: Probe) -> Tensor:
 
     Layers are the convolutions; the one image is the minibatch's first, batch norm is in training mode on it alone. A
     channel that is constant counts as correlated with none, and itself, by zero. A layer with at least as many channels
-    as pixels adds zero. The published code adds the outputs of all modules, containers included, for an image of noise.
+    as pixels adds zero; where all do, there is no score. The published code adds the outputs of all modules, containers
+    included, for an image of noise.
     """
-    return torch.stack(probe.map_convolutions(smallest_eigenvalue, samples=1)).sum()
+    eigenvalues = torch.stack(probe.map_convolutions(smallest_eigenvalue, samples=1))
+    if not eigenvalues.any():
+        raise ProxyFailure("the channels of every convolution depend on each other: all smallest eigenvalues are zero")
+    return eigenvalues.sum()
 
 
 def smallest_eigenvalue(output: Tensor) -> Tensor:
@@ -27,5 +31,6 @@ def smallest_eigenvalue(output: Tensor) -> Tensor:
     centred = channels - channels.mean(1, keepdim=True)
     varies = channels.amax(1, keepdim=True) > channels.amin(1, keepdim=True)  # rounding hides it in the difference
     centred = torch.where(varies, centred / centred.norm(dim=1, keepdim=True), 0.0)
-    eigenvalues: Tensor = torch.linalg.eigvalsh(centred @ centred.T)
-    return eigenvalues[0]
+    smallest: Tensor = torch.linalg.eigvalsh(centred @ centred.T)[0]
+    rounding = len(channels) * (4 * torch.finfo(output.dtype).eps) ** 2  # of a matrix whose entries are at most 1
+    return torch.where(smallest > rounding, smallest, 0.0)

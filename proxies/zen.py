@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nas.probe import Probe
-from nas.proxy import proxy
+from nas.proxy import ProxyFailure, proxy
 from nas.registry import Range
 
 
@@ -31,5 +31,12 @@ def zen(
     x, noise = torch.randn(2, images, *probe.images.shape[1:]).to(probe.images)  # the same for every precision
     features, variances = probe.last_features(x)
     moved, _ = probe.last_features(x + step * noise)
-    change = (features - moved).double().abs().mean().log()
-    return change + sum(variance.double().mean().sqrt().log() for variance in variances)
+    change, size = (features - moved).double().abs().mean(), features.double().abs().mean()
+    if not change > torch.finfo(features.dtype).eps * size / 2:
+        raise ProxyFailure("the last feature map does not change with the input, up to rounding")
+    means = [variance.mean() for variance in variances]
+    if not all(mean > 0 for mean in means):
+        raise ProxyFailure(
+            "a batch norm takes what is constant up to rounding: the logarithm of its variance is infinite"
+        )
+    return change.log() + sum(mean.sqrt().log() for mean in means)

@@ -22,6 +22,16 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     return [module] if list(module.children()) else []
 
 
+def is_feature(out: Tensor, module: nn.Module) -> bool:
+    """Whether what a block gives is a feature: [samples, channels, height, width] or [samples, tokens, channels].
+
+    What a module without parameters has pooled to a single place is none.
+    """
+    if out.ndim not in (3, 4) or not out.is_floating_point():
+        return False
+    return out.ndim == 3 or out[0, 0].numel() > 1 or next(module.parameters(), None) is not None
+
+
 @contextmanager
 def features_of(net: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
     """Collects the input of the first block and the output of each while the network runs."""
@@ -33,7 +43,7 @@ def features_of(net: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
             features.append(inputs[0])
 
     def after(module: nn.Module, inputs: Any, out: Any) -> None:
-        if isinstance(out, Tensor):
+        if isinstance(out, Tensor) and is_feature(out, module):
             features.append(out)
 
     hooks = [block.register_forward_pre_hook(before) for block in found[:1]]

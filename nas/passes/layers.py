@@ -52,8 +52,9 @@ def seen_by_first_entry(
         left, _, top, _ = same_padding(weight, pair(dilation))
     else:
         top, left = [0, 0] if padding == "valid" else pair(padding)
-    below, beside = (height - 1) * down + 1 - top - x.shape[2], (width - 1) * right + 1 - left - x.shape[3]
-    return F.pad(x[:, 0], (left, beside, top, below))[:, ::down, ::right]  # what is negative is cut off
+    rows, columns = (height - 1) * down + 1, (width - 1) * right + 1  # from the first to the last that is seen
+    below, beside = (max(0, rows - top - x.shape[2]), max(0, columns - left - x.shape[3]))
+    return F.pad(x[:, 0], (left, beside, top, below))[:, :rows:down, :columns:right]
 
 
 def linear_gradients(x: Tensor, delta: Tensor, rows: slice) -> Tensor:

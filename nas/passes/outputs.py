@@ -19,7 +19,8 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
         last: the last feature map of more than one pixel, [samples, channels, height, width]: what a function gave, but
             from an attention to the next convolution, where four dimensions may mean heads and tokens; without a
             convolution after the last attention there is none.
-        variances: the variance of each channel of what each batch norm takes, over the images: [channels].
+        variances: the variance of each channel of what each batch norm takes, over the images: [channels] float64, zero
+            where the channel is constant up to rounding.
     """
     last: list[Tensor] = []
     attending = False
@@ -39,10 +40,9 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
             return out
 
     def normalise(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
-        out, _, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
         if "variances" in visits:
-            visits["variances"](inverse**-2 - eps)
-        return out
+            visits["variances"](channel_variances(x))
+        return torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)[0]
 
     def convolve(*args: Any, **kwargs: Any) -> Tensor:
         out = F.conv2d(*args, **kwargs)
@@ -55,3 +55,11 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
         net(images)
     if "last" in visits and last:
         visits["last"](last[0])
+
+
+def channel_variances(x: Tensor) -> Tensor:
+    """The variance of each channel of [samples, channels, …], float64; zero where it is rounding."""
+    channels = x.double().transpose(0, 1).flatten(1)
+    variances = channels.var(1, correction=0)
+    rounding = (4 * torch.finfo(x.dtype).eps) ** 2 * channels.square().mean(1)
+    return torch.where(variances > rounding, variances, 0.0)
