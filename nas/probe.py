@@ -159,14 +159,17 @@ class Probe:
 
         return self._ask(_Pass("flow", run), "flow", _itself)
 
-    def scalar_jacobian(self, samples: int | None = None) -> tuple[Tensor, Tensor]:
+    def scalar_jacobian(
+        self, samples: int | None = None, batch_norm: Literal["running", "sample"] = "running"
+    ) -> tuple[Tensor, Tensor]:
         """Logits [samples, classes] and their Jacobian [samples, classes, weights] with respect to the first entry of
-        each of the `weights`, for the first ``samples`` images; batch norm in evaluation mode."""
+        each of the `weights`, for the first ``samples`` images; batch norm in evaluation mode, by its
+        ``running`` statistics or, as where it keeps none, each ``sample`` by itself."""
 
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-            visit_scalars(net, images[:samples], visits)
+            visit_scalars(net, images[:samples], visits, batch_norm == "sample")
 
-        return self._ask(_Pass(f"scalars of {self._number(samples)}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
+        return self._ask(_Pass(f"scalars of {self._number(samples)} by {batch_norm}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
 
     def map_convolutions(self, function: Callable[[Tensor], Any], samples: int | None = None) -> list[Any]:
         """``function`` of the output of each convolution, [samples, channels, height, width], for the first ``samples``

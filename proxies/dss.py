@@ -17,7 +17,8 @@ def dss(probe: Probe) -> Tensor:
 
     R is the sum of the logits for one input of ones; parameters are replaced by their absolute values, in float64, and
     ‖·‖_* is the nuclear norm. Attention weights are the linear layers in a module that attends, MLP weights those in
-    the block around it; patch embedding and head do not count. Labels and images do not count. Fails without attention.
+    the block around it; patch embedding and head do not count. The published code counts the head among the MLPs, and
+    does not reach attention weights that are called ``qkv``. Labels and images do not count. Fails without attention.
     """
     flows = [flow for flow in probe.flow() if flow.role != "other"]
     if not any(flow.role == "attention" for flow in flows):

@@ -20,7 +20,8 @@ def naswot(probe: Probe) -> Tensor:
     two images switch every unit alike.
 
     Every ReLU that runs counts, in dead branches too: the published code leaves out those that a backward pass does not
-    reach, but on NAS-Bench-201, where it multiplies by zero for ``none``, it reaches them all.
+    reach, but on NAS-Bench-201, where it multiplies by zero for ``none``, it reaches them all. It finds ReLUs by a
+    filter of names, by which each but the last is registered, and so counted, twice.
     """
 
     def agreement(pattern: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import log
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,13 @@ SMOOTHING = 0.05
 
 
 @proxy("vkdnw", initialisation="kaiming", paper=PAPER)
-def vkdnw(probe: Probe, *, images: Annotated[int, Range(1)] = 16, count: bool = True) -> Tensor:
+def vkdnw(
+    probe: Probe,
+    *,
+    images: Annotated[int, Range(1)] = 16,
+    count: bool = True,
+    batch_norm: Literal["running", "sample"] = "running",
+) -> Tensor:
     """The number of weight tensors, and among networks that have as many the Fisher matrix's entropy; larger is better.
 
         K + H / log 9,   H = −Σ_k q_k log q_k,   q_k = λ_k / Σ λ,   λ_1 … λ_9 the deciles of the eigenvalues of F
@@ -27,16 +33,20 @@ def vkdnw(probe: Probe, *, images: Annotated[int, Range(1)] = 16, count: bool = 
 
     J_n is the Jacobian of image n's logits with respect to one scalar, the first, of each of the K convolution and
     linear weights, p_n = 0.95 softmax + 0.05 / classes: in evaluation mode logits are large and the softmax alone all
-    but certain, which would make F zero. Batch norm is in evaluation mode, at initialisation the identity; weights are
-    Kaiming's normal ones. All this is the published code's way, which ranks by K before it looks at H, and counts and
-    takes scalars of biases and norm layers too. Without K, networks of different depth cannot be compared: on
-    NAS-Bench-201 H ranks the cells of as many convolutions, but all cells together by chance. Labels do not count.
+    but certain, which would make F zero. Weights are Kaiming's normal ones; labels do not count. The published code
+    ranks by K before it looks at H, and counts and takes scalars of biases and norm layers too. Without K, networks of
+    different depth cannot be compared: on NAS-Bench-201 H ranks the cells of as many convolutions, but all cells
+    together by chance where batch norm is the identity. The formula is the paper's, Jᵀ L Lᵀ J with L Lᵀ = diag p −
+    p pᵀ; the published code multiplies Jᵀ Lᵀ L J, L the Cholesky factor, which is another matrix.
 
     Args:
         images: how many of the minibatch, all where it has fewer; one backward pass of them for each class.
         count: False leaves K out and gives H itself, in nats.
+        batch_norm: ``running`` is evaluation mode with running statistics, at initialisation the identity, as in the
+            published code's networks; ``sample`` normalises each image by itself, which is what evaluation mode does
+            to networks that keep no statistics. Which of the two the published figures are of is not known.
     """
-    logits, jacobian = probe.scalar_jacobian(images)  # [samples, classes], [samples, classes, weights]
+    logits, jacobian = probe.scalar_jacobian(images, batch_norm)  # [samples, classes], [samples, classes, weights]
     p = (1 - SMOOTHING) * logits.double().softmax(1) + SMOOTHING / logits.shape[1]
     jacobian = jacobian.double()
     mean = (p[:, None] @ jacobian).transpose(1, 2)  # [samples, weights, 1]

@@ -22,7 +22,8 @@ def zen(
 
     F is the feature map before pooling, x and ε are Gaussian noise, weights are drawn from N(0, 1); the mean over
     initialisations. Batch norm is in training mode, its variance that of the batch x, averaged over channels. Images
-    and labels do not count. Fails on transformers, which have no feature maps.
+    and labels do not count. The published code takes the running variances, after two passes. Fails on transformers,
+    which have no feature maps, and where a batch norm takes what is constant.
 
     Args:
         images: how many images of noise.

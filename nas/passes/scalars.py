@@ -18,14 +18,16 @@ from nas.passes.intercept import (
     attention_projected_by,
     normalising,
     running_normalisation,
+    sample_normalisation,
     untouched,
 )
 from nas.passes.layers import check_samples, seen_by_first_entry
 from nas.passes.weights import convolution_and_linear_weights, gradients_of
 
 
-def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
-    """Passes of all images with batch norm in evaluation mode: one forward, and one backward for each class.
+def visit_scalars(net: nn.Module, images: Tensor, visits: Visits, each_by_itself: bool = False) -> None:
+    """Passes of all images with batch norm in evaluation mode, or ``each_by_itself`` normalised: one forward, and one
+    backward for each class.
 
     Visitors:
         scalars: the logits [samples, classes], and their Jacobian [samples, classes, weights] with respect to the first
@@ -59,7 +61,10 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits) -> None:
     def linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
         return follow(F.linear(input, weight, bias), weight, lambda: input.detach()[..., 0], -1)
 
-    handlers = normalising(running_normalisation) | {CONVOLUTION: convolve, LINEAR: linear}
+    handlers = normalising(sample_normalisation if each_by_itself else running_normalisation) | {
+        CONVOLUTION: convolve,
+        LINEAR: linear,
+    }
     handlers[F.multi_head_attention_forward] = attention_projected_by(linear)
     with untouched(net):
         net.eval().requires_grad_(False)

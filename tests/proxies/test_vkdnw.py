@@ -14,13 +14,15 @@ from nas.proxy import ProxyFailure
 from proxies.vkdnw import vkdnw
 
 
+@pytest.mark.parametrize("batch_norm", ["running", "sample"])
 @pytest.mark.parametrize("name", [*EVERY, "cross attention"])
-def test_vkdnw(name):
+def test_vkdnw(name, batch_norm):
     net, images, _ = make(name, seed=1)
     layers = nn.Conv2d | nn.Linear | nn.MultiheadAttention
     own = [p for m in net.modules() if isinstance(m, layers) for p in m.named_parameters(recurse=False)]
     weights = [weight for key, weight in own if key.endswith("weight")]
-    net.eval()
+    for module in net.modules():  # in training mode a batch of one image is normalised by itself
+        module.train(batch_norm == "sample" and isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
     fisher = np.zeros((len(weights), len(weights)))
     for image in images[:3]:
         logits = net(image[None])[0]
@@ -36,8 +38,10 @@ def test_vkdnw(name):
     deciles = np.quantile(np.linalg.eigvalsh(fisher).clip(0), [k / 10 for k in range(1, 10)])
     entropy = -sum(q * math.log(q) for q in deciles / deciles.sum() if q > 0)
     probe = Probe(*make(name, seed=1))
-    assert float(vkdnw(probe, images=3, count=False)) == pytest.approx(entropy, rel=1e-6)
-    assert float(vkdnw(probe, images=3)) == pytest.approx(len(weights) + entropy / math.log(9), rel=1e-6)
+    assert float(vkdnw(probe, images=3, count=False, batch_norm=batch_norm)) == pytest.approx(entropy, rel=1e-6)
+    assert float(vkdnw(probe, images=3, batch_norm=batch_norm)) == pytest.approx(
+        len(weights) + entropy / math.log(9), rel=1e-6
+    )
 
 
 def test_vkdnw_fails_where_rows_are_not_the_samples():
