@@ -130,8 +130,8 @@ class Probe:
         """``function`` of the features: what the first block takes and what each block gives, with their graph.
 
         Blocks are the network's outermost modules with parts of their own (see `nas.passes.features.blocks`); features
-        are [samples, channels, height, width] or [samples, tokens, channels]; what is pooled over all places is none.
-        Batch norm is in training mode. Random numbers that ``function`` needs come from a generator of its own.
+        are [samples, channels, height, width] or [samples, tokens, channels]; what is pooled over all places does not
+        count. Batch norm is in training mode. Random numbers that ``function`` needs come from a generator of its own.
         """
         return self._ask(self._batch(), "features", function)[0]
 

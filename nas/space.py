@@ -21,7 +21,7 @@ Arch = tuple[tuple[int, ...], ...]
 """Per slot, the options still alive: one in each slot is a single network (a leaf), all of them the supernet."""
 
 ATTEMPTS = 100
-"""Random draws that `Space.sample` and `Space.crossover` make before they go another, surer way."""
+"""Random draws that `Space.sample` and `Space.crossover` make before they turn to a surer way."""
 
 
 class Task(NamedTuple):

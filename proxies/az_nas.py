@@ -2,9 +2,9 @@
 
 The features are what the network's blocks give (on NAS-Bench-201: the stem, the cells and the reductions). Batch norm
 is in training mode over the batch, the initialisation the network's own. Labels do not count. The published code draws
-Kaiming's normal weights and feeds Gaussian noise. Batch norm makes the first matter only where a convolution has none,
-as in NAS-Bench-201's shortcuts, whose features it then lets grow over the cells'. That either ranks cells differently
-was not seen on 30 of them.
+Kaiming's normal weights and feeds Gaussian noise. With batch norm the first matters only where no norm follows a
+convolution, as in NAS-Bench-201's shortcuts, whose features it then lets grow over the cells'. That either ranks cells
+differently was not seen on 30 of them.
 """
 
 from __future__ import annotations

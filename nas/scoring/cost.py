@@ -183,7 +183,7 @@ def _high_water_mark() -> int:
 
 
 def _reason(scores: Sequence[tuple[str, Score]]) -> str:
-    """Why there is no score: of a combination, the first of its proxies that has none, and its reason."""
+    """Why there is no score: of a combination, the first of its proxies that failed, and its reason."""
     for name, score in scores:
         if score.status != "ok":
             return score.reason if len(scores) == 1 else f"{name}: {score.reason}"

@@ -142,7 +142,7 @@ class Limited(SpaceWrapper):
         return self._costs[arch]
 
     def _nearest(self, arch: Arch) -> Arch:
-        """The leaf with the least excess that can be found below ``arch``; the first that has none."""
+        """The leaf below ``arch`` with the least excess that the search reaches; the first one without any."""
         if prod(map(len, arch)) <= EXHAUSTIVE:
             leaves: Iterator[Arch] = (tuple((option,) for option in leaf) for leaf in product(*arch))
         else:
@@ -155,7 +155,7 @@ class Limited(SpaceWrapper):
         return nearest
 
     def _starts(self, arch: Arch) -> Iterator[Arch]:
-        """Leaves below ``arch`` to begin at; in a space with rules of its own, such as keep them."""
+        """Leaves below ``arch`` to begin at, valid ones where the space has rules of its own."""
         rng = Random(0)
         if self._known is not None:
             yield tuple(

@@ -24,7 +24,7 @@ def logits_of(out: Any, classes: int) -> Tensor:
     are mistaken for them; the name tells the two apart.
 
     Raises:
-        ValueError: there are none.
+        ValueError: nothing in it can be the logits.
     """
     fields = _fields(out)
     if "logits" in fields:
