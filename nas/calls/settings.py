@@ -18,8 +18,8 @@ from nas.studies import STUDIES
 
 
 def parse(space: Space, text: str) -> Arch:
-    """An architecture from its notation; `UsageError` where it cannot be read, or leaves options open of which the space
-    can build no supernet."""
+    """An architecture from its notation; `UsageError` where it cannot be read, or leaves options open of which the
+    space can build no supernet."""
     try:
         arch = space.parse(text)
     except UsageError:
