@@ -88,7 +88,8 @@ class Setup:
         for name in given:
             if name not in OPTIONS or name in without:
                 raise unknown("option of this call", name, set(OPTIONS) - set(without))
-        values = DEFAULTS | {name: value for name, value in given.items() if value is not None or DEFAULTS[name]}
+        absent = [name for name, value in given.items() if value is None and DEFAULTS[name] in (None, (), {})]
+        values = DEFAULTS | {name: value for name, value in given.items() if name not in absent}
         if not isinstance(space, Space | str):
             raise UsageError(f"a space is a name or a Space, not {space!r}")
         plugin = tuple(map(str, _several("plugin", values["plugin"], str | Path)))
