@@ -110,7 +110,8 @@ def _parameter(name: str) -> Parameter:
         option = copy(option)
         option.callback = merge_set
     annotation = Annotated[on_the_line[0] if on_the_line else kind, option]  # type: ignore[valid-type]
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=DEFAULTS[name] or None, annotation=annotation)
+    default = None if DEFAULTS[name] in ((), {}) else DEFAULTS[name]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def begin(plugin: list[str] | None) -> None:
