@@ -45,7 +45,7 @@ def prepare(folder):
     (folder / "twice.csv").write_text("arch,accuracy\n0,1\n1,2\n0,3\n")
     (folder / "mine").mkdir()
     (folder / "mine" / "thesis.tex").write_text("x")
-    np.savez(folder / "flat.npz", images=np.zeros((8, 4, 4), np.uint8), labels=np.arange(8))
+    np.savez(folder / "flat.npz", images=np.zeros((8, 16), np.uint8), labels=np.arange(8))
 
 
 COMPARE = ["compare", "--space", "nasbench201", "--target", "accuracy"]
