@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
 from nas.passes.counts import Trace, trace
-from nas.passes.initialisation import seeded
+from nas.passes.footprint import Footprint
 from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising, untouched
 from nas.passes.linearised import Flow, visit_flow
 from nas.passes.outputs import visit_outputs
 from nas.passes.per_image import Target
 from nas.passes.per_sample import visit_blocks
 from nas.passes.scalars import visit_scalars
+from nas.passes.shown import Shown, copied
+from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, started
 from nas.passes.weights import convolution_and_linear_weights
 
 __all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "product_of_signs"]
@@ -33,6 +35,8 @@ Event = Literal[
     "blocks", "convolutions", "curvature", "features", "flow", "gradients", "input", "layers", "relus", "scalars"
 ]
 """What a pass comes across and hands to visitors."""
+FORWARD = ("convolutions", "features", "relus")
+"""What it comes across before it has met the whole network."""
 
 
 class Probe:
@@ -67,6 +71,12 @@ class Probe:
         self._wanted: dict[_Question, tuple[_Pass, Event, Callable[[Any], Any]]] = {}
         self._answers: dict[_Question, _Answer] = {}
         self._seconds: dict[_Question, float] = {}
+        self._footprint: Footprint | None = None  # of the network and the minibatch; None: nobody measures
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name in vars(self):
+            raise AttributeError(f"the {name} of a probe is not for its proxies to set")
+        super().__setattr__(name, value)
 
     @property
     def samples(self) -> int:
@@ -82,7 +92,7 @@ class Probe:
         """What one input costs; see `nas.passes.counts.Trace`."""
         return trace(self.net, self.images[:1].clone())
 
-    @cached_property
+    @property
     def weights(self) -> list[Tensor]:
         """The weights of all Conv2d and Linear modules and the projections of attention modules, each once."""
         return convolution_and_linear_weights(self.net)
@@ -205,6 +215,10 @@ class Probe:
         with self._autocast(), untouched(self.net), Intercept(normalising(batch_normalisation)):
             return self.net(self.images[:samples].clone())  # type: ignore[no-any-return]
 
+    def _started(self) -> AbstractContextManager[Any]:
+        """While proxies are measured, each pass starts from the same random numbers, and leaves the modes alone."""
+        return nullcontext() if self._footprint is None else started(self.seed, self.images.device)
+
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[Any]:
         return nullcontext() if self.mixed is None else torch.autocast(self.images.device.type, self.mixed, enabled)
 
@@ -222,6 +236,8 @@ class Probe:
         question = _Question(self._asker, self._asked)
         self._asked += 1
         if question not in self._answers:
+            if self._footprint is not None and (change := self._footprint.change()):
+                raise self._breach(f"has changed {change} when it asks for the {event}")
             self._wanted[question] = (through, event, function)
             if self._asker is not None:
                 self._suspended = True
@@ -233,9 +249,9 @@ class Probe:
                 f"asks for the {event} of the pass '{through.kind}' where it asked for the {answer.event} of the pass "
                 f"'{answer.kind}' before, so it cannot be run again with its answers"
             )
-        if isinstance(answer.values, Exception):
+        if isinstance(answer.values, BaseException):
             raise answer.values
-        return answer.values
+        return answer.values if self._footprint is None else copied(answer.values)
 
     def _run(self, name: str, function: Callable[[Probe], Any]) -> Any:
         """What the proxy called ``name`` returns; its questions are answered from before, or suspend it."""
@@ -247,6 +263,13 @@ class Probe:
         if self._asked < (answered := sum(question.proxy == name for question in self._answers)):
             raise self._breach(f"asks {self._asked} questions where it asked {answered} before")
         return value.cpu() if isinstance(value, Tensor) else value
+
+    def _put_back(self) -> None:
+        """Makes the network and the minibatch what they were, and forgets what was counted since."""
+        if self._footprint is not None:
+            self._footprint.put_back()
+        for name in ("params", "trace"):
+            vars(self).pop(name, None)
 
     def _check_no_question_is_open(self) -> None:
         """A proxy that is suspended must let that through, to be run again when its question is answered."""
@@ -266,10 +289,12 @@ class Probe:
             self._answer(through, {q: (event, function) for q, (t, event, function) in wanted.items() if t == through})
 
     def _answer(self, through: _Pass, questions: dict[_Question, tuple[Event, Callable[[Any], Any]]]) -> None:
-        answers: dict[_Question, list[Any] | Exception] = {question: [] for question in questions}
+        answers: dict[_Question, list[Any] | BaseException] = {question: [] for question in questions}
         own = dict.fromkeys(questions, 0.0)
+        flags = list if self._footprint is None else self._footprint.flags
 
         def visit(part: Any, event: Event) -> None:
+            before = Shown(part, flags if event in FORWARD else list)
             returned: dict[int, Any] = {}  # by function, which several may have handed over
             for question, (wanted, function) in questions.items():
                 answer, start = answers[question], time.perf_counter()
@@ -279,18 +304,24 @@ class Probe:
                             with self._autocast(enabled=False):
                                 returned[id(function)] = function(part)
                         answer.append(returned[id(function)])
-                    except Exception as error:  # it belongs to the proxy that asked, and is raised there
+                    except BaseException as error:  # it belongs to the proxy that asked, and is raised there
+                        if not is_failure(error):
+                            raise
                         answers[question] = error
                 own[question] += time.perf_counter() - start
+            if (change := before.change(alone=len(questions) == 1)) is not None:
+                raise ProxyError(f"the proxy changes {change} when it is shown the {event}")
 
         visits: dict[str, Callable[[Any], None]] = {
             event: partial(visit, event=event) for event, _ in questions.values()
         }
         start = time.perf_counter()
         try:
-            with self._autocast():
+            with self._started(), self._autocast():
                 through.run(self.net, self.images, self.labels, visits)
-        except Exception as error:  # the pass itself failed; perhaps not for all, so each is given one of its own
+        except BaseException as error:  # the pass failed; perhaps not for all, so each is given one of its own
+            if not is_failure(error):
+                raise
             if len(questions) > 1:
                 for question, asked in questions.items():
                     self._answer(through, {question: asked})
@@ -318,7 +349,7 @@ class _Answer(NamedTuple):
 
     kind: str
     event: Event
-    values: list[Any] | Exception
+    values: list[Any] | BaseException
 
 
 @dataclass(frozen=True)
@@ -333,35 +364,66 @@ class _Suspension(BaseException):
     """Raised through a proxy whose question waits for the pass that will answer it."""
 
 
-def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> dict[str, tuple[Any | Exception, float]]:
+Measured = dict[str, tuple[Any | BaseException, float]]
+"""Of each proxy its value, or what it raised, and its seconds."""
+
+
+def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> Measured:
     """Each proxy's value, or the exception it raised, and its seconds, with shared passes made once.
 
     A proxy runs until it asks for a pass, waits until all have asked, and is run again with the answer, so it must be
-    a function of what the probe tells it and of torch's generator, which starts from ``probe.seed`` every time and is
-    put back. One that asks something else when it is run again, or goes on without its answer, has failed. The seconds
-    of a shared pass are divided equally among those who asked.
+    a function of what the probe tells it and of the random generators, which start from ``probe.seed`` every time and
+    are put back. One that asks something else when it is run again, goes on without its answer, or changes the network
+    or the minibatch, has failed; what it has changed is put back, and the others are asked again, each by itself. The
+    seconds of a shared pass are divided equally among those who asked.
     """
-    results: dict[str, tuple[Any | Exception, float]] = {}
+    with put_back(), interrupts_noticed():
+        probe._footprint = Footprint(probe.net, {"the images": probe.images, "the labels": probe.labels})
+        try:
+            results = _measure_together(probe, proxies)
+            for name in [name for name in proxies if name not in results]:
+                probe._put_back()
+                results |= _measure_together(probe, {name: proxies[name]})
+            if any(isinstance(value, ProxyError) for value, _ in results.values()):
+                probe._put_back()
+        finally:
+            probe._footprint = None
+    return {name: results[name] for name in proxies}
+
+
+def _measure_together(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> Measured:
+    """The same, with no result for those that were not done when a change of the network was noticed; where only one
+    proxy is left it was that one's doing, and is its failure."""
+    results: Measured = {}
     seconds = dict.fromkeys(proxies, 0.0)
     probe._answers.clear()
     probe._seconds.clear()
     while len(results) < len(proxies):
+        done: Measured = {}
         for name, function in proxies.items():
             if name in results:
                 continue
             start = time.perf_counter()
             try:
-                with seeded(probe.seed, probe.images.device):
+                with started(probe.seed, probe.images.device):
                     value = probe._run(name, function)
             except _Suspension:
                 seconds[name] += time.perf_counter() - start
                 continue
-            except Exception as error:  # a failed score is a value too: the caller records its reason
+            except BaseException as error:  # a failed score is a value too: the caller records its reason
+                if not is_failure(error):
+                    raise
                 value = probe._broken or error
                 probe._wanted = {question: asked for question, asked in probe._wanted.items() if question.proxy != name}
             own = seconds[name] + time.perf_counter() - start
-            results[name] = (value, own + sum(s for q, s in probe._seconds.items() if q.proxy == name))
+            done[name] = (value, own + sum(s for q, s in probe._seconds.items() if q.proxy == name))
         probe._asker, probe._suspended, probe._broken = None, False, None
+        if (change := probe._footprint and probe._footprint.change()) is not None:
+            probe._wanted.clear()
+            left = [name for name in proxies if name not in results]
+            breach = ProxyError(f"the proxy {left[0]} changes {change}")
+            return results | ({left[0]: (breach, seconds[left[0]])} if len(left) == 1 else {})
+        results |= done
         probe._answer_all()
     probe._answers.clear()
     return results

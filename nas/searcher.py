@@ -50,11 +50,27 @@ class Searcher:
         """
         search = self.function(space, rng, **checked_options(self.name, self.function, options))
         try:
-            return search, next(search, [])
+            return search, told(search, None)
         except UsageError:
             raise
         except ValueError as error:
             raise UsageError(f"{self.name}: {error}") from None
+
+
+def told(search: AnySearch, scores: list[Any] | None) -> list[Arch]:
+    """What ``search`` proposes, told the scores of its last proposals (None: at its start); nothing at its end.
+
+    Raises:
+        UsageError: it would have ended the process, by `SystemExit` or the like.
+    """
+    try:
+        return next(search) if scores is None else search.send(scores)
+    except StopIteration:
+        return []
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise UsageError(f"the searcher would have ended the process: {type(error).__name__}: {error}") from error
 
 
 SEARCHERS: Registry[Searcher] = Registry("searcher")

@@ -41,9 +41,9 @@ def command(folder, *more, fault="", pause=0.0):
     return [sys.executable, "-m", "nas.cli", "search", *options, *more]
 
 
-def score(fault, **where):
+def score(fault, proxies="faulty", **where):
     """One network on which the proxy is faulty between two on which it is not."""
     return nas.score(
-        "nasbench201", ["0", "90", "990"], "faulty", data=SEARCH["data"], batch_size=12, plugin=PLUGIN,
+        "nasbench201", ["0", "90", "990"], proxies, data=SEARCH["data"], batch_size=12, plugin=PLUGIN,
         settings=settings(fault=fault), **where,
     )  # fmt: skip

@@ -54,9 +54,10 @@ def main() -> None:
         code = _refuse(f"{error.filename or 'output'}: {error.strerror}")
     except MemoryError as error:
         code = _refuse(f"not enough memory: {error}")
+    except SystemExit as error:  # none of ours: a plug-in's, which would else pass for the end of the command
+        code = _refuse(f"a plug-in would have ended the program: SystemExit: {error.code}")
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code == INTERRUPTED:
         typer.echo("nas: interrupted; the same command continues where it stopped", err=True)
     sys.exit(code or 0)
 

@@ -46,7 +46,7 @@ def study(
             )  # fmt: skip
     except KeyboardInterrupt:  # unlike a search this does not go on where it stopped
         typer.echo("nas: interrupted; the same command starts the study again", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     console = plain_console()
     title, frame = next(iter(findings.frames.items()))
     print_frame(console, frame, f"{study}: {title}")

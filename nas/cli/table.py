@@ -30,7 +30,7 @@ def import_(
             done = import_table(source, out, watch)
     except KeyboardInterrupt:  # unlike a search this does not go on where it stopped
         typer.echo(f"nas: interrupted; {out} was not written", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     targets = [name for name in done.columns if TARGET.fullmatch(name)]
     console = plain_console()
     console.print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar, final
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nas import plugins
 from nas.data.minibatch import Minibatch
 from nas.errors import UsageError
-from nas.proxy import PROXIES
+from nas.proxy import PROXIES, Proxy
 from nas.registry import Settings, normal
 from nas.scoring.measurer import Measurer, Score
 from nas.scoring.memory import tune_process
@@ -112,18 +112,32 @@ Handle = TypeVar("Handle")
 """What stands for a task that a worker has been given."""
 
 
+class _Part(NamedTuple):
+    """A job's proxies that are asked together: all of them, or after that has failed each by itself."""
+
+    number: int
+    """Of the job."""
+    proxies: tuple[Proxy, ...]
+    seconds: float | None
+    """What it may take."""
+    deaths: int = 0
+    """How many workers have died of it."""
+
+
 class _Task(NamedTuple):
     worker: int
     key: int
-    number: int | None
-    """Of the job; None for a preparation."""
+    part: _Part | None
+    """None for a preparation."""
 
 
 class Crew(ABC, Generic[Handle]):
     """An engine of several workers, each of which has one task at a time and keeps what it was prepared with.
 
-    A job whose worker dies is given to another one; after that it is a failed score. Which worker measures what, and
-    in which order they answer, changes no score. It is a context manager: at its end there is no worker left.
+    A job whose worker dies is given to another one. After that, or where it takes too long, its proxies are asked one
+    by one, for it may be the fault of one of them: each has an equal share of the time, and a worker that dies of it is
+    its failed score. Which worker measures what, and in which order they answer, changes no score. It is a context
+    manager: at its end there is no worker left.
     """
 
     def __init__(self, plan: Plan, size: int) -> None:
@@ -143,8 +157,8 @@ class Crew(ABC, Generic[Handle]):
         """Has the worker make a measurer like this one, and keep it under ``key``."""
 
     @abstractmethod
-    def measure(self, worker: int, key: int, arch: Arch, asked: Asked) -> Handle:
-        """Has the worker measure; its time runs from when it begins."""
+    def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> Handle:
+        """Has the worker measure; its time, if it is limited, runs from when it begins."""
 
     @abstractmethod
     def wait(self, handles: Sequence[Handle], measuring: bool) -> Iterable[Handle]:
@@ -175,42 +189,52 @@ class Crew(ABC, Generic[Handle]):
     def __call__(self, measurer: Measurer, jobs: Sequence[Job]) -> Iterator[tuple[int, dict[str, Score]]]:
         """The engine itself; see `nas.scoring.scorer.Engine`."""
         key = self._keys.setdefault(measurer, len(self._keys))
-        waiting, deaths = deque(range(len(jobs))), Counter[int]()
+        waiting = deque(_Part(number, job.proxies, self.plan.timeout) for number, job in enumerate(jobs))
+        scores: defaultdict[int, dict[str, Score]] = defaultdict(dict)
         while waiting or self._measuring:
             self._hand_out(waiting, jobs, key, measurer)
             for handle in self.wait(list(self._running), self._measuring):
-                worker, prepared, number = self._running.pop(handle)
-                try:
-                    scores = self.answer(worker, handle)
-                except TimedOut:
-                    self._prepared[worker].clear()
-                    if number is not None:
-                        yield number, _failure(jobs[number], "timeout", f"no score within {self.plan.timeout:g} s")
-                except LostWorker as error:
-                    self._prepared[worker].clear()
-                    if number is None or isinstance(error, NeverBegun):
-                        self._count_early_end(error)
-                    else:
-                        deaths[number] += 1
-                    if number is not None and deaths[number] == TRIES:
-                        yield (
-                            number,
-                            _failure(jobs[number], "lost", f"{TRIES} workers died while measuring it: {error}"),
-                        )
-                    elif number is not None:
-                        waiting.appendleft(number)
+                task = self._running.pop(handle)
+                part = task.part
+                answer = self._answer(task, handle)
+                if part is None or answer is None:
+                    continue
+                if isinstance(answer, _Part):
+                    waiting.appendleft(answer)
+                elif len(part.proxies) > 1 and any(score.status in ("timeout", "lost") for score in answer.values()):
+                    waiting.extendleft(_apart(part))
                 else:
-                    self._ended_early = 0
-                    if number is None:
-                        self._prepared[worker].add(prepared)
-                    elif scores is not None:
-                        yield number, scores
+                    scores[part.number] |= answer
+                    if len(scores[part.number]) == len(jobs[part.number].proxies):
+                        yield part.number, scores.pop(part.number)
+
+    def _answer(self, task: _Task, handle: Handle) -> dict[str, Score] | _Part | None:
+        """The scores of the task's part, or the part where it is to be handed out again; None for a preparation."""
+        part = task.part
+        try:
+            answer = self.answer(task.worker, handle)
+        except TimedOut:
+            self._prepared[task.worker].clear()
+            return None if part is None else _failure(part, "timeout", f"no score within {part.seconds:g} s")
+        except LostWorker as error:
+            self._prepared[task.worker].clear()
+            if part is None or isinstance(error, NeverBegun):
+                self._count_early_end(error)
+                return part
+            part = part._replace(deaths=part.deaths + 1)
+            if part.deaths < TRIES:
+                return part
+            return _failure(part, "lost", f"{TRIES} workers died while measuring it: {error}")
+        self._ended_early = 0
+        if part is None:
+            self._prepared[task.worker].add(task.key)
+        return answer
 
     @property
     def _measuring(self) -> bool:
-        return any(task.number is not None for task in self._running.values())
+        return any(task.part is not None for task in self._running.values())
 
-    def _hand_out(self, waiting: deque[int], jobs: Sequence[Job], key: int, measurer: Measurer) -> None:
+    def _hand_out(self, waiting: deque[_Part], jobs: Sequence[Job], key: int, measurer: Measurer) -> None:
         busy = {task.worker for task in self._running.values()}
         free = [worker for worker in range(self.size) if worker not in busy]
         for worker in free if waiting else ():
@@ -218,10 +242,11 @@ class Crew(ABC, Generic[Handle]):
                 self._prepared[worker].clear()
         for worker in free:
             if waiting and key in self._prepared[worker]:
-                number = waiting.popleft()
-                asked = tuple((proxy.name, proxy.options) for proxy in jobs[number].proxies)
-                self._running[self.measure(worker, key, jobs[number].arch, asked)] = _Task(worker, key, number)
-        preparing = sum(task.number is None for task in self._running.values())
+                part = waiting.popleft()
+                asked = tuple((proxy.name, proxy.options) for proxy in part.proxies)
+                handle = self.measure(worker, key, jobs[part.number].arch, asked, part.seconds)
+                self._running[handle] = _Task(worker, key, part)
+        preparing = sum(task.part is None for task in self._running.values())
         idle = [worker for worker in free if key not in self._prepared[worker]]
         for worker in idle[: max(0, len(waiting) - preparing)]:  # no more than there is work for
             self._running[self.prepare(worker, key, measurer)] = _Task(worker, key, None)
@@ -235,5 +260,10 @@ class Crew(ABC, Generic[Handle]):
             )
 
 
-def _failure(job: Job, status: str, reason: str) -> dict[str, Score]:
-    return {proxy.name: Score(None, status, reason) for proxy in job.proxies}
+def _apart(part: _Part) -> list[_Part]:
+    share = None if part.seconds is None else part.seconds / len(part.proxies)
+    return [_Part(part.number, (proxy,), share, TRIES - 1) for proxy in part.proxies]
+
+
+def _failure(part: _Part, status: str, reason: str) -> dict[str, Score]:
+    return {proxy.name: Score(None, status, reason) for proxy in part.proxies}

@@ -49,8 +49,8 @@ class Processes(Crew[Future[Answer]]):
             recipe = recipe._replace(device=f"cuda:{worker % torch.cuda.device_count()}")
         return self._schedule(worker, _prepare, (key, recipe), None)
 
-    def measure(self, worker: int, key: int, arch: Arch, asked: Asked) -> Future[Answer]:
-        return self._schedule(worker, _measure, (key, arch, asked), self.plan.timeout)
+    def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> Future[Answer]:
+        return self._schedule(worker, _measure, (key, arch, asked), seconds)
 
     def wait(self, handles: Sequence[Future[Answer]], measuring: bool) -> Iterable[Future[Answer]]:
         return wait(handles, return_when=FIRST_COMPLETED).done

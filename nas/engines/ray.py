@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Any, final
 
 from nas.engines.crew import Asked, Crew, LostWorker, Plan, Recipe, TimedOut, Workbench
@@ -87,7 +87,7 @@ class Actors(Crew["ObjectRef[Any]"]):
         self._threads = threads(self._cpus, self.size)
         self._actors: list[Any] = [None] * self.size
         self._recipes: dict[int, ObjectRef[Any]] = {}
-        self._began: dict[ObjectRef[Any], float] = {}
+        self._until: dict[ObjectRef[Any], float] = {}
         self._overdue: set[ObjectRef[Any]] = set()
 
     def ready(self, worker: int) -> bool:
@@ -103,16 +103,16 @@ class Actors(Crew["ObjectRef[Any]"]):
             self._recipes[key] = ray.put(Recipe.of(self.plan, measurer))
         return self._actors[worker].prepare.remote(key, self._recipes[key])  # type: ignore[no-any-return]
 
-    def measure(self, worker: int, key: int, arch: Arch, asked: Asked) -> ObjectRef[Any]:
+    def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> ObjectRef[Any]:
         handle: ObjectRef[Any] = self._actors[worker].measure.remote(key, arch, asked)
-        self._began[handle] = time.monotonic()
+        if seconds is not None:
+            self._until[handle] = time.monotonic() + seconds
         return handle
 
     def wait(self, handles: Sequence[ObjectRef[Any]], measuring: bool) -> Iterable[ObjectRef[Any]]:
         limit = None if measuring else PATIENCE
-        if measuring and self.plan.timeout is not None:
-            first = min(self._began[handle] for handle in handles if handle in self._began)
-            limit = max(0.0, first + self.plan.timeout - time.monotonic())
+        if measuring and self._until:
+            limit = max(0.0, min(self._until.values()) - time.monotonic())
         done, waiting = ray.wait(list(handles), timeout=limit)
         if done:
             return done
@@ -120,12 +120,11 @@ class Actors(Crew["ObjectRef[Any]"]):
             raise UsageError(
                 f"the Ray cluster has had no room for a worker for {PATIENCE:g} s: ask for fewer --workers"
             )
-        latest = time.monotonic() - (self.plan.timeout or 0.0)
-        self._overdue = {handle for handle in waiting if self._began.get(handle, latest + 1) <= latest}
+        self._overdue = {handle for handle in waiting if self._until.get(handle, inf) <= time.monotonic()}
         return list(self._overdue)
 
     def answer(self, worker: int, handle: ObjectRef[Any]) -> dict[str, Score] | None:
-        self._began.pop(handle, None)
+        self._until.pop(handle, None)
         if handle in self._overdue:
             self._overdue.discard(handle)
             self._end(worker)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from nas.passes.shown import shared_property
 
 LIMIT = 2**27
 """Bytes that the gradients of one block may take, all samples together; one output channel may take more."""
@@ -33,7 +34,7 @@ class Block:
         self.gradients = gradients
         self.rows = rows
 
-    @cached_property
+    @shared_property
     def signs(self) -> Tensor:
         """The signs of the gradients, -1, 0 or 1: [samples, weights] int8."""
         signs = torch.empty_like(self.gradients, dtype=torch.int8)
@@ -43,7 +44,7 @@ class Block:
             to.copy_(gradients.sign())
         return signs
 
-    @cached_property
+    @shared_property
     def gram(self) -> Tensor:
         """Inner products of the samples' gradients: [samples, samples] float64."""
         samples = len(self.gradients)
@@ -53,7 +54,7 @@ class Block:
             gram.addmm_(columns, columns.T)
         return gram
 
-    @cached_property
+    @shared_property
     def sign_gram(self) -> Tensor:
         """Inner products of the samples' signs: [samples, samples] float64, whole numbers."""
         return product_of_signs(self.signs, self.signs.T)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nas.runs.ancestry import Ancestry
 from nas.scoring.objective import Objective, Objectives
-from nas.searcher import AnySearch
+from nas.searcher import AnySearch, told
 from nas.space import Arch, Space, is_leaf
 
 
@@ -79,10 +79,7 @@ def run(
             number += 1
         if number >= budget:
             return
-        try:
-            proposals = search.send(scores)
-        except StopIteration:
-            return
+        proposals = told(search, scores)
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:

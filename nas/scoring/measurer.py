@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from nas.data.minibatch import Minibatch
 from nas.errors import UsageError, unknown
-from nas.passes.initialisation import initialise, seeded
+from nas.passes.initialisation import initialise
+from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, standard_modes, started
 from nas.probe import Probe, measure
-from nas.proxy import Initialisation, Network, Proxy, ProxyFailure
+from nas.proxy import Initialisation, Network, Proxy, ProxyFailure, Saturated
 from nas.scoring.logits import returning_logits
 from nas.space import Arch, Space, Task
 
@@ -27,6 +29,9 @@ float64 always."""
 THIN_INPUTS, THIN_SIZE = 3000, 3
 """How many crops of how many pixels a side a thin copy is probed with (TE-NAS)."""
 
+
+MAX_REASON = 500
+"""Characters of a reason, which goes into files and pages."""
 
 OF_THE_MACHINE = frozenset({"timeout", "lost", "memory"})
 """Statuses that say something of the machine and the moment, not of the network: another try may give a number."""
@@ -62,6 +67,10 @@ class Measurer:
 
     def __call__(self, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
         """The score by each proxy's name. Proxies asked together share their passes."""
+        with standard_modes(), interrupts_noticed():
+            return self._rounds(arch, proxies)
+
+    def _rounds(self, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Score]:
         rounds: dict[str, list[Score]] = {proxy.name: [] for proxy in proxies}
         for network in dict.fromkeys(proxy.network for proxy in proxies):
             asked = [proxy for proxy in proxies if proxy.network == network]
@@ -100,7 +109,9 @@ class Measurer:
             start = time.perf_counter()
             try:
                 probe = self.probe(arch, network, how, number) if probe is None else _initialised(probe, how)
-            except Exception as error:  # a network that cannot be made fails alone, among others that can
+            except BaseException as error:  # a network that cannot be made fails alone, among others that can
+                if not is_failure(error):
+                    raise
                 scores |= dict.fromkeys(asked, _score_of(error))
                 continue
             share = (time.perf_counter() - start) / len(asked)
@@ -112,7 +123,7 @@ class Measurer:
         if network not in self._inputs:
             data = self.data if network == "full" else self.data.crops(THIN_INPUTS, THIN_SIZE)
             dtype = torch.float64 if self.precision == torch.float64 else torch.float32
-            images, labels = data.images.to(self.device, dtype), data.labels.to(self.device)
+            images, labels = data.images.to(self.device, dtype, copy=True), data.labels.to(self.device, copy=True)
             self._inputs[network] = Minibatch(images, labels, data.classes)
         return self._inputs[network]
 
@@ -136,9 +147,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def build(space: Space, arch: Arch, task: Task, seed: int = 0) -> nn.Module:
-    """The network of ``arch``, on the CPU, with the weights that ``seed`` gives on every machine; torch's generator is
-    put back. It returns logits, whatever else the space's network returns (see `nas.scoring.logits.logits_of`)."""
-    with seeded(seed):
+    """The network of ``arch``, on the CPU, with the weights that ``seed`` gives on every machine. The generators and
+    whatever else the space's code changes are put back. It returns logits, whatever else the space's network returns
+    (see `nas.scoring.logits.logits_of`)."""
+    with put_back(), started(seed):
         return returning_logits(space.build(arch, task), task.classes)
 
 
@@ -167,31 +179,56 @@ def initialisation_seed(seed: int, initialisation: int) -> int:
 
 def _score_of(value: Any) -> Score:
     """A proxy's answer as a score: a finite number is ok, anything else failed with its reason."""
-    if isinstance(value, ProxyFailure):
-        return Score(None, value.status, str(value))
-    if isinstance(value, Exception):
-        return Score(None, "memory" if _is_out_of_memory(value) else "failed", _reason(value))
+    if isinstance(value, BaseException):
+        status = "memory" if _is_out_of_memory(value) else "saturated" if isinstance(value, Saturated) else "failed"
+        return Score(None, status, _reason(value))
+    try:
+        number = _number(value)
+    except BaseException as error:  # a conversion is the proxy's code too
+        if not is_failure(error):
+            raise
+        return Score(None, "failed", _reason(error))
+    return Score(number) if isfinite(number) else Score(None, "failed", f"the proxy returned {number}")
+
+
+def _number(value: Any) -> float:
+    """A real number, or a tensor of one, as Python's own; `ProxyFailure` where it is none."""
     if isinstance(value, Tensor) and value.numel() != 1:
-        return Score(None, "failed", f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
+        raise ProxyFailure(f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
     if isinstance(value, Tensor):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return Score(None, "failed", f"the proxy returned {type(value).__name__} instead of a number")
-    if not np.isfinite(value):
-        return Score(None, "failed", f"the proxy returned {value}")
-    return Score(float(value))
+        raise ProxyFailure(f"the proxy returned {type(value).__name__} instead of a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ProxyFailure(f"the proxy returned a whole number of {int(value).bit_length()} bits") from None
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """torch's allocator raises a plain `RuntimeError` on the CPU."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and "can't allocate memory" in _text(error)
 
 
-def _reason(error: Exception) -> str:
-    """What ``error`` says, in one line."""
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+def _reason(error: BaseException) -> str:
+    """What ``error`` says, in one line of printable characters; of a `ProxyFailure`, which says it all, no name."""
+    text = _text(error).strip()
+    if not isinstance(error, ProxyFailure):
+        text = f"{type(error).__name__}: {text or 'no message'}".splitlines()[0]
+    line = " ".join(text[: 2 * MAX_REASON].split())
+    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+    return line if len(line) <= MAX_REASON else f"{line[:MAX_REASON]} …"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as other:
+        if not is_failure(other):
+            raise
+        return f"no message, for it raises {type(other).__name__}"
 
 
 def _mean(scores: list[Score]) -> Score:
@@ -200,4 +237,7 @@ def _mean(scores: list[Score]) -> Score:
     failed = next((score for score in scores if score.status != "ok"), None)
     if failed is not None:
         return failed._replace(seconds=seconds)
-    return Score(float(np.mean([score.value for score in scores])), seconds=seconds)
+    values = [score.value for score in scores if score.value is not None]
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(values))
+    return Score(mean if isfinite(mean) else sum(value / len(values) for value in values), seconds=seconds)

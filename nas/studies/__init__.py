@@ -118,7 +118,7 @@ def oriented(scores: pd.DataFrame) -> pd.DataFrame:
 def values(probe: Probe, functions: Mapping[str, Callable[[Probe], Any]]) -> dict[str, float]:
     """What each function, a proxy or another, says of the probe; not a number where it fails or is not finite."""
     measured = measure(probe, dict(functions))
-    numbers = {name: nan if isinstance(value, Exception) else float(value) for name, (value, _) in measured.items()}
+    numbers = {name: nan if isinstance(value, BaseException) else float(value) for name, (value, _) in measured.items()}
     return {name: value if isfinite(value) else nan for name, value in numbers.items()}
 
 

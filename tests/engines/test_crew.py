@@ -20,10 +20,16 @@ class Scripted(Crew):
 
     def __init__(self, size, script, starts=()):
         super().__init__(Plan("toy", {}, (), 7), size)
-        self.script = {arch: deque(outcomes) for arch, outcomes in script.items()}
+        self.script = {arch: self._queues(outcomes) for arch, outcomes in script.items()}
+        self.seconds = []
         self.starts = deque(starts)
         self.asked = []
         self.open = {}
+
+    def _queues(self, outcomes):
+        if isinstance(outcomes, dict):
+            return {names: deque(answers) for names, answers in outcomes.items()}
+        return deque(outcomes)
 
     def ready(self, worker):
         return True
@@ -31,9 +37,13 @@ class Scripted(Crew):
     def prepare(self, worker, key, measurer):
         return self._open(worker, self.starts.popleft() if self.starts else None)
 
-    def measure(self, worker, key, arch, asked):
+    def measure(self, worker, key, arch, asked, seconds):
         self.asked.append((worker, arch))
-        return self._open(worker, self.script[arch].popleft())
+        self.seconds.append(seconds)
+        outcomes = self.script[arch]
+        if isinstance(outcomes, dict):  # by the proxies that are asked together
+            outcomes = outcomes["+".join(name for name, _ in asked)]
+        return self._open(worker, outcomes.popleft())
 
     def _open(self, worker, outcome):
         assert worker not in [other for other, _ in self.open.values()], "one task at a time"
@@ -48,7 +58,9 @@ class Scripted(Crew):
         outcome = self.open.pop(handle)[1]
         if isinstance(outcome, Exception):
             raise outcome
-        return None if outcome is None else {"params": Score(outcome)}
+        if outcome is None or isinstance(outcome, dict):
+            return outcome
+        return {"params": Score(outcome)}
 
     def close(self):
         self.closed = True
@@ -69,6 +81,20 @@ def test_a_job_is_tried_once_more_elsewhere():
     assert [score.value for score in found] == [1.0, 2.0, None, 4.0]
     assert (found[2].status, found[2].reason) == ("lost", "2 workers died while measuring it: signal 9")
     assert [arch for _, arch in crew.asked].count(((2,),)) == 2
+
+
+@pytest.mark.parametrize(("ends", "status", "reason"), [
+    ([LostWorker("signal 11")] * 2, "lost", "2 workers died while measuring it: signal 11"),
+    ([TimedOut()], "timeout", "no score within 3.5 s"),
+], ids=["dies", "hangs"])  # fmt: skip
+def test_a_proxy_that_ends_its_worker_costs_its_own_score_alone(ends, status, reason):
+    """Its neighbours are asked once more without it, each with an equal share of the time."""
+    script = {"params+depth": ends, "params": [{"params": Score(1.0)}], "depth": ends[:1]}
+    crew = Scripted(1, {((0,),): script})
+    job = Job(((0,),), (PROXIES["params"], PROXIES["depth"]))
+    measurer = Measurer(narrow_space(), minibatch("synthetic:classes=3,size=8", 12))
+    assert list(crew(measurer, [job])) == [(0, {"params": Score(1.0), "depth": Score(None, status, reason)})]
+    assert crew.seconds == [7] * len(ends) + [3.5, 3.5]
 
 
 def test_a_worker_that_dies_beside_a_job_is_not_the_jobs_fault():

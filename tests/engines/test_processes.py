@@ -97,7 +97,11 @@ def test_a_worker_that_dies_once_changes_nothing(undisturbed, tmp_path):
 
 
 def test_a_network_that_kills_its_workers_is_a_failed_score():
-    scores = score("dies", workers=1)
+    """And only that of the proxy that did it: its neighbour has the score that it has here."""
+    both = score("dies", "faulty,params", workers=1).set_index("proxy")
+    assert both.loc["params", "value"].tolist() == score("", "params")["value"].tolist()
+    assert both.loc["params", "status"].eq("ok").all()
+    scores = both.loc["faulty"].reset_index()
     assert scores["status"].tolist() == ["ok", "lost", "ok"]
     assert scores["reason"][1] == "2 workers died while measuring it: signal 9, perhaps out of memory"
 

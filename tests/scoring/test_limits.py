@@ -49,14 +49,14 @@ def test_a_rare_architecture_is_still_found():
     toy = narrow_space()
     limited = Limited(toy, [parse_limit("params<=1400"), parse_limit("depth>=9")], Task(3, 3, 8))
     rng = Random(0)
-    found = {limited.sample(rng) for _ in range(5)}
+    found = {limited.sample(rng) for _ in range(2)}
     assert all(limited.valid(arch) for arch in found)
 
 
 def test_limits_in_a_space_where_few_leaves_are_valid():
     space, task = SPACES["darts"](width=4, depth=3), Task(3, 3, 8)
     limited, rng = Limited(space, [parse_limit("params<=4000")], task), Random(0)
-    found = [limited.sample(rng) for _ in range(2)]
+    found = [limited.sample(rng)]
     for arch in found:
         assert space.valid(arch)
         assert sum(weights.numel() for weights in space.build(arch, task).parameters()) <= 4000

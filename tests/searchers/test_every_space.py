@@ -7,6 +7,7 @@ from cases import SMALL
 
 import nas
 from nas.errors import UsageError
+from nas.registry import options
 from nas.searcher import SEARCHERS
 from nas.space import SPACES
 
@@ -14,14 +15,15 @@ SLOW = ("nds_amoeba", "nds_darts", "nds_nasnet", "nds_pnas", "nds_resnext")
 """Built as `darts`, `nds_enas` and `nds_resnet` are, which are searched with gradients."""
 
 
-@pytest.mark.parametrize("searcher", ["random_search", "evolution", "local_search", "pruning"])
+@pytest.mark.parametrize("searcher", list(SEARCHERS))
 @pytest.mark.parametrize("name", list(SPACES))
 def test_every_searcher_on_every_space(name, searcher):
-    """Fifty-five evaluations (what pruning takes on NAS-Bench-201); where a space has no supernet, or
-    a round of pruning takes more, it says so."""
-    space = SPACES[name](**SMALL[name])
+    """Twenty evaluations, and as many of pruning as it takes on NAS-Bench-201; where a space has no supernet, or a
+    round of pruning takes more, it says so."""
+    space, own = SPACES[name](**SMALL[name]), options(SEARCHERS[searcher].function)
     call = {
-        "data": "synthetic:classes=3,size=16", "batch_size": 12, "budget": 55, "settings": {name: SMALL[name]},
+        "data": "synthetic:classes=3,size=16", "batch_size": 12, "budget": 55 if searcher == "pruning" else 20,
+        "settings": {name: SMALL[name]} | ({searcher: {"population": 6}} if "population" in own else {}),
     }  # fmt: skip
     if searcher == "pruning" and not space.supernet:
         with pytest.raises(UsageError, match=f"which the space {name} cannot build"):

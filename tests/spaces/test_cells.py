@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import permutations
 from random import Random
 
@@ -32,16 +32,18 @@ def test_canonical_form_against_isomorphism(edges):
     same operations with weights, fed and starved ones apart."""
     space = small_space(edges=edges)
     archs = list(space)
-    classes = []  # representatives, found the slow way
+    alike = defaultdict(list)  # by what isomorphic cells have in common: classes of cells, found the slow way
     for arch in archs:
         cell, dead = graph.pruned(space.graph(arch)), dead_weights(space, arch)
-        for other, members in classes:
-            if dead == dead_weights(space, other) and same_graph(cell, graph.pruned(space.graph(other))):
+        common = (*sorted(dead.items()), *sorted(op for *_, op in cell.edges(data="op")))
+        for other, members in alike[common]:
+            if same_graph(cell, other):
                 members.append(arch)
                 break
         else:
-            classes.append((arch, [arch]))
-    for _, members in classes:
+            alike[common].append((cell, [arch]))
+    classes = [members for found in alike.values() for _, members in found]
+    for members in classes:
         assert len({space.canonical(arch) for arch in members}) == 1
         assert space.canonical(members[0]) in members
     assert len({space.canonical(arch) for arch in archs}) == len(classes)

@@ -1,0 +1,101 @@
+"""What is handed to a plug-in in the middle of a pass, or after one, and what it may not do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SAMPLED = 32
+"""How many numbers of a tensor are compared, where writing to it may not have been recorded."""
+
+
+class Mark:
+    """What a tensor was: how often it had been written to, and some of its numbers."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+        self._version = tensor._version
+        self._sample = _sample(tensor)
+
+    def stands(self) -> bool:
+        return self._tensor._version == self._version and torch.equal(_sample(self._tensor), self._sample)
+
+
+def shared_property(function: Callable[[Any], Tensor]) -> cached_property[Tensor]:
+    """A tensor that is computed when it is first asked for, and marked, since all who are shown its owner share it."""
+
+    def marked(owner: Any) -> Tensor:
+        tensor = function(owner)
+        vars(owner).setdefault("_marks", []).append(Mark(tensor))
+        return tensor
+
+    return cached_property(marked)
+
+
+class Shown:
+    """A part of a pass that functions of several proxies are shown one after the other: what it is before they are.
+
+    Args:
+        flags: tells what else may not be changed while the pass goes on.
+    """
+
+    def __init__(self, part: Any, flags: Callable[[], Any]) -> None:
+        self._part = part
+        self._marks = [Mark(tensor) for tensor in _tensors(part)]
+        self._flags, self._before = flags, flags()
+        self._modes = _modes()
+        self._drawn = torch.get_rng_state()
+
+    def change(self, alone: bool) -> str | None:
+        """What is otherwise after it was shown, in words. Who is ``alone`` may draw random numbers; what is drawn among
+        others would depend on them."""
+        marks = [*self._marks, *getattr(self._part, "_marks", ())]
+        if not all(mark.stands() for mark in marks):
+            return "what it sees, in place,"
+        if _modes() != self._modes:
+            return "torch's modes"
+        if not alone and self._flags() != self._before:
+            return "the network's modes"
+        if not alone and not torch.equal(torch.get_rng_state(), self._drawn):
+            return "the stream of random numbers"
+        return None
+
+
+def _tensors(part: Any) -> list[Tensor]:
+    if isinstance(part, Tensor):
+        return [part]
+    if isinstance(part, list | tuple):
+        return [tensor for value in part for tensor in _tensors(value)]
+    return [value for value in getattr(part, "__dict__", {}).values() if isinstance(value, Tensor)]
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    """Some of its numbers: evenly spaced ones, or of one that does not lie in one piece those of its first row."""
+    flat = tensor.detach()
+    while not flat.is_contiguous():
+        flat = flat[0]
+    flat = flat.view(-1)
+    return flat[:: max(1, len(flat) // SAMPLED)].clone().view(torch.uint8)  # so that nan equals itself
+
+
+def _modes() -> tuple[Any, ...]:
+    return (
+        torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_dtype(),
+        torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"),
+    )  # fmt: skip
+
+
+def copied(answer: Any) -> Any:
+    """An answer that is the proxy's own, to do with as it likes: tensors are copied, with their graph, but for the
+    network's parameters."""
+    if isinstance(answer, Tensor):
+        return answer if isinstance(answer, nn.Parameter) else answer.clone()
+    if isinstance(answer, tuple) and hasattr(answer, "_fields"):
+        return type(answer)(*map(copied, answer))
+    if isinstance(answer, list | tuple):
+        return type(answer)(map(copied, answer))
+    return {key: copied(value) for key, value in answer.items()} if type(answer) is dict else answer

@@ -1,0 +1,230 @@
+"""What a process has in common, and the code of a plug-in may change: put back when that has run.
+
+A proxy or the code that builds a network is a stranger's. Whatever it leaves behind, torch's modes, random generators,
+signal handlers, the working directory, must not reach what runs after it; and whatever it raises, `SystemExit` too, is
+a failure of its own and no reason to end the run, unless the user himself has pressed Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import overrides
+from torch.nn.modules import module as modules
+from torch.utils import _python_dispatch as dispatch
+
+from nas.passes.initialisation import seeded
+
+Kept = tuple[Callable[[], Any], Callable[[Any], object]]
+"""How something is read, and how it is put back."""
+
+
+def _attribute(owner: Any, name: str) -> Kept:
+    return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+
+def _copied(values: Any) -> Kept:
+    """A dictionary or list that is put back in place, since others hold it."""
+
+    def put(before: Any) -> None:
+        values.clear()
+        values.update(before) if hasattr(values, "update") else values.extend(before)
+
+    return values.copy, put
+
+
+TORCH_MODES: tuple[Kept, ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (lambda: torch.is_autocast_enabled("cpu"), lambda value: torch.set_autocast_enabled("cpu", value)),
+    (lambda: torch.is_autocast_enabled("cuda"), lambda value: torch.set_autocast_enabled("cuda", value)),
+    (lambda: torch.get_autocast_dtype("cpu"), lambda value: torch.set_autocast_dtype("cpu", value)),
+    (lambda: torch.get_autocast_dtype("cuda"), lambda value: torch.set_autocast_dtype("cuda", value)),
+    *(_attribute(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
+    *(
+        _copied(getattr(modules, f"_global_{kind}_hooks"))
+        for kind in ("forward", "forward_pre", "backward", "backward_pre")
+    ),
+)
+"""Those of autograd's modes are put back by its own context managers; see `modes_put_back`."""
+
+
+MODE_STACKS: tuple[tuple[Callable[[], int], Callable[[], object]], ...] = (
+    (overrides._len_torch_function_stack, overrides._pop_mode),  # type: ignore[attr-defined]
+    (dispatch._len_torch_dispatch_stack, dispatch._pop_mode),  # type: ignore[attr-defined]
+)
+"""How deep the modes that intercept torch's functions and operators lie, and how one is taken off."""
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # someone has removed it; there is none to go back to
+        return ""
+
+
+def _put_directory(path: str) -> None:
+    if path:
+        os.chdir(path)
+
+
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGCHLD", "SIGPIPE", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    """The signal handlers that were set from Python, which only the main thread may change."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    return {number: handler for number, handler in handlers.items() if handler is not None}
+
+
+def _put_handlers(before: dict[signal.Signals, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _put_filters(before: list[Any]) -> None:
+    warnings.resetwarnings()
+    warnings.filters.extend(before)  # type: ignore[attr-defined]
+
+
+PYTHON_MODES: tuple[Kept, ...] = (
+    (sys.getrecursionlimit, sys.setrecursionlimit),
+    (np.geterr, lambda before: np.seterr(**before)),
+    (lambda: list(warnings.filters), _put_filters),
+    _attribute(warnings, "showwarning"),
+)
+PROCESS: tuple[Kept, ...] = (
+    (_directory, _put_directory),
+    _copied(os.environ),
+    *(_attribute(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook")),
+    _copied(sys.path),
+    (_handlers, _put_handlers),
+    (lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, lambda _: signal.setitimer(signal.ITIMER_REAL, 0)),
+    (sys.getswitchinterval, sys.setswitchinterval),
+    (sys.gettrace, sys.settrace),
+    (sys.getprofile, sys.setprofile),
+    (gc.isenabled, lambda enabled: gc.enable() if enabled else gc.disable()),
+    (gc.get_threshold, lambda before: gc.set_threshold(*before)),
+)
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """What runs within it leaves the process, torch's modes and Python's and numpy's generators as they were before."""
+    numbers, numpy_numbers = random.getstate(), np.random.get_state()
+    try:
+        with _kept(PROCESS), modes_put_back():
+            yield
+    finally:
+        random.setstate(numbers)
+        np.random.set_state(numpy_numbers)
+
+
+@contextmanager
+def started(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """What runs within it, inside of `put_back`, finds torch's, numpy's and Python's generators started from ``seed``.
+
+    It leaves the modes as they were, and torch's generators as if nothing had been drawn.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    with seeded(seed, device), modes_put_back():
+        yield
+
+
+@contextmanager
+def _kept(what: Iterable[Kept]) -> Iterator[None]:
+    before = [(read, put, read()) for read, put in what]
+    try:
+        yield
+    finally:
+        for read, put, value in before:
+            if read() != value:
+                put(value)
+
+
+@contextmanager
+def modes_put_back() -> Iterator[None]:
+    """What runs within it leaves the modes of torch, numpy and Python as they were before it."""
+    depths = [depth() for depth, _ in MODE_STACKS]
+    gradients = torch.is_grad_enabled()
+    try:
+        with (
+            _kept((*TORCH_MODES, *PYTHON_MODES)),
+            torch.inference_mode(torch.is_inference_mode_enabled()),
+            torch.set_grad_enabled(gradients),
+        ):
+            yield
+    finally:
+        for (depth, pop), before in zip(MODE_STACKS, depths, strict=True):
+            while depth() > before:
+                pop()
+
+
+@contextmanager
+def standard_modes() -> Iterator[None]:
+    """Torch's modes as they are where nobody has changed them: gradients are recorded, in float32, without autocast."""
+    dtype = torch.get_default_dtype()
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        torch.set_default_dtype(torch.float32)
+        try:
+            if torch.is_autocast_enabled("cuda"):
+                with torch.autocast("cuda", enabled=False):
+                    yield
+            else:
+                yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
+_arrived: list[list[int]] = []
+"""Of each `interrupts_noticed` that is entered, the signals that have come in."""
+
+
+@contextmanager
+def interrupts_noticed() -> Iterator[None]:
+    """Within it `is_failure` tells a user's Ctrl-C from a `KeyboardInterrupt` that a plug-in raises itself."""
+    come: list[int] = []
+    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+        if callable(before):
+            before(number, frame)
+
+    if callable(before):
+        signal.signal(signal.SIGINT, notice)
+    _arrived.append(come)
+    try:
+        yield
+    finally:
+        _arrived.pop()
+        if callable(before):
+            signal.signal(signal.SIGINT, before)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether what a plug-in raised is a failure of its own: any `Exception`, and within `interrupts_noticed` all else
+    (`SystemExit`, an exception that is derived from `BaseException`) but the user's Ctrl-C."""
+    return isinstance(error, Exception) or (bool(_arrived) and not any(_arrived))
