@@ -197,9 +197,10 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
     first = ~texts.duplicated()
     truth = pd.Series(plan.table.target(plan.target).to_numpy(), index=texts)[first]
     means = mean_over_seeds(oriented(scores, directions))
+    coefficients = correlations(scores, truth, directions, seed, peaks)
     result = Comparison(
         scores,
-        correlations(scores, truth, directions, seed, peaks),
+        coefficients if len(plan.repeats) > 1 else coefficients[coefficients["seed"] == "all"].reset_index(drop=True),
         paired(means, truth, seed),
         selection(means, truth, seed),
         target_correlations(means, plan.table.numbers.set_axis(texts)[first]),
@@ -210,7 +211,8 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
     if folder is not None:
         from nas.report.comparison import comparison_report  # matplotlib takes a while to import
 
-        for name in ("correlations", "pairs", "selection"):
+        coefficients.to_csv(folder.path / "correlations.csv", index=False)
+        for name in ("pairs", "selection"):
             getattr(result, name).to_csv(folder.path / f"{name}.csv", index=False)
         result.targets.to_csv(folder.path / "targets.csv", index_label="proxy")
         title = f"{plan.target} on {plan.setup.space_name}"

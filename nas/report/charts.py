@@ -24,6 +24,14 @@ WIDE_RANGE = 100.0
 """How many times the median size the largest is where an axis is better logarithmic."""
 MAX_LABEL_CHARACTERS = 32
 """The most letters of a name, so that it leaves room for what it names."""
+Groups = list[NDArray[np.int64]]
+"""Places of architectures that share a mark."""
+GRID = 60, 45
+"""Cells of the grid in which marks are grouped, across and up."""
+SIZES = (9, 1), (16, 2), (25, 5), (36, 15), (49, 50)
+"""Areas of marks, each with the fewest that such a mark stands for."""
+MOST_DRAWN = 1e300
+"""Beyond it the difference of two numbers may be none."""
 REACH = 0.75
 """How far a mark may lie beyond the middle 90 %, against their width."""
 MAIN, STANDING_OUT, STANDING_BACK = (colour for colour, _ in SERIES)
@@ -40,37 +48,77 @@ def levels(params: Vector) -> NDArray[np.int64]:
 
 
 def scatter(
-    scores: Vector, targets: Vector, level: NDArray[np.int64], *, title: str = "", across: str = "score", up: str = ""
-) -> Figure:
+    scores: Vector, targets: Vector, level: NDArray[np.int64], groups: Groups | None = None, *, title: str = "",
+    across: str = "score", up: str = "",
+) -> Figure:  # fmt: skip
     """Targets against scores, coloured by ``level``; a score that is not finite is a cross at the left.
 
     What lies far beyond the others, and would press them together, stands at the edge.
-    Marks: the architectures with a score in their order, then those without.
+    Marks: the architectures with a score in their order, then those without; or one for each of the ``groups`` of
+    architectures (see `grouped`), where its first member stands, in the colour of their median, the larger the more
+    they are.
     """
     figure, axes = _axes(SMALL, title, across, up)
+    scores, targets = drawable(scores), _within(drawable(targets))
     known = np.isfinite(scores)
-    targets = _within(targets)
+    groups = groups or [*np.flatnonzero(known)[:, None], *np.flatnonzero(~known)[:, None]]
+    first = np.array([members[0] for members in groups])
     colours = np.array([colour for colour, _ in LEVELS])
-    if known.any():
-        shown = scores[known] if _scale(axes, scores[known], "x") else _within(scores[known])
-        axes.scatter(shown, targets[known], s=9, c=colours[level[known]], label="scored")
+    dots = [members for members in groups if known[members[0]]]
+    if dots:
+        shown = scores.copy()
+        if not _scale(axes, scores[known], "x"):
+            shown[known] = _within(scores[known])
+        places = first[known[first]]
+        axes.scatter(
+            shown[places], targets[places], s=[_size(len(members)) for members in dots],
+            c=colours[[round(np.median(level[members])) for members in dots]], label="scored",
+        )  # fmt: skip
     low, high = targets.min(), targets.max()
     room = 0.05 * (high - low) or 1.0
     axes.set_ylim(low - room, high + room)
     if not known.all():
-        places = np.full((~known).sum(), 0.03)
+        crosses = first[~known[first]]
         axes.scatter(
-            places, targets[~known], s=22, c=STANDING_OUT, marker="x", linewidths=0.9, label=FAILED, clip_on=False,
-            transform=axes.get_yaxis_transform(),
+            np.full(len(crosses), 0.03), targets[crosses], s=22, c=STANDING_OUT, marker="x", linewidths=0.9,
+            label=FAILED, clip_on=False, transform=axes.get_yaxis_transform(),
         )  # fmt: skip
         axes.margins(x=0.12)
         axes.text(0.03, 1.0, FAILED, transform=axes.transAxes, fontsize=7, color=STANDING_OUT, ha="center", va="bottom")
     return figure
 
 
+def grouped(scores: Vector, targets: Vector) -> Groups:
+    """Which architectures lie in the same cell of a fine grid over a `scatter`, and may share a mark: first those with
+    a score, then those without."""
+    scores, targets = drawable(scores), _within(drawable(targets))
+    known = np.isfinite(scores)
+    groups = []
+    for members in (np.flatnonzero(known), np.flatnonzero(~known)):
+        across = _spread_out(scores[members]) if known[members].all() else np.zeros(len(members))
+        places = np.column_stack([across, targets[members]])
+        low, width = places.min(0, initial=np.inf), np.ptp(places, axis=0) if len(places) else np.ones(2)
+        cells = ((places - low) / np.where(width > 0, width, 1.0) * np.array(GRID)).astype(np.int64)
+        _, own, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+        order = np.argsort(own.reshape(-1), kind="stable")
+        groups += [members[cell] for cell in np.split(order, np.cumsum(counts)[:-1]) if len(cell)]
+    return groups
+
+
+def drawable(values: Vector) -> Vector:
+    """The values, those brought nearer that are too large to be drawn."""
+    return np.where(np.isfinite(values), np.clip(values, -MOST_DRAWN, MOST_DRAWN), values)
+
+
+def _size(count: int) -> float:
+    """The area of the mark of so many, in five steps."""
+    return float(next(size for size, least in reversed(SIZES) if count >= least))
+
+
 def selection(scores: Vector, targets: Vector, chosen: NDArray[np.bool_], *, up: str) -> Figure:
     """Targets against scores, those chosen standing out and the last of them largest. Marks: the others, the chosen."""
     figure, axes = _axes(MEDIUM, "", "score", up)
+    scores = drawable(scores)
     axes.scatter(scores[~chosen], targets[~chosen], s=9, c=STANDING_BACK, label="evaluated")
     sizes = np.full(chosen.sum(), 25.0)
     sizes[-1:] = 64.0
@@ -86,6 +134,7 @@ def front(
     """Two objectives against each other, the members of the front joined and standing out, its knee marked. Marks: the
     others, the members."""
     figure, axes = _axes(MEDIUM, "", across, up)
+    first, second = drawable(first), drawable(second)
     axes.scatter(first[~members], second[~members], s=9, c=STANDING_BACK, label="dominated")
     axes.scatter(first[members], second[members], s=25, c=STANDING_OUT, label="front")
     order = np.argsort(first[members], kind="stable")
@@ -101,7 +150,7 @@ def front(
 def progress_of(numbers: NDArray[np.int64], values: Vector, *, up: str) -> Figure:
     """A quantity that only grows, by trial."""
     figure, axes = _axes(MEDIUM, "", "evaluation", up)
-    axes.step(numbers, values, where="post", color=MAIN, linewidth=1.5)
+    axes.step(numbers, drawable(values), where="post", color=MAIN, linewidth=1.5)
     return figure
 
 
@@ -134,6 +183,7 @@ def progress(
     Marks: all trials in their order.
     """
     figure, axes = _axes(MEDIUM, "", "evaluation", "score")
+    scores = drawable(scores)
     axes.scatter(numbers, scores, s=9, c=np.where(leaf, MAIN, STANDING_BACK), label="evaluated")
     single = leaf & np.isfinite(scores)
     if single.any():
@@ -158,6 +208,7 @@ def distribution(
 ) -> Figure:
     """A histogram, with lines at the values marked."""
     figure, axes = _axes(MEDIUM, "", across, up)
+    values = drawable(values)
     _scale(axes, values, "x")
     bins: Any = max(5, min(40, round(2 * len(values) ** 0.5)))
     if values.min() < values.max():
@@ -273,13 +324,27 @@ def _within(values: Vector) -> Vector:
 def _scale(axes: Axes, values: Vector, way: str) -> bool:
     """Makes the axis logarithmic where values span orders of magnitude, on both sides of zero if need be; whether it
     is."""
-    sizes = np.abs(values)
-    middle = float(np.median(sizes))
-    if middle == 0 or sizes.max() <= WIDE_RANGE * middle:
+    middle = _logarithmic_from(values)
+    if not middle:
         return False
     scale = {"value": "log"} if values.min() > 0 else {"value": "symlog", "linthresh": middle}
     (axes.set_xscale if way == "x" else axes.set_yscale)(**scale)
     return True
+
+
+def _logarithmic_from(values: Vector) -> float:
+    """The median size of values that span orders of magnitude; 0 of others."""
+    sizes = np.abs(values)
+    middle = float(np.median(sizes))
+    return middle if sizes.max() > WIDE_RANGE * middle else 0.0
+
+
+def _spread_out(values: Vector) -> Vector:
+    """The values as far apart as on the axis that `_scale` makes."""
+    middle = _logarithmic_from(values)
+    if not middle:
+        return _within(values)
+    return np.log(values) if values.min() > 0 else np.sign(values) * np.log1p(np.abs(values) / middle)
 
 
 def _name_points(figure: Figure, axes: Axes, names: Sequence[str], places: pd.DataFrame) -> None:

@@ -13,17 +13,18 @@ from nas.report.svg import Chart
 from nas.statistics.comparison import Comparison, decimals, mean_over_seeds, oriented
 
 POINTS = 30_000
-"""Marks of all scatters together, more of which would make the page heavy; then only some architectures are drawn."""
+"""Architectures in all scatters together, more of which would make the page heavy; then neighbours share a mark."""
 TARGETS = 24
 """The most columns of the heat map."""
 ABOUT = {
     "n": "architectures compared, failures included",
     "failed": "architectures without a score; they rank last",
     "kendall": "Kendall's τ-b with the target, positive where the proxy works as declared",
-    "kendall_lo": "lower end of the bootstrap 95 % interval",
-    "kendall_hi": "upper end of the bootstrap 95 % interval",
+    "kendall_lo": "lower end of the 95 % interval",
+    "kendall_hi": "upper end of the 95 % interval",
     "spearman": "Spearman's ρ with the target",
     "kendall_given_params": "partial τ with the number of parameters held fixed",
+    "kendall_top_10pct": "τ among the best tenth by target, where these are ten or more",
     "precision_at_5pct": "of the best 5 % by score, the share among the best 5 % by target",
     "ndcg": "normalised discounted cumulative gain of the whole ranking",
     "best_at_1": "target of the architecture with the best score",
@@ -56,7 +57,7 @@ def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapp
         sections.append(_targets(comparison.targets.reindex(overall["proxy"])))
     sections.append(_agreement(means))
     if len(comparison.pairs):
-        text = "The difference of two proxies' τ on the same resamples of architectures, with its 95 % interval."
+        text = "The difference of two proxies' τ on the same architectures, with its 95 % interval."
         sections.append(Section("Proxies in pairs", text, tables=[Sheet(comparison.pairs, "All pairs", folded=True)]))
     if len(comparison.selection):
         text = (
@@ -92,25 +93,35 @@ def _scatters(
         "Colour: the number of parameters. Crosses have no score. Marks far beyond the others stand at the edge; "
         f"pointed at, or reached with the arrow keys, each tells its architecture, its score and {target}."
     )
-    shown = np.arange(len(means))
-    if means.size > POINTS:
-        shown = np.unique(np.linspace(0, len(means) - 1, max(1, POINTS // means.shape[1])).astype(int))
-        text += f" Of {len(means)} architectures {len(shown)} are drawn, evenly taken from the table."
-    drawn, up = means.iloc[shown], truth[shown]
-    archs = [str(arch) for arch in drawn.index]
+    archs = [str(arch) for arch in means.index]
     params = np.array(means["params"] if "params" in means else np.full(len(means), np.nan), dtype=np.float64)
-    level = charts.levels(params)[shown]
+    level = charts.levels(params)
     reasons = scores[scores["status"] != "ok"].drop_duplicates(["arch", "proxy"]).set_index(["proxy", "arch"])["reason"]
     figures = [Chart(charts.level_key(params), "Parameters")] if np.isfinite(params).any() else []
-    for name in map(str, drawn):
-        own = np.array(drawn[name] if larger_is_better[name] else -drawn[name], dtype=np.float64)
-        known = np.isfinite(own)
+    marks = 0
+    for name in map(str, means):
+        own = np.array(means[name] if larger_is_better[name] else -means[name], dtype=np.float64)
+        groups = charts.grouped(own, truth) if means.size > POINTS else None
         across = "score" if larger_is_better[name] else "score (smaller is better)"
-        figure = charts.scatter(own, up, level, across=across, up=target)
-        points = [(int(shown[i]), f"{own[i]:.4g} → {up[i]:.5g}") for i in np.flatnonzero(known)]
-        points += [(int(shown[i]), f"{up[i]:.5g}; failed: {reasons[name, archs[i]]}") for i in np.flatnonzero(~known)]
+        figure = charts.scatter(own, truth, level, groups, across=across, up=target)
+        known = np.isfinite(own)
+        points = []
+        for members in groups or [*np.flatnonzero(known)[:, None], *np.flatnonzero(~known)[:, None]]:
+            first = int(members[0])
+            note = (
+                f"{own[first]:.4g} → {truth[first]:.5g}"
+                if known[first]
+                else (f"{truth[first]:.5g}; failed: {reasons[name, archs[first]]}")
+            )
+            points.append((first, note if len(members) == 1 else f"{note}\nand {len(members) - 1} more"))
+        marks += len(points)
         row = overall.loc[name]
         figures.append(Chart(figure, f"{name}: τ {row['kendall']:.3f}, {row['failed']:.0f} failed", points))
+    if means.size > POINTS:
+        text += (
+            f" Of the {len(means)} architectures those that lie close together share a mark, which tells how many they "
+            f"are, and is the larger the more: {marks} marks in {means.shape[1]} figures."
+        )
     return text, figures
 
 

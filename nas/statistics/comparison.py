@@ -13,6 +13,7 @@ import pandas as pd
 
 from nas.statistics import ranks
 from nas.statistics.ranks import Vector
+from nas.statistics.spread import Spreads
 
 ALWAYS = ("params", "flops", "depth")
 """In every comparison, because a high score may only count weights."""
@@ -23,7 +24,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         scores: the columns of ``scores.csv``.
-        correlations: those of ``correlations.csv``, see `correlations`.
+        correlations: those of ``correlations.csv``, see `correlations`; of one seed only its mean over seeds, the rows
+            with seed ``all``, which are that seed's.
         pairs: of any two proxies, whether one correlates better; see `paired`.
         selection: what choosing by each proxy finds; see `selection`.
         targets: Kendall's τ-b of each proxy (row) with each column of numbers of the table, positive for one that works
@@ -67,7 +69,7 @@ def oriented(scores: pd.DataFrame, larger_is_better: Mapping[str, bool]) -> dict
 
 def mean_over_seeds(oriented: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One column for each proxy: the mean over seeds; minus infinity where one of them failed."""
-    return pd.DataFrame({name: by_seed.mean(axis=1) for name, by_seed in oriented.items()})
+    return pd.DataFrame({name: _mean(by_seed) for name, by_seed in oriented.items()})
 
 
 def correlations(
@@ -84,7 +86,7 @@ def correlations(
         target: what to correlate with, larger is better, indexed by architecture.
         larger_is_better: the declared direction of each proxy; correlations are positive for one that works as
             declared.
-        seed: of the bootstrap.
+        seed: of the resamples.
         peak_mb: the last column, by proxy.
 
     A failed score ranks last, as it does in a search; ``n`` counts the architectures with it, ``failed`` the failures.
@@ -93,42 +95,39 @@ def correlations(
     columns = oriented(scores, larger_is_better)
     truth = _truth(scores, target)
     params = columns["params"].iloc[:, 0].to_numpy(np.float64) if "params" in columns else np.full(len(truth), np.nan)
-    weights = ranks.resamples(len(truth), np.random.default_rng(seed))
+    spreads = Spreads(truth, seed)
     rows = []
     for name, by_seed in columns.items():
         cost = 1000 * scores[scores["proxy"] == name].pivot(index="arch", columns="seed", values="seconds").mean()
         labelled = {str(n): (by_seed[n], cost_of) for n, cost_of in zip(by_seed, cost.to_numpy(float), strict=True)}
-        labelled["all"] = (by_seed.mean(axis=1), cost.mean())
+        labelled["all"] = (_mean(by_seed), cost.mean())
         statistics: dict[str, float] = {}
         for label, (column, milliseconds) in labelled.items():
             if label != "all" or len(labelled) > 2:  # of one seed the mean is that seed
-                statistics = _statistics(column.to_numpy(np.float64), truth, params, weights)
+                statistics = _statistics(column.to_numpy(np.float64), truth, params, spreads)
             row = {"proxy": name, "seed": label} | statistics | {"ms_per_arch": round(float(milliseconds), 3)}
             rows.append(row | {"peak_mb": (peak_mb or {}).get(name, np.nan)})
     return pd.DataFrame(rows)
 
 
 def paired(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
-    """Of any two proxies, the difference of their τ-b on the same resamples of architectures.
+    """Of any two proxies, the difference of their τ-b on the same architectures; see `nas.statistics.spread`.
 
     Args:
         means: see `mean_over_seeds`.
 
     Returns:
-        ``proxy_a``, the better one; ``proxy_b``; ``difference`` of their τ-b, ``lo`` and ``hi`` of its bootstrap 95 %
-        interval; ``p`` of no difference (`nas.statistics.ranks.p_value`) and ``p_holm``, adjusted for the number of
-        pairs.
+        ``proxy_a``, the better one; ``proxy_b``; ``difference`` of their τ-b, ``lo`` and ``hi`` of its 95 % interval;
+        ``p`` of no difference and ``p_holm``, adjusted for the number of pairs.
     """
     truth = np.asarray(target.loc[means.index], dtype=np.float64)
-    weights = ranks.resamples(len(truth), np.random.default_rng(seed))
-    columns = {name: means[name].to_numpy(np.float64) for name in means}
-    taus = {name: ranks.kendall(column, truth) for name, column in columns.items()}
-    resampled = {name: ranks.kendall_resampled(column, truth, weights) for name, column in columns.items()}
-    ranked = sorted((n for n in taus if not np.isnan(taus[n])), key=lambda name: -taus[name])
+    spreads = Spreads(truth, seed)
+    taus = {name: spreads.kendall(means[name].to_numpy(np.float64)) for name in means}
+    ranked = sorted((name for name in taus if not np.isnan(taus[name].estimate)), key=lambda name: -taus[name].estimate)
     rows = []
     for first, second in combinations(ranked, 2):
-        difference, values = taus[first] - taus[second], resampled[first] - resampled[second]
-        rows.append((first, second, difference, *ranks.interval(values), ranks.p_value(difference, values)))
+        difference = taus[first].minus(taus[second])
+        rows.append((first, second, difference.estimate, *difference.interval(), difference.p_value()))
     frame = pd.DataFrame(rows, columns=["proxy_a", "proxy_b", "difference", "lo", "hi", "p"])
     return frame.assign(p_holm=ranks.holm(frame["p"].to_numpy(np.float64)))
 
@@ -155,12 +154,12 @@ def selection(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> p
         | {str(name): means[name].to_numpy(np.float64) for name in means}
         | {"random": np.zeros(len(truth))}
     )
+    drawn = {n: ranks.draws(n, len(truth), np.random.default_rng(seed)) for n in SELECTED_OF if n < len(truth)}
     rows = []
     for name, column in columns.items():
-        for count in SELECTED_OF:
-            if count < len(truth):
-                chosen = ranks.best_of(count, column, truth, np.random.default_rng(seed))
-                rows.append((name, count, chosen.mean(), chosen.std(ddof=1)))
+        for count, draws in drawn.items():
+            chosen = ranks.best_of(draws, column, truth)
+            rows.append((name, count, chosen.mean(), chosen.std(ddof=1)))
     return pd.DataFrame(rows, columns=["proxy", "n", "mean", "sd"])
 
 
@@ -180,20 +179,29 @@ def target_correlations(means: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
     return pd.DataFrame(correlations, index=list(means))
 
 
+def _mean(by_seed: pd.DataFrame) -> pd.Series[float]:
+    """Also where the sum is beyond the largest number."""
+    with np.errstate(over="ignore"):
+        mean = by_seed.mean(axis=1)
+    beyond = np.isinf(mean) & np.isfinite(by_seed).all(axis=1)
+    return mean.where(~beyond, (by_seed / by_seed.shape[1]).sum(axis=1))
+
+
 def _truth(scores: pd.DataFrame, target: pd.Series[float]) -> Vector:
     return np.asarray(target.loc[list(dict.fromkeys(scores["arch"]))], dtype=np.float64)
 
 
-def _statistics(column: Vector, truth: Vector, params: Vector, weights: Vector) -> dict[str, float]:
-    kendall_lo, kendall_hi = ranks.interval(ranks.kendall_resampled(column, truth, weights))
-    spearman_lo, spearman_hi = ranks.interval(ranks.spearman_resampled(column, truth, weights))
+def _statistics(column: Vector, truth: Vector, params: Vector, spreads: Spreads) -> dict[str, float]:
+    kendall, spearman = spreads.kendall(column), spreads.spearman(column)
+    kendall_lo, kendall_hi = kendall.interval()
+    spearman_lo, spearman_hi = spearman.interval()
     return {
         "n": len(column),
         "failed": int(np.isinf(column).sum()),
-        "kendall": ranks.kendall(column, truth),
+        "kendall": kendall.estimate,
         "kendall_lo": kendall_lo,
         "kendall_hi": kendall_hi,
-        "spearman": ranks.spearman(column, truth),
+        "spearman": spearman.estimate,
         "spearman_lo": spearman_lo,
         "spearman_hi": spearman_hi,
         "kendall_given_params": ranks.kendall_given(column, truth, params) if np.isfinite(params).all() else np.nan,

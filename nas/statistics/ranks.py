@@ -17,18 +17,24 @@ from scipy.special import comb
 Vector = NDArray[np.float64]
 RESAMPLES = 1000
 DRAWS = 500
+LEAST_RANKED = 10
+"""Architectures of which a correlation is told."""
 ROWS = 1024
 """Rows of the matrix of pairs that are held at a time."""
 
 
 def kendall(scores: Vector, targets: Vector) -> float:
     """Kendall's τ-b; nan where either is constant."""
-    return float(stats.kendalltau(_ranks(scores), _ranks(targets)).statistic) if _vary(scores, targets) else np.nan
+    if not _vary(scores, targets):
+        return np.nan
+    return float(stats.kendalltau(average_ranks(scores), average_ranks(targets)).statistic)
 
 
 def spearman(scores: Vector, targets: Vector) -> float:
     """Spearman's ρ: the correlation of average ranks; nan where either is constant."""
-    return float(stats.spearmanr(_ranks(scores), _ranks(targets)).statistic) if _vary(scores, targets) else np.nan
+    if not _vary(scores, targets):
+        return np.nan
+    return float(stats.spearmanr(average_ranks(scores), average_ranks(targets)).statistic)
 
 
 def kendall_given(scores: Vector, targets: Vector, given: Vector) -> float:
@@ -57,7 +63,7 @@ def kendall_resampled(scores: Vector, targets: Vector, weights: Vector) -> Vecto
     A pair of architectures counts as often as the product of their occurrences, and copies of one architecture tie in
     both columns, so τ-b of a resample is a ratio of three quadratic forms in the weights.
     """
-    x, y = _ranks(scores), _ranks(targets)
+    x, y = average_ranks(scores), average_ranks(targets)
     forms: list[Callable[[Vector, Vector], Vector]] = [lambda a, b: a * b, lambda a, b: a * a, lambda a, b: b * b]
     sums = np.zeros((3, len(weights)))
     for start in range(0, len(x), ROWS):
@@ -110,10 +116,13 @@ def holm(p_values: Vector) -> Vector:
 
 
 def kendall_of_best(scores: Vector, targets: Vector, share: float = 0.1) -> float:
-    """Kendall's τ-b among the best ``share`` of architectures by target, with all that tie with the last of them."""
-    count = max(2, round(share * len(targets)))
+    """Kendall's τ-b among the best ``share`` of architectures by target, with all that tie with the last of them.
+
+    nan where these are fewer than ten, of whose order τ says nothing.
+    """
+    count = max(1, round(share * len(targets)))
     best = targets >= np.sort(targets)[::-1][:count][-1]
-    return kendall(scores[best], targets[best])
+    return kendall(scores[best], targets[best]) if best.sum() >= LEAST_RANKED else np.nan
 
 
 def precision(scores: Vector, targets: Vector, share: float = 0.05) -> float:
@@ -155,13 +164,18 @@ def regret(scores: Vector, targets: Vector) -> float:
     return float(targets.max() - best_at(1, scores, targets))
 
 
-def best_of(count: int, scores: Vector, targets: Vector, rng: np.random.Generator) -> Vector:
-    """The selection protocol of the literature: the target of the best by score of ``count`` random architectures.
+def draws(count: int, of: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """500 draws of ``count`` architectures without replacement: [draws, count]."""
+    return np.array([rng.choice(of, count, replace=False) for _ in range(DRAWS)])
 
-    500 draws without replacement, [draws]; among equal scores the one drawn first is chosen.
+
+def best_of(drawn: NDArray[np.int64], scores: Vector, targets: Vector) -> Vector:
+    """The selection protocol of the literature: the target of the best by score of some random architectures.
+
+    One for each draw (see `draws`), [draws]; among equal scores the one drawn first is chosen.
     """
-    draws = [rng.choice(len(scores), count, replace=False) for _ in range(DRAWS)]
-    return np.array([targets[drawn[np.argmax(scores[drawn])]] for drawn in draws])
+    best = scores[drawn].argmax(1)
+    return np.asarray(targets[drawn[np.arange(len(drawn)), best]], dtype=np.float64)
 
 
 def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
@@ -172,7 +186,8 @@ def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
     return np.asarray((totals / sizes)[group], dtype=np.float64)
 
 
-def _ranks(values: Vector) -> Vector:
+def average_ranks(values: Vector) -> Vector:
+    """From 1 on; equal values share their ranks."""
     return np.asarray(stats.rankdata(values), dtype=np.float64)
 
 

@@ -5,6 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from hostile import quick
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from nas.statistics import ranks as stats
@@ -55,8 +58,9 @@ def test_resampled_coefficients_are_those_of_the_resamples(columns, monkeypatch)
 
 
 @pytest.mark.parametrize("rho", [0.3, 0.8])
-def test_intervals_cover_the_truth_in_93_to_97_of_100_samples(rho):
+def test_intervals_cover_the_truth_in_93_to_97_of_100_samples(rho, monkeypatch):
     """Of a bivariate normal, τ is 2/π arcsin ρ and Spearman's coefficient 6/π arcsin ρ/2."""
+    monkeypatch.setattr(stats, "RESAMPLES", 300)
     rng, samples, covered = np.random.default_rng(0), 800, np.zeros(2)
     truths = np.array([2 / math.pi * math.asin(rho), 6 / math.pi * math.asin(rho / 2)])
     for _ in range(samples):
@@ -68,7 +72,8 @@ def test_intervals_cover_the_truth_in_93_to_97_of_100_samples(rho):
     assert ((covered >= 0.93 * samples) & (covered <= 0.97 * samples)).all(), covered / samples
 
 
-def test_a_difference_that_is_none_is_found_in_about_5_of_100_samples():
+def test_a_difference_that_is_none_is_found_in_about_5_of_100_samples(monkeypatch):
+    monkeypatch.setattr(stats, "RESAMPLES", 300)
     rng, samples, found = np.random.default_rng(0), 400, 0
     for _ in range(samples):
         truth = rng.normal(size=80)
@@ -88,6 +93,50 @@ def test_p_value():
     assert math.isnan(stats.p_value(0.1, np.full(10, np.nan)))
 
 
+COLUMN = st.lists(st.integers(-3, 3).map(float) | st.floats(-1e9, 1e9) | st.just(-math.inf), min_size=12, max_size=12)
+
+
+@quick(150)
+@given(st.integers(2, 12), COLUMN, COLUMN)
+def test_coefficients_of_any_columns(count, scores, targets):
+    """Against scipy, and against the definition, pair by pair; failures rank last, and alike."""
+    scores, targets = np.array(scores[:count]), np.where(np.isinf(targets[:count]), 0.0, targets[:count])
+    finite = np.where(np.isinf(scores), -1e10, scores)
+    tau, rho = stats.kendall(scores, targets), stats.spearman(scores, targets)
+    if len({*finite}) == 1 or len({*targets}) == 1:
+        assert math.isnan(tau)
+        assert math.isnan(rho)
+        return
+    pairs = [(np.sign(a - b), np.sign(c - d)) for a, c in zip(finite, targets, strict=True)
+             for b, d in zip(finite, targets, strict=True)]  # fmt: skip
+    untied = math.prod(sum(abs(pair[place]) for pair in pairs) for place in (0, 1))
+    assert tau == pytest.approx(sum(a * b for a, b in pairs) / math.sqrt(untied), abs=1e-12)
+    ranks = scipy_stats.rankdata(finite), scipy_stats.rankdata(targets)
+    assert rho == pytest.approx(np.corrcoef(ranks)[0, 1], abs=1e-12)
+    assert stats.kendall(-targets, -targets) == pytest.approx(1)
+    assert stats.kendall(targets, finite) == pytest.approx(tau, abs=1e-12)
+
+
+@quick(60)
+@given(st.lists(st.integers(0, 2).map(float), min_size=1, max_size=5), st.permutations(range(5)), st.integers(1, 6))
+def test_selection_is_the_mean_over_all_ways_to_break_ties(scores, targets, count):
+    scores, targets = np.array(scores), np.array(targets[: len(scores)], dtype=float)
+    orders = [order for order in itertools.permutations(range(len(scores)))
+              if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order))]  # fmt: skip
+    best = [max(targets[list(order[:count])]) for order in orders]
+    assert stats.best_at(count, scores, targets) == pytest.approx(np.mean(best))
+    assert stats.regret(scores, targets) == pytest.approx(max(targets) - stats.best_at(1, scores, targets))
+    chosen = max(1, round(0.4 * len(scores)))
+    wanted = set(np.argsort(-targets)[:chosen].tolist())
+    shares = [len(wanted & {*order[:chosen]}) / chosen for order in orders]
+    assert stats.precision(scores, targets, 0.4) == pytest.approx(np.mean(shares))
+    if len(scores) > 1:
+        gains = targets - targets.min()
+        discounts = 1 / np.log2(np.arange(len(scores)) + 2)
+        reached = np.mean([gains[list(order)] @ discounts for order in orders])
+        assert stats.ndcg(scores, targets) == pytest.approx(reached / (np.sort(gains)[::-1] @ discounts))
+
+
 def test_holm_steps_down():
     p_values = np.array([0.04, 0.01, np.nan, 0.03, 0.005])
     # 4 x .005, 3 x .01, 2 x .03, 1 x .04, none below the one before it
@@ -96,11 +145,17 @@ def test_holm_steps_down():
 
 
 def test_the_best_tenth_is_chosen_by_target(columns):
-    scores, targets = columns
-    limit = sorted(targets)[-6]
-    best = [i for i in range(60) if targets[i] >= limit]
-    assert len(best) >= 6
+    scores, targets = (np.tile(column, 3) for column in columns)
+    limit = sorted(targets)[-18]
+    best = [i for i in range(180) if targets[i] >= limit]
+    assert len(best) >= 18
     assert stats.kendall_of_best(scores, targets) == pytest.approx(stats.kendall(scores[best], targets[best]))
+
+
+@pytest.mark.parametrize("count", [12, 60, 94, 96, 200])
+def test_of_fewer_than_ten_best_nothing_is_said(count):
+    tau = stats.kendall_of_best(np.arange(count, dtype=float), np.arange(count, dtype=float))
+    assert math.isnan(tau) if count < 95 else tau == pytest.approx(1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
@@ -117,7 +172,9 @@ def test_best_of_n_draws_from_the_scored_set():
     """The exact mean and deviation, from all subsets of three."""
     scores, targets = np.array([1.0, 5.0, 2.0, 4.0, 3.0, 0.0]), np.array([90.0, 91.0, 92.0, 93.0, 94.0, 95.0])
     exact = [targets[max(subset, key=lambda i: scores[i])] for subset in itertools.combinations(range(6), 3)]
-    drawn = np.concatenate([stats.best_of(3, scores, targets, np.random.default_rng(seed)) for seed in range(20)])
+    draws = np.concatenate([stats.draws(3, 6, np.random.default_rng(seed)) for seed in range(20)])
+    assert all(len(set(drawn)) == 3 for drawn in draws.tolist())
+    drawn = stats.best_of(draws, scores, targets)
     assert len(drawn) == 20 * 500
     assert drawn.mean() == pytest.approx(np.mean(exact), abs=4 * np.std(exact) / math.sqrt(len(drawn)))
     assert drawn.std() == pytest.approx(np.std(exact), rel=0.05)
