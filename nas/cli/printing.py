@@ -79,7 +79,7 @@ def print_comparison(console: Console, comparison: Comparison, target: str, spac
         rows = overall[[name, f"{name}_lo", f"{name}_hi"]].itertuples(index=False)
         shown[f"{label} [95 %]"] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in rows]
     shown["given params"] = overall["kendall_given_params"].map("{:.3f}".format)
-    shown["top 10 %"] = overall["kendall_top_10pct"].map("{:.3f}".format)
+    shown["top 10 %"] = ["" if tau != tau else f"{tau:.3f}" for tau in overall["kendall_top_10pct"]]
     for count in comparison.selection["n"].unique():
         chosen = comparison.selection[comparison.selection["n"] == count].set_index("proxy")
         cells = [spread(chosen.loc[name, "mean"], chosen.loc[name, "sd"]) for name in overall["proxy"]]
@@ -93,7 +93,7 @@ def print_comparison(console: Console, comparison: Comparison, target: str, spac
     first = overall["proxy"].iloc[0]
     alike = comparison.pairs[(comparison.pairs["proxy_a"] == first) & (comparison.pairs["p_holm"] > 0.05)]["proxy_b"]
     if len(alike):
-        console.print(f"τ not apart from that of {first} (paired bootstrap, Holm, 5 %): {', '.join(alike)}")
+        console.print(f"τ not apart from that of {first} (paired test, Holm, 5 %): {', '.join(alike)}")
     if comparison.duplicates:
         console.print(
             f"{comparison.duplicates} of the architectures are isomorphic to another one (--unique drops them)"

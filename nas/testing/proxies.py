@@ -74,6 +74,28 @@ def proxy_does_not_depend_on_who_else_is_asked(name: str) -> None:
         assert _said(among[proxy]) == _said(score), f"{proxy} has another score among {len(among) - 1} others"
 
 
+def proxy_is_unharmed_by_a_rude_neighbour(name: str) -> None:
+    """One that zeroes weights and images, disables gradients and leaves hooks has failed, and no score is another one."""
+    parts = _parts(name)
+    arch = narrow_space().parse(networks()["ordinary"])
+    alone, among = (_scorer()([arch], proxies)[0] for proxies in (parts, [Proxy("a rude neighbour", _rude), *parts]))
+    assert among["a rude neighbour"].status == "failed", "the rude neighbour has a score"
+    for proxy, score in alone.items():
+        assert _said(among[proxy]) == _said(score), f"{proxy} has another score beside a rude neighbour"
+
+
+def _rude(probe: Probe) -> float:
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    probe.images.zero_()
+    probe.net.eval()
+    for parameter in probe.net.parameters():
+        parameter.zero_()
+    for module in probe.net.modules():
+        module.register_forward_hook(lambda *_: None)
+    return float(sum(probe.map_relus(lambda pattern: float(pattern.sum()))))
+
+
 def proxy_changes_nothing(name: str) -> None:
     """Not the network, its buffers, modes, hooks and flags, not the minibatch, not the generators of the process; from
     torch's it may draw."""
@@ -120,6 +142,7 @@ PROXY_CHECKS: Sequence[Callable[[str], None]] = (
     proxy_gives_the_same_value_for_the_same_seed,
     proxy_does_not_depend_on_what_was_scored_before,
     proxy_does_not_depend_on_who_else_is_asked,
+    proxy_is_unharmed_by_a_rude_neighbour,
     proxy_changes_nothing,
     proxy_uses_labels_only_if_declared,
     proxy_is_static_if_declared,

@@ -216,3 +216,40 @@ def test_a_file_may_list_proxies(nas, tmp_path):
     code, out, _ = nas("score", "--config", tmp_path / "c.yaml", "nats:1,1,1,1,1,1")
     assert code == 0
     assert out.splitlines()[0].split() == ["params", "depth", "arch"]
+
+
+LEAVING = """
+import sys
+from nas.proxy import proxy
+from nas.searcher import searcher
+from nas.studies import study
+
+@searcher("leaving_searcher")
+def leaving_searcher(space, rng):
+    yield [space.sample(rng)]
+    sys.exit(0)
+
+@proxy("leaving_proxy")
+def leaving_proxy(probe):
+    sys.exit(0)
+
+@study("leaving_study")
+def leaving_study(material):
+    sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["search", "--searcher", "leaving_searcher", "--proxy", "params"], "the searcher would have ended the process: Syst"),
+    (["search", "--searcher", "random_search", "--proxy", "leaving_proxy"], "could be scored; mostly: SystemExit: 0"),
+    (["study", "leaving_study"], "a plug-in would have ended the program: SystemExit: 0"),
+])  # fmt: skip
+def test_a_plug_in_that_leaves_does_not_pass_for_the_end(nas, tmp_path, arguments, said):
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    code, _, err = nas(
+        *arguments, "--plugin", "leaving.py", *SMALL, *(["--budget", "3"] if arguments[0] == "search" else [])
+    )
+    assert code == 2
+    assert err.startswith("nas: ")
+    assert err.count("\n") == 1
+    assert said in err

@@ -30,11 +30,53 @@ def test_a_point_for_every_mark():
         page("Marks", [Section("One", figures=[Chart(figure, "three", [(0, "a")])])], ["arch"])
 
 
-def test_more_architectures_than_fit_are_thinned_out(monkeypatch):
+def test_many_architectures_share_marks(monkeypatch):
+    """Every architecture belongs to one mark of each figure, which tells how many others do."""
     monkeypatch.setattr("nas.report.comparison.POINTS", 40)
-    seen = Reader(comparison_page(comparison()))
-    assert "Of 40 architectures 10 are drawn" in " ".join(seen.texts)
-    assert len(next(iter(seen.points["points"].values()))[0]) == 10
+    monkeypatch.setattr(charts, "GRID", (4, 3))
+    found = comparison()
+    seen = Reader(comparison_page(found))
+    said = " ".join(seen.texts)
+    figures = list(seen.points["points"].values())[:4]
+    marks = sum(len(places) for places, _ in figures)
+    assert "Of the 40 architectures those that lie close together share a mark" in said
+    assert f"{marks} marks in 4 figures" in said
+    assert marks < 4 * 40
+    for places, notes in figures:
+        assert len(set(places)) == len(places)
+        more = [re.search(r"\nand (\d+) more$", note) for note in notes]
+        assert len(notes) + sum(int(found[1]) for found in more if found) == 40
+
+
+def test_groups_are_cells_of_a_grid(monkeypatch):
+    monkeypatch.setattr(charts, "GRID", (2, 2))
+    scores, targets = np.array([0.0, 0.1, 10.0, np.nan, 0.2, np.nan]), np.array([0.0, 0.1, 10.0, 0.0, 10.0, 0.2])
+    groups = charts.grouped(scores, targets)
+    assert [members.tolist() for members in groups] == [[0, 1], [4], [2], [3, 5]]
+    figure = charts.scatter(scores, targets, np.arange(6) % 3, groups)
+    dots, crosses = figure.axes[0].collections
+    assert dots.get_offsets().tolist() == [[0.0, 0.0], [0.2, 10.0], [10.0, 10.0]]
+    assert dots.get_sizes().tolist() == [16, 9, 9]
+    assert len(crosses.get_offsets()) == 1
+
+
+@pytest.mark.parametrize("scores", [
+    [-1.7e308, 1.7e308, 0.0, 1.0], [1.7e308] * 4, [5e-324, 0.0, 1e-310, 1.0], [1.7e308, 1.0, 2.0, 3.0],
+    [-1.7e308, np.nan, np.nan, 1.7e308],
+])  # fmt: skip
+def test_numbers_of_any_size_are_drawn(scores):
+    scores, targets = np.array(scores), np.array([1.0, 2.0, 3.0, 4.0])
+    level, numbers = np.zeros(4, dtype=int), np.arange(4)
+    finite = scores[np.isfinite(scores)]
+    figures = [
+        charts.scatter(scores, targets, level), charts.scatter(scores, targets, level, charts.grouped(scores, targets)),
+        charts.selection(finite, targets[: len(finite)], finite == finite.max(), up="accuracy"),
+        charts.progress(numbers, scores, np.ones(4, dtype=bool)), charts.distribution(finite, across="score"),
+        charts.front(finite, finite[::-1], finite == finite.max(), None, across="a", up="b"),
+    ]  # fmt: skip
+    html = page("Huge", [Section("One", figures=figures)])
+    assert html.count("<svg") == len(figures)
+    assert "nan" not in re.sub("<[a-z]+>", "", html.split("<main>")[1]).lower()
 
 
 def luminance(colour):

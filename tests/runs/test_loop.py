@@ -76,3 +76,15 @@ def test_nothing_scored_is_an_error_that_says_why():
 def always_fails(probe):
     """A proxy that has no number for anything."""
     raise ProxyFailure("it never works")
+
+
+@pytest.mark.parametrize("after", [0, 3])
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), type("Own", (BaseException,), {})("of its own")])
+def test_a_searcher_that_would_end_the_process_ends_the_run_with_a_sentence(after, error):
+    def leaving(space, rng):
+        for _ in range(after):
+            yield [space.sample(rng)]
+        raise error
+
+    with pytest.raises(UsageError, match=rf"^the searcher would have ended the process: {type(error).__name__}: "):
+        nas.search(**SEARCH | {"searcher": leaving, "settings": {"nasbench201": SEARCH["settings"]["nasbench201"]}})

@@ -74,6 +74,9 @@ PROXY_FAULTS = {
     "proxy_does_not_depend_on_who_else_is_asked": {
         "told = 'the neighbour' in met\nmet.clear()\nreturn float(told)": "odd has another score among",
     },
+    "proxy_is_unharmed_by_a_rude_neighbour": {
+        "met.append(1)\nreturn len(met)": "another score beside a rude neighbour",
+    },
     "proxy_changes_nothing": {
         "nn.init.zeros_(first)": "changes the values of stem.0.weight",
         "first.data.mul_(0)": "changes the values of stem.0.weight",
