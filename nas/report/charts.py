@@ -30,8 +30,8 @@ GRID = 60, 45
 """Cells of the grid in which marks are grouped, across and up."""
 SIZES = (9, 1), (16, 2), (25, 5), (36, 15), (49, 50)
 """Areas of marks, each with the fewest that such a mark stands for."""
-MOST_DRAWN = 1e300
-"""Beyond it the difference of two numbers may be none."""
+MOST_DRAWN = 1e120
+"""Beyond it, or below its inverse, the ratio of the ends of an axis, longer than what it shows, may be infinite."""
 REACH = 0.75
 """How far a mark may lie beyond the middle 90 %, against their width."""
 MAIN, STANDING_OUT, STANDING_BACK = (colour for colour, _ in SERIES)
@@ -93,21 +93,23 @@ def grouped(scores: Vector, targets: Vector) -> Groups:
     a score, then those without."""
     scores, targets = drawable(scores), _within(drawable(targets))
     known = np.isfinite(scores)
+    up = (targets - targets.min()) / (np.ptp(targets) or 1.0)
     groups = []
-    for members in (np.flatnonzero(known), np.flatnonzero(~known)):
-        across = _spread_out(scores[members]) if known[members].all() else np.zeros(len(members))
-        places = np.column_stack([across, targets[members]])
-        low, width = places.min(0, initial=np.inf), np.ptp(places, axis=0) if len(places) else np.ones(2)
-        cells = ((places - low) / np.where(width > 0, width, 1.0) * np.array(GRID)).astype(np.int64)
-        _, own, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-        order = np.argsort(own.reshape(-1), kind="stable")
-        groups += [members[cell] for cell in np.split(order, np.cumsum(counts)[:-1]) if len(cell)]
+    for members, spread in ((np.flatnonzero(known), _spread_out), (np.flatnonzero(~known), np.zeros_like)):
+        if len(members):
+            across = spread(scores[members])
+            places = np.column_stack([(across - across.min()) / (np.ptp(across) or 1.0), up[members]])
+            cells = (places * GRID).astype(np.int64)
+            _, own, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+            order = np.argsort(own.reshape(-1), kind="stable")
+            groups += [members[cell] for cell in np.split(order, np.cumsum(counts)[:-1])]
     return groups
 
 
 def drawable(values: Vector) -> Vector:
-    """The values, those brought nearer that are too large to be drawn."""
-    return np.where(np.isfinite(values), np.clip(values, -MOST_DRAWN, MOST_DRAWN), values)
+    """The values, those brought nearer whose size is too large, or too near to zero, to have a place on an axis."""
+    sizes = np.clip(np.abs(values), 1 / MOST_DRAWN, MOST_DRAWN)
+    return np.where(np.isfinite(values) & (values != 0), np.sign(values) * sizes, values)
 
 
 def _size(count: int) -> float:
@@ -216,9 +218,12 @@ def distribution(
         low, high = map(float, scale.transform(np.array([values.min(), values.max()])))
         bins = scale.inverted().transform(np.linspace(low, high, bins))
         bins[0], bins[-1] = values.min(), values.max()
+    else:
+        half = max(0.5, 1e-3 * abs(values[0]))
+        bins = np.linspace(values[0] - half, values[0] + half, bins + 1)
     axes.hist(values, bins=bins, color=MAIN, alpha=0.8)
     for name, value in (marked or {}).items():
-        axes.axvline(value, color=STANDING_OUT, linewidth=1.5, label=plain(name))
+        axes.axvline(float(drawable(np.array(value))), color=STANDING_OUT, linewidth=1.5, label=plain(name))
     if marked:
         _legend(figure)
     return figure

@@ -75,7 +75,7 @@ def proxy_does_not_depend_on_who_else_is_asked(name: str) -> None:
 
 
 def proxy_is_unharmed_by_a_rude_neighbour(name: str) -> None:
-    """One that zeroes weights and images, disables gradients and leaves hooks has failed, and no score is another one."""
+    """One that zeroes weights and images, disables gradients and leaves hooks has failed; the scores are the same."""
     parts = _parts(name)
     arch = narrow_space().parse(networks()["ordinary"])
     alone, among = (_scorer()([arch], proxies)[0] for proxies in (parts, [Proxy("a rude neighbour", _rude), *parts]))
