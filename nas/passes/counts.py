@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from nas.passes.intercept import CONVOLUTION, LINEAR, no_normalisation, normalising, untouched
+from nas.passes.intercept import CONVOLUTION, LINEAR, no_normalisation, normalising
+from nas.passes.running import untouched
 
 
 class Trace(NamedTuple):

@@ -30,7 +30,7 @@ def logits_of(out: Any, classes: int) -> Tensor:
     if "logits" in fields:
         return logits_of(fields["logits"], classes)
     if isinstance(out, Tensor):
-        logits = out if out.ndim == 2 and out.shape[1] >= classes else None
+        logits = out if out.ndim == 2 and out.size(1) >= classes else None
     else:
         logits = next((t for t in _tensors(fields.values()) if t.ndim == 2 and t.shape[1] == classes), None)
     if logits is None:

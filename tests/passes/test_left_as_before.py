@@ -7,20 +7,23 @@ import torch
 from cases import make
 from torch import nn
 
-from nas.passes import batch as passes
+from nas.passes.batch import visit_batch, visit_halves
+from nas.passes.linearised import visit_flow
+from nas.passes.outputs import visit_outputs
+from nas.passes.scalars import visit_scalars
 from nas.probe import Probe, measure
 from nas.proxy import PROXIES
 
 PASSES = {  # pass -> the kinds of visitors it has
-    "batch": (passes.visit_batch, ("relus", "features", "input", "gradients", "curvature", "layers")),
-    "halves": (passes.visit_halves, ("gradients",)),
+    "batch": (visit_batch, ("relus", "features", "input", "gradients", "curvature", "layers")),
+    "halves": (visit_halves, ("gradients",)),
     "outputs": (
-        lambda net, images, _, visits: passes.visit_outputs(net, images, visits),
+        lambda net, images, _, visits: visit_outputs(net, images, visits),
         ("convolutions", "variances"),
     ),
-    "last": (lambda net, images, _, visits: passes.visit_outputs(net, images, visits), ("last",)),
-    "flow": (lambda net, images, _, visits: passes.visit_flow(net, images, visits), ("flow",)),
-    "scalars": (lambda net, images, _, visits: passes.visit_scalars(net, images, visits), ("scalars",)),
+    "last": (lambda net, images, _, visits: visit_outputs(net, images, visits), ("last",)),
+    "flow": (lambda net, images, _, visits: visit_flow(net, images, visits), ("flow",)),
+    "scalars": (lambda net, images, _, visits: visit_scalars(net, images, visits), ("scalars",)),
 }
 
 
