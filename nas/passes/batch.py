@@ -6,8 +6,7 @@ network as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ from nas.passes.intercept import (
 )
 from nas.passes.layers import check_samples
 from nas.passes.running import untouched
-from nas.passes.weights import Weights, check_weights, gradients_of, real, require_gradients
+from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass, real, require_gradients
 
 
 class Layer(NamedTuple):
@@ -77,13 +76,13 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         use = partial(_note, weights) if watch is None else watch.use
         layers = {function: partial(use, handler) for function, handler in layers.items()}
         handlers = normalising(second_order.batch_norm if twice else batch_normalisation) | layers
-        handlers |= _rectifiers(visits.get("relus"), watch)
+        handlers |= _rectifiers(visits.get("relus"), watch, len(images))
         handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always: numbers agree
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
         with differentiable, features_of(net, "features" in visits) as features:
             logits = run(images, Intercept(handlers))
-        with _own_backward_pass(net):
+        with one_backward_pass(net):
             convolution.weights = False
             if "features" in visits:
                 visits["features"](features)
@@ -112,20 +111,6 @@ def _differentiate(loss: Tensor, weights: list[Tensor], visits: Visits, watch: _
         visits["curvature"]([(real(w), real(product)) for w, product in zip(weights, products, strict=True)])
 
 
-@contextmanager
-def _own_backward_pass(net: nn.Module) -> Iterator[None]:
-    """Raises where gradients have reached parameters by another backward pass than the one within, as that of functions
-    which compute what they need once more: these gradients are missing in what is found."""
-    parameters = list(net.parameters())
-    for parameter in parameters:
-        parameter.grad = None
-    yield
-    if any(parameter.grad is not None for parameter in parameters):
-        raise ValueError(
-            "the network runs a backward pass of its own within the backward pass, whose gradients are lost"
-        )
-
-
 def _note(
     weights: Weights, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any
 ) -> Tensor:
@@ -150,11 +135,12 @@ def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits)
     visits["gradients"]([(weight, torch.stack([g, h])) for (weight, g), (_, h) in zip(*found, strict=True)])
 
 
-def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None) -> dict[Any, Any]:
+def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None, samples: int) -> dict[Any, Any]:
     """Handlers of the rectifiers for these two."""
 
     def rectify(function: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if visit is not None:
+            check_samples(input, samples)
             visit((input > 0).flatten(1))
         version = input._version
         out = function(input, *args, **kwargs)

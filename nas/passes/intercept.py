@@ -6,6 +6,7 @@ used twice as two uses, and it leaves the modules as they are.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 CONVOLUTION = F.conv2d
 LINEAR = F.linear
@@ -88,6 +90,11 @@ def switched_by_the_pass(switch: Callable[..., Any]) -> Callable[..., Any]:
     return refuse
 
 
+def hooked_where_there_is_a_gradient(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
+    """`Tensor.register_hook`, in passes without gradients too."""
+    return tensor.register_hook(hook) if tensor.requires_grad else RemovableHandle(OrderedDict())  # type: ignore[no-untyped-call, no-any-return]
+
+
 def no_dropout(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return x
 
@@ -149,6 +156,7 @@ def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable
     return {
         F.batch_norm: normalise,
         **{switch: switched_by_the_pass(switch) for switch in SWITCHES},
+        Tensor.register_hook: hooked_where_there_is_a_gradient,
         ATTENTION: attention_without_dropout,
         F.scaled_dot_product_attention: product_without_dropout,
         **dict.fromkeys(DROPOUTS, no_dropout),

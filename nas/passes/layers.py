@@ -120,5 +120,6 @@ def by_unfolding(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -
 
 
 def check_samples(out: Tensor, samples: int) -> None:
-    if len(out) != samples:
-        raise ValueError(f"a layer gives {len(out)} rows for {samples} images: which are whose is not known")
+    rows = len(out) if out.ndim > 1 else 1
+    if rows != samples:
+        raise ValueError(f"a layer gives {rows} rows for {samples} images: which are whose is not known")

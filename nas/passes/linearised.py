@@ -14,7 +14,7 @@ from nas.passes.intercept import ATTENTIONS, SOFTMAXES, Intercept, Visits, no_no
 from nas.passes.precision import wide
 from nas.passes.running import untouched
 from nas.passes.state import replace
-from nas.passes.weights import Weights, check_weights, gradients_of
+from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass
 
 
 class Flow(NamedTuple):
@@ -48,9 +48,10 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
         handlers = normalising(no_normalisation) | weights.handlers()
         with _attending(net, handlers) as (attending, handlers):
             logits = run(ones, Intercept(handlers))
-    chosen = list(weights.known)
-    check_weights(chosen)
-    gradients = gradients_of(logits.sum(), chosen)
+        chosen = list(weights.known)
+        check_weights(chosen)
+        with one_backward_pass(net):
+            gradients = gradients_of(logits.sum(), chosen)
     around = {name.rpartition(".")[0] for name in attending}
     for weight, gradient in zip(chosen, gradients, strict=True):
         name = names[weight]

@@ -21,7 +21,7 @@ from nas.passes import blocks
 from nas.passes.blocks import Block, slices
 from nas.passes.intercept import Intercept, image_normalisation, normalising
 from nas.passes.layers import check_samples
-from nas.passes.running import untouched
+from nas.passes.running import Drawn, untouched
 from nas.passes.state import replace
 from nas.passes.weights import real
 
@@ -54,6 +54,8 @@ def visit_imagewise(
         if not obstacle:
             try:
                 gradients = mapped(net, group, images, labels, target)
+            except Drawn:
+                raise
             except Exception as error:  # if it is not due to vmap, the first image alone meets it again
                 obstacle = failing(error)
         if gradients is None:
@@ -111,7 +113,7 @@ def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
     for image, label in zip(torch.split(images, 1), torch.split(labels, 1), strict=True):
 
         def differentiate(image: Tensor, label: Tensor = label) -> None:
-            total = objective(net(image), label, target)
+            total = objective(logits_of_one(net, image[0]), label, target)
             if total.requires_grad:
                 total.backward()  # type: ignore[no-untyped-call]
 
@@ -128,5 +130,7 @@ def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
 def logits_of_one(net: nn.Module, image: Tensor) -> Tensor:
     """The logits [1, classes] of one image alone, [channels, height, width]."""
     logits: Tensor = net(image[None])
+    if logits.ndim == 1:  # the dimension of one sample is gone, as by `Tensor.squeeze`
+        logits = logits[None]
     check_samples(logits, 1)
     return logits

@@ -222,7 +222,7 @@ def _no_graph(tensor: Tensor, *_: Any) -> Any:
 
 
 OWN = {Convolution._backward_cls, Linear._backward_cls}
-GRAPH = [getattr(Tensor, name).__get__ for name in ("requires_grad", "grad_fn", "is_leaf")]
+GRAPH = [Tensor.register_hook, *(getattr(Tensor, name).__get__ for name in ("requires_grad", "grad_fn", "is_leaf"))]
 """What tensors within `torch.func.vmap` answer otherwise than without."""
 
 Use = tuple[int, Callable[[slice], Tensor]]

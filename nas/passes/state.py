@@ -135,8 +135,7 @@ class _State(NamedTuple):
 
     @classmethod
     def of(cls, tensor: Tensor) -> _State:
-        if is_lazy(tensor):
-            raise ValueError("the network has parameters or buffers without values: let it run on an image before")
+        check_values(tensor)
         leaf, grad = tensor.is_leaf, None
         if isinstance(tensor, nn.Parameter):
             if not leaf:
@@ -147,6 +146,11 @@ class _State(NamedTuple):
         value = tensor.detach().clone()
         hooks = [dict(hooks) for hooks in hooks_of(tensor)]
         return cls(tensor, value, tensor._version, leaf, tensor.requires_grad, grad, hooks)
+
+
+def check_values(tensor: Tensor) -> None:
+    if is_lazy(tensor):
+        raise ValueError("the network has parameters or buffers without values: let it run on an image before")
 
 
 def hooks_of(tensor: Tensor) -> list[dict[int, Any]]:

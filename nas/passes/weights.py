@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from nas.passes.intercept import (
     normalising,
 )
 from nas.passes.running import untouched
+from nas.passes.state import check_values
 
 
 class Weights:
@@ -37,6 +39,8 @@ class Weights:
     """
 
     def __init__(self, net: nn.Module) -> None:
+        for parameter in net.parameters():
+            check_values(parameter)
         parameters = dict.fromkeys(parameter for parameter in net.parameters() if parameter.ndim > 1)
         self.known = dict.fromkeys(weight for weight in _of_modules(net) if weight in parameters)
         self.candidates = dict.fromkeys(parameter for parameter in parameters if parameter not in self.known)
@@ -117,6 +121,20 @@ def gradients_of(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tenso
     if not value.requires_grad:
         return tuple(map(torch.zeros_like, inputs))
     return torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True, **how)
+
+
+@contextmanager
+def one_backward_pass(net: nn.Module) -> Iterator[None]:
+    """Raises where gradients have reached parameters by another backward pass than the one within, as that of functions
+    which compute what they need once more: these gradients are missing in what is found."""
+    parameters = list(net.parameters())
+    for parameter in parameters:
+        parameter.grad = None
+    yield
+    if any(parameter.grad is not None for parameter in parameters):
+        raise ValueError(
+            "the network runs a backward pass of its own within the backward pass, whose gradients are lost"
+        )
 
 
 def leaves(tensor: Tensor) -> set[Tensor]:

@@ -43,6 +43,8 @@ def logits_of(out: Any, classes: int) -> Tensor:
 
 
 def _replace(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
+    if isinstance(out, Tensor) and out.ndim == 1 and len(inputs[0]) == 1:
+        out = out[None]  # the dimension of one sample is gone, as by `Tensor.squeeze`
     return logits_of(out, classes)
 
 
