@@ -16,15 +16,16 @@ from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
 from nas.passes.counts import Trace, trace
 from nas.passes.footprint import Footprint
-from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising, untouched
+from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising
 from nas.passes.linearised import Flow, visit_flow
 from nas.passes.outputs import visit_outputs
 from nas.passes.per_image import Target
 from nas.passes.per_sample import visit_blocks
+from nas.passes.running import Drawn, again, untouched
 from nas.passes.scalars import visit_scalars
 from nas.passes.shown import Shown, copied
 from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, started
-from nas.passes.weights import convolution_and_linear_weights
+from nas.passes.weights import check_weights, real, weights_of
 
 __all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "product_of_signs"]
 
@@ -94,8 +95,10 @@ class Probe:
 
     @property
     def weights(self) -> list[Tensor]:
-        """The weights of all Conv2d and Linear modules and the projections of attention modules, each once."""
-        return convolution_and_linear_weights(self.net)
+        """The convolution and linear weights, each once (see `nas.passes.weights.Weights`): those of modules first."""
+        weights = again(lambda: weights_of(self.net, [self.images]))
+        check_weights(weights)
+        return [real(weight) for weight in weights]
 
     def map_blocks(
         self, function: Callable[[Block], Any], target: Target = "loss", samples: int | None = None
@@ -201,8 +204,14 @@ class Probe:
         """
         maps: list[Tensor] = []
         variances: list[Tensor] = []
-        with self._autocast():
-            visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
+
+        def visit() -> None:
+            maps.clear()
+            variances.clear()
+            with self._autocast():
+                visit_outputs(self.net, images, {"last": maps.append, "variances": variances.append})
+
+        again(visit)
         if not maps:
             raise ValueError(
                 "the network has no feature map of more than one pixel, or no convolution after its last attention"
@@ -212,8 +221,12 @@ class Probe:
     def forward(self, samples: int | None = None) -> Tensor:
         """The logits [samples, classes] of the first ``samples`` images (default: all) with their graph, for
         `torch.autograd.grad`. Batch norm is in training mode over these images; nothing is recorded in it."""
-        with self._autocast(), untouched(self.net), Intercept(normalising(batch_normalisation)):
-            return self.net(self.images[:samples].clone())  # type: ignore[no-any-return]
+
+        def run() -> Tensor:
+            with self._autocast(), untouched(self.net) as run:
+                return run(self.images[:samples], Intercept(normalising(batch_normalisation)))  # type: ignore[no-any-return]
+
+        return again(run)
 
     def _started(self) -> AbstractContextManager[Any]:
         """While proxies are measured, each pass starts from the same random numbers, and leaves the modes alone."""
@@ -319,6 +332,9 @@ class Probe:
         try:
             with self._started(), self._autocast():
                 through.run(self.net, self.images, self.labels, visits)
+        except Drawn:  # known now, and left out when the pass is made again
+            self._answer(through, questions)
+            return
         except BaseException as error:  # the pass failed; perhaps not for all, so each is given one of its own
             if not is_failure(error):
                 raise

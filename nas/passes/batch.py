@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from nas.passes import second_order
 from nas.passes.features import features_of
 from nas.passes.intercept import (
+    ATTENTION,
     CONVOLUTION,
     LINEAR,
     RECTIFIERS,
@@ -26,10 +27,10 @@ from nas.passes.intercept import (
     attention_projected_by,
     batch_normalisation,
     normalising,
-    untouched,
 )
 from nas.passes.layers import check_samples
-from nas.passes.weights import convolution_and_linear_weights, gradients_of
+from nas.passes.running import untouched
+from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass, real, require_gradients
 
 
 class Layer(NamedTuple):
@@ -58,48 +59,63 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         layers: each use of such a weight that the loss depends on, a `Layer`.
     """
     by_weight = visits.keys() & {"gradients", "curvature", "layers"}
-    weights = convolution_and_linear_weights(net) if by_weight else []
     by_input = visits.keys() & {"features", "input"}
-    with untouched(net), torch.set_grad_enabled(bool(by_weight or by_input)):
-        watched = {id(weight) for weight in weights}
-        for parameter in net.parameters():
-            parameter.requires_grad_(id(parameter) in watched)
-        watch = _Layers(visits["layers"], len(images)) if "layers" in visits else None
-        twice = "curvature" in visits
+    twice = "curvature" in visits
+    with untouched(net) as run, torch.set_grad_enabled(bool(by_weight or by_input)):
+        weights = Weights(net)
+        if by_weight:
+            weights.require_gradients(net)
+        else:
+            require_gradients(net)
+        watch = _Layers(visits["layers"], len(images), weights) if "layers" in visits else None
         convolution = second_order.Convolution()
         layers: dict[Callable[..., Any], Callable[..., Tensor]] = {
             CONVOLUTION: convolution if twice else F.conv2d,
             LINEAR: F.linear,
         }
-        if watch is not None:
-            layers = {function: partial(watch.use, handler) for function, handler in layers.items()}
+        use = partial(_note, weights) if watch is None else watch.use
+        layers = {function: partial(use, handler) for function, handler in layers.items()}
         handlers = normalising(second_order.batch_norm if twice else batch_normalisation) | layers
-        handlers |= _rectifiers(visits.get("relus"), watch)
-        handlers[F.multi_head_attention_forward] = attention_projected_by(layers[LINEAR])  # always: numbers agree
+        handlers |= _rectifiers(visits.get("relus"), watch, len(images))
+        handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always: numbers agree
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
-        with differentiable, Intercept(handlers), features_of(net, "features" in visits) as features:
-            logits = net(images.clone())  # which the network may write to
-        convolution.weights = False
-        if "features" in visits:
-            visits["features"](features)
-        if "input" in visits:
-            (jacobian,) = gradients_of(logits.sum(), [images], retain_graph=bool(by_weight))
-            visits["input"](jacobian.flatten(1))
-        if not by_weight:
-            return
-        convolution.weights = True
-        if watch is not None:
-            watch.recording = True
-        gradients = gradients_of(F.cross_entropy(logits, labels), weights, create_graph=twice)
-        if watch is not None:
-            watch.recording = False
-        if "gradients" in visits:
-            visits["gradients"]([(w, g.detach()) for w, g in zip(weights, gradients, strict=True)])
-        if twice:
-            squared = torch.stack([(g * g.detach()).sum() for g in gradients]).sum()
-            products = gradients_of(squared, weights)
-            visits["curvature"](list(zip(weights, products, strict=True)))
+        with differentiable, features_of(net, "features" in visits) as features:
+            logits = run(images, Intercept(handlers))
+        with one_backward_pass(net):
+            convolution.weights = False
+            if "features" in visits:
+                visits["features"](features)
+            if "input" in visits:
+                (jacobian,) = gradients_of(logits.sum(), [images], retain_graph=bool(by_weight))
+                visits["input"](jacobian.flatten(1))
+            convolution.weights = True
+            if by_weight:
+                _differentiate(F.cross_entropy(logits, labels), list(weights.known), visits, watch)
+
+
+def _differentiate(loss: Tensor, weights: list[Tensor], visits: Visits, watch: _Layers | None) -> None:
+    """Visits what belongs to the weights."""
+    check_weights(weights)
+    twice = "curvature" in visits
+    if watch is not None:
+        watch.recording = True
+    gradients = gradients_of(loss, weights, create_graph=twice)
+    if watch is not None:
+        watch.recording = False
+    if "gradients" in visits:
+        visits["gradients"]([(real(w), real(g.detach())) for w, g in zip(weights, gradients, strict=True)])
+    if twice:
+        squared = torch.stack([(g * g.detach()).sum() for g in map(real, gradients)]).sum()
+        products = gradients_of(squared, weights)
+        visits["curvature"]([(real(w), real(product)) for w, product in zip(weights, products, strict=True)])
+
+
+def _note(
+    weights: Weights, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any
+) -> Tensor:
+    weights.use(weight)
+    return function(input, weight, *args, **kwargs)
 
 
 def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
@@ -113,14 +129,18 @@ def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits)
     found: list[list[tuple[Tensor, Tensor]]] = []
     for part in (slice(0, half), slice(half, 2 * half)):
         visit_batch(net, images[part], labels[part], {"gradients": found.append})
+    first, second = ([weight.data_ptr() for weight, _ in pairs] for pairs in found)
+    if first != second:
+        raise ValueError("the two halves of the batch use different weights")
     visits["gradients"]([(weight, torch.stack([g, h])) for (weight, g), (_, h) in zip(*found, strict=True)])
 
 
-def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None) -> dict[Any, Any]:
+def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None, samples: int) -> dict[Any, Any]:
     """Handlers of the rectifiers for these two."""
 
     def rectify(function: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if visit is not None:
+            check_samples(input, samples)
             visit((input > 0).flatten(1))
         version = input._version
         out = function(input, *args, **kwargs)
@@ -140,9 +160,10 @@ def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None) -
 class _Layers:
     """Hands the outputs of layers and their gradients to a visitor while ``recording``."""
 
-    def __init__(self, visit: Callable[[Layer], None], samples: int) -> None:
+    def __init__(self, visit: Callable[[Layer], None], samples: int, weights: Weights) -> None:
         self.visit = visit
         self.samples = samples
+        self.weights = weights
         self.recording = False
         self.intact: dict[int, int] = {}  # the last version of each output at which output x gradient is as it was
 
@@ -153,8 +174,10 @@ class _Layers:
 
     def use(self, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = function(input, weight, *args, **kwargs)
-        if out.requires_grad:
+        if self.weights.use(weight) and out.requires_grad:
             check_samples(out, self.samples)
+            if out.is_complex():
+                raise ValueError("a layer gives complex numbers")
             output = out.detach()
             self.intact[output.data_ptr()] = output._version
 

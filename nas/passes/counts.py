@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nas.passes.intercept import Intercept, no_normalisation, normalising, untouched
+from nas.passes.intercept import Intercept, no_normalisation, normalising
+from nas.passes.state import restored
 
 aten = torch.ops.aten
 
@@ -40,9 +41,9 @@ def trace(net: nn.Module, image: Tensor) -> Trace:
         ValueError: the network calls an operation that is not torch's own, whose cost is not known.
     """
     tracer = _Tracer(net)
-    with untouched(net), torch.no_grad(), Intercept(normalising(no_normalisation)), tracer:
+    with restored(net), torch.no_grad(), Intercept(normalising(no_normalisation)), tracer:
         tracer.follow([image], 0)
-        out = net(image)
+        out = net.train()(image)
     return Trace(tracer.flops, tracer.depth(tree_leaves(out)) or 0)
 
 

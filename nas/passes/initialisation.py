@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
@@ -26,18 +26,20 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
         yield
 
 
-def initialise(net: nn.Module, how: str, seed: int) -> None:
+def initialise(net: nn.Module, how: str, seed: int, weights: Iterable[Tensor] = ()) -> None:
     """Draws the weights of all convolutions, linear layers and attention's projections again; biases become zero, norm
     layers the identity.
 
     A layer's stream depends on ``seed`` and the layer's name alone. Torch's generator is left as it was.
 
     Args:
+        weights: others that are drawn, too: those that no module of these kinds has (see `nas.passes.weights`).
         how: ``gaussian``, N(0, 1), as for Zen-Score; ``kaiming``, N(0, 2 / inputs) (He et al. 2015).
 
     Raises:
         ValueError: a weight is no parameter but computed from others, as by weight normalisation.
     """
+    others = set(weights)
     for name, module in net.named_modules():
         drawn: dict[str, Tensor] = {}
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -48,13 +50,22 @@ def initialise(net: nn.Module, how: str, seed: int) -> None:
             for bias in own.keys() - drawn.keys():
                 nn.init.zeros_(own[bias])
         for path, weight in drawn.items():
-            stream = torch.Generator().manual_seed(seed ^ crc32(path.encode()))
-            scale = 1.0 if how == "gaussian" else (2 / weight[0].numel()) ** 0.5
-            with torch.no_grad():
-                weight.copy_(torch.randn(weight.shape, generator=stream) * scale)
+            _draw(weight, how, seed ^ crc32(path.encode()))
+            others.discard(weight)
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
             for parameter, value in ((module.weight, 1.0), (module.bias, 0.0)):
                 if parameter is not None:
                     nn.init.constant_(parameter, value)
+    for name, parameter in net.named_parameters():
+        if parameter in others:
+            _draw(parameter, how, seed ^ crc32(name.encode()))
+
+
+def _draw(weight: Tensor, how: str, seed: int) -> None:
+    stream = torch.Generator().manual_seed(seed)
+    scale = 1.0 if how == "gaussian" else (2 / weight[0].numel()) ** 0.5
+    values = torch.randn(weight.shape, generator=stream, dtype=weight.dtype if weight.is_complex() else None)
+    with torch.no_grad():
+        weight.copy_(values * scale)

@@ -6,8 +6,8 @@ used twice as two uses, and it leaves the modules as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -15,16 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 CONVOLUTION = F.conv2d
 LINEAR = F.linear
 RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu)
-ATTENTIONS = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+ATTENTION = F.multi_head_attention_forward
+ATTENTIONS = (F.scaled_dot_product_attention, ATTENTION)
 SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)
-READS = (
-    Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.item, Tensor.tolist, Tensor.numpy,
-)  # fmt: skip
-"""Functions that take values out of a tensor, on which a network can decide what to compute."""
+SWITCHES = (Tensor.requires_grad_, *(getattr(Tensor, name).__set__ for name in ("requires_grad",)))
 DROPOUTS = (
     F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
 )  # fmt: skip
@@ -45,48 +44,32 @@ class Intercept(TorchFunctionMode):
         return self.handlers.get(func, func)(*args, **(kwargs or {}))
 
 
-@contextmanager
-def untouched(net: nn.Module) -> Iterator[nn.Module]:
-    """``net`` in training mode, and afterwards as it was: modes, buffers, ``requires_grad``, ``.grad``."""
-    modules = list(net.modules())
-    modes = [(module, module.training) for module in modules]
-    buffers = [
-        (module, name, buffer, buffer.clone(), buffer._version)
-        for module in modules
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    own = dict.fromkeys(parameter for module in modules for parameter in module._parameters.values())  # each once
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in own if parameter is not None]
-    if not all(training for _, training in modes):
-        net.train()
-    try:
-        yield net
-    finally:
-        for module, training in modes:
-            if module.training != training:
-                module.training = training
-        for module, name, buffer, value, version in buffers:
-            module._buffers[name] = buffer
-            if buffer._version != version:
-                buffer.detach_().copy_(value)
-        for parameter, requires_grad, grad in parameters:
-            parameter.requires_grad_(requires_grad).grad = grad
-
-
 def batch_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     """Training-mode batch norm over the whole batch, which records nothing in the running statistics."""
     return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
 def sample_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
-    """Training-mode batch norm of each sample by itself: a group norm with one group per channel."""
-    if x[0, 0].numel() == 1:
+    """Training-mode batch norm of each row by itself, where the rows are samples: a group norm with one group per
+    channel."""
+    _check_several(x[0, 0].numel(), x)
+    return F.group_norm(x, x.shape[1], weight, bias, eps)
+
+
+def image_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    """Training-mode batch norm of one image alone, of which there may be several rows (windows, tokens)."""
+    if len(x) == 1:
+        return sample_normalisation(x, mean, var, weight, bias, eps)
+    _check_several(x.numel() // x.shape[1], x)
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+
+
+def _check_several(values: int, x: Tensor) -> None:
+    if values == 1:
         hint = "; larger images leave more, unless a pooling over the whole image goes before" if x.ndim > 2 else ""
         raise ValueError(
             f"batch norm of one sample by itself has a single value per channel and is not defined there{hint}"
         )
-    return F.group_norm(x, x.shape[1], weight, bias, eps)
 
 
 def running_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
@@ -96,6 +79,20 @@ def running_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any
 
 def no_normalisation(x: Tensor, *_: Any) -> Tensor:
     return x
+
+
+def switched_by_the_pass(switch: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler under which a network does not change which of its parameters require gradients: a pass says that."""
+
+    def refuse(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return tensor if isinstance(tensor, nn.Parameter) else switch(tensor, *args, **kwargs)
+
+    return refuse
+
+
+def hooked_where_there_is_a_gradient(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
+    """`Tensor.register_hook`, in passes without gradients too."""
+    return tensor.register_hook(hook) if tensor.requires_grad else RemovableHandle(OrderedDict())  # type: ignore[no-untyped-call, no-any-return]
 
 
 def no_dropout(x: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -158,7 +155,9 @@ def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable
 
     return {
         F.batch_norm: normalise,
-        F.multi_head_attention_forward: attention_without_dropout,
+        **{switch: switched_by_the_pass(switch) for switch in SWITCHES},
+        Tensor.register_hook: hooked_where_there_is_a_gradient,
+        ATTENTION: attention_without_dropout,
         F.scaled_dot_product_attention: product_without_dropout,
         **dict.fromkeys(DROPOUTS, no_dropout),
     }

@@ -30,9 +30,10 @@ def same_padding(weight: Tensor, dilation: Sequence[int]) -> list[int]:
 
 def own_weight(layer: nn.Conv2d | nn.Linear, name: str) -> nn.Parameter:
     """The layer's weight. `ValueError` where it is computed from others, as by weight normalisation."""
-    if not isinstance(layer.weight, nn.Parameter):
+    weight = layer._parameters.get("weight")  # by its name it would be computed
+    if weight is None:
         raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
-    return layer.weight
+    return weight
 
 
 def seen_by_first_entry(
@@ -120,5 +121,6 @@ def by_unfolding(x: Tensor, weight: Tensor, delta: Tensor, geometry: Geometry) -
 
 
 def check_samples(out: Tensor, samples: int) -> None:
-    if len(out) != samples:
-        raise ValueError(f"a layer gives {len(out)} rows for {samples} images: which are whose is not known")
+    rows = len(out) if out.ndim > 1 else 1
+    if rows != samples:
+        raise ValueError(f"a layer gives {rows} rows for {samples} images: which are whose is not known")

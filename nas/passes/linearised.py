@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from nas.passes.intercept import ATTENTIONS, SOFTMAXES, Intercept, Visits, no_normalisation, normalising, untouched
-from nas.passes.weights import convolution_and_linear_weights, gradients_of
+from nas.passes.intercept import ATTENTIONS, SOFTMAXES, Intercept, Visits, no_normalisation, normalising
+from nas.passes.precision import wide
+from nas.passes.running import untouched
+from nas.passes.state import replace
+from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass
 
 
 class Flow(NamedTuple):
@@ -36,20 +38,31 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
     Visitors:
         flow: each convolution and linear weight, a `Flow`.
     """
-    absolute = {name: parameter.detach().double().abs() for name, parameter in net.named_parameters()}
-    buffers = {name: b.double() if b.is_floating_point() else b.clone() for name, b in net.named_buffers()}
-    names = {id(parameter): name for name, parameter in net.named_parameters()}
-    chosen = [names[id(weight)] for weight in convolution_and_linear_weights(net)]
     ones = torch.ones_like(images[:1], dtype=torch.float64)
-    with untouched(net), _attending(net, normalising(no_normalisation)) as (attending, handlers), Intercept(handlers):
-        for name in chosen:
-            absolute[name].requires_grad_()
-        logits = functional_call(net, absolute | buffers, (ones,))
-    gradients = gradients_of(logits.sum(), [absolute[name] for name in chosen])
+    with untouched(net) as run:
+        absolute = {parameter: _absolute(parameter) for parameter in net.parameters()}
+        replace(net, absolute | {buffer: wide(buffer.clone()) for buffer in net.buffers()})
+        names: dict[Tensor, str] = {parameter: name for name, parameter in net.named_parameters()}
+        weights = Weights(net)
+        weights.require_gradients(net)
+        handlers = normalising(no_normalisation) | weights.handlers()
+        with _attending(net, handlers) as (attending, handlers):
+            logits = run(ones, Intercept(handlers))
+        chosen = list(weights.known)
+        check_weights(chosen)
+        with one_backward_pass(net):
+            gradients = gradients_of(logits.sum(), chosen)
     around = {name.rpartition(".")[0] for name in attending}
-    for name, gradient in zip(chosen, gradients, strict=True):
+    for weight, gradient in zip(chosen, gradients, strict=True):
+        name = names[weight]
         role = "attention" if _inside(name, attending) else "mlp" if _inside(name, around - {""}) else "other"
-        visits["flow"](Flow(absolute[name].detach(), gradient, role))
+        visits["flow"](Flow(weight.detach().real, gradient.real, role))
+
+
+def _absolute(parameter: Tensor) -> nn.Parameter:
+    """Its absolute values, of the widest type."""
+    exact = wide(parameter.detach())
+    return nn.Parameter(exact.abs().to(exact.dtype), exact.is_floating_point() or exact.is_complex())
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nas.passes.intercept import ATTENTIONS, CONVOLUTION, SOFTMAXES, Intercept, Visits, normalising, untouched
+from nas.passes.intercept import ATTENTIONS, CONVOLUTION, SOFTMAXES, Intercept, Visits, normalising
+from nas.passes.running import untouched
 
 
 def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
@@ -50,9 +51,8 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
             visits["convolutions"](out)
         return out
 
-    images = images.clone()  # which the network may write to
-    with untouched(net), torch.no_grad(), Watch(normalising(normalise) | {CONVOLUTION: convolve}):
-        net(images)
+    with untouched(net) as run, torch.no_grad():
+        run(images, Watch(normalising(normalise) | {CONVOLUTION: convolve}))
     if "last" in visits and last:
         visits["last"](last[0])
 

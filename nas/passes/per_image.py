@@ -13,13 +13,17 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.passes import blocks
 from nas.passes.blocks import Block, slices
-from nas.passes.intercept import Intercept, normalising, sample_normalisation, untouched
+from nas.passes.intercept import Intercept, image_normalisation, normalising
+from nas.passes.layers import check_samples
+from nas.passes.running import Drawn, untouched
+from nas.passes.state import replace
+from nas.passes.weights import real
 
 Target = Literal["loss", "logits"]
 """What is differentiated: each sample's cross-entropy, or the sum of its logits."""
@@ -35,25 +39,37 @@ def objective(logits: Tensor, labels: Tensor, target: Target) -> Tensor:
 
 def visit_imagewise(
     net: nn.Module, weights: Iterable[Tensor], images: Tensor, labels: Tensor,
-    visit: Callable[[Block], None], target: Target,
+    visit: Callable[[Block], None], target: Target, obstacle: str = "",
 ) -> None:  # fmt: skip
-    """Calls ``visit`` for the blocks of ``weights``; the other arguments are those of `visit_blocks`.
+    """Calls ``visit`` for the blocks of ``weights``; the other arguments are those of `nas.passes.per_sample`.
 
     Warns where the images have to be taken one after the other.
+
+    Args:
+        obstacle: why `torch.func.vmap` cannot be used, where that is known.
     """
-    way = mapped
+    warned = False
     for group in groups(weights, len(images)):
-        try:
-            found = way(net, group, images, labels, target)
-        except RuntimeError as error:
-            if way is looped:
+        gradients = None
+        if not obstacle:
+            try:
+                gradients = mapped(net, group, images, labels, target)
+            except Drawn:
                 raise
-            way = looped
-            reason = str(error).split(". ")[0]
-            warnings.warn(f"gradients one image at a time, which is slow: vmap failed ({reason})", stacklevel=2)
-            found = way(net, group, images, labels, target)
+            except Exception as error:  # if it is not due to vmap, the first image alone meets it again
+                obstacle = failing(error)
+        if gradients is None:
+            gradients = looped(net, group, images, labels, target)
+            if not warned:
+                warnings.warn(f"gradients one image at a time, which is slow: {obstacle}", stacklevel=2)
+                warned = True
         for weight, rows in group:
-            visit(Block(weight, found.pop(weight), rows))
+            visit(Block(weight, gradients.pop(weight), rows))
+
+
+def failing(error: Exception) -> str:
+    """That `torch.func.vmap` could not be used, and why, in one line."""
+    return f"vmap failed ({str(error).split('. ')[0].splitlines()[0] if str(error) else type(error).__name__})"
 
 
 def groups(weights: Iterable[Tensor], samples: int) -> Iterator[Group]:
@@ -74,36 +90,47 @@ def groups(weights: Iterable[Tensor], samples: int) -> Iterator[Group]:
 
 def mapped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target: Target) -> dict[Tensor, Tensor]:
     """The gradients of each weight's rows, [samples, weights], of all images at once."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in net.named_parameters()}
 
     def value(parts: list[Tensor], image: Tensor, label: Tensor) -> Tensor:
-        whole = {
-            names[weight]: torch.cat([weight[: rows.start], part, weight[rows.stop :]])
-            for (weight, rows), part in zip(group, parts, strict=True)
-        }
-        own = {name: buffer.clone() for name, buffer in net.named_buffers()}  # may be written to, the network's not
-        return objective(functional_call(net, whole | own, (image[None].clone(),)), label[None], target)
+        own = {buffer: buffer.clone() for buffer in buffers}  # may be written to, the network's not
+        for (weight, rows), part in zip(group, parts, strict=True):
+            own[weight] = torch.cat([weight[: rows.start], part, weight[rows.stop :]])
+        replace(net, own)
+        return objective(logits_of_one(net, image), label[None], target)
 
-    handlers = normalising(sample_normalisation)
     plain = sdpa_kernel(SDPBackend.MATH)  # the only attention that can be mapped over images on every device
-    with untouched(net), Intercept(handlers), plain, torch.no_grad():  # `grad` differentiates all the same
+    with untouched(net) as run, plain, torch.no_grad():  # `grad` differentiates all the same
+        buffers = list(net.buffers())
         parts = [weight[rows] for weight, rows in group]
-        found = vmap(grad(value), (None, 0, 0), randomness="different")(parts, images, labels)
-    return {weight: gradients.flatten(1) for (weight, _), gradients in zip(group, found, strict=True)}
+        each = vmap(grad(value), (None, 0, 0), randomness="error")
+        gradients = run(images, Intercept(normalising(image_normalisation)), lambda own: each(parts, own, labels))
+    return {weight: real(rows).flatten(1) for (weight, _), rows in zip(group, gradients, strict=True)}
 
 
 def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target: Target) -> dict[Tensor, Tensor]:
     """The gradients of each weight's rows, [samples, weights], of one image after the other."""
-    found = {weight: weight.new_zeros(len(images), weight[rows].numel()) for weight, rows in group}
-    for i in range(len(images)):
-        with untouched(net), Intercept(normalising(sample_normalisation)):  # each image meets the same buffers
-            for weight in found:
-                weight.requires_grad_()
-            total = objective(net(images[i : i + 1].clone()), labels[i : i + 1], target)
-            if not total.requires_grad:
-                continue
-            gradients = torch.autograd.grad(total, list(found), allow_unused=True)
-        for (weight, rows), gradient in zip(group, gradients, strict=True):
-            if gradient is not None:
-                found[weight][i] = gradient[rows].flatten()
-    return found
+    gradients: dict[Tensor, list[Tensor]] = {weight: [] for weight, _ in group}
+    for image, label in zip(torch.split(images, 1), torch.split(labels, 1), strict=True):
+
+        def differentiate(image: Tensor, label: Tensor = label) -> None:
+            total = objective(logits_of_one(net, image[0]), label, target)
+            if total.requires_grad:
+                total.backward()  # type: ignore[no-untyped-call]
+
+        with untouched(net) as run:  # each image meets the same buffers
+            for parameter in net.parameters():
+                parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
+            run(image, Intercept(normalising(image_normalisation)), differentiate)
+            for weight, rows in group:
+                gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+                gradients[weight].append(real(gradient[rows]).flatten())
+    return {weight: torch.stack(rows) for weight, rows in gradients.items()}
+
+
+def logits_of_one(net: nn.Module, image: Tensor) -> Tensor:
+    """The logits [1, classes] of one image alone, [channels, height, width]."""
+    logits: Tensor = net(image[None])
+    if logits.ndim == 1:  # the dimension of one sample is gone, as by `Tensor.squeeze`
+        logits = logits[None]
+    check_samples(logits, 1)
+    return logits

@@ -1,29 +1,51 @@
 """Exact per-sample gradients of convolutions and linear layers, block by block.
 
-One forward and one backward pass of the whole batch give nearly all of them: every batch norm normalises each sample by
-itself (see `nas.passes.intercept.sample_normalisation`), so no sample sees another, and the weight gradient of each
-layer is computed for each sample in the moment the backward pass reaches it. No more than one block's gradients exist
-at a time. What that pass cannot give exactly is computed image by image (`nas.passes.per_image`): more slowly, to the
-same numbers.
+One forward and one backward pass of the whole batch give nearly all of them: no sample sees another, and the weight
+gradient of each layer is computed for each sample in the moment the backward pass reaches it. No more than one block's
+gradients exist at a time.
+
+That no sample sees another is not looked for in values, which hide it, but holds by construction. The batch is run as
+it is, every batch norm on each sample by itself, as long as each call of the network is known to treat samples apart
+(`nas.passes.samples_apart`): the networks of published spaces make no other. At the first other call it is run by
+`torch.func.vmap` instead, within which the network sees a batch of one. What cannot be run so is computed image by
+image, and so are the weights that other functions use, too (`nas.passes.per_image`): more slowly, to the same numbers.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from math import gcd
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import disable_saved_tensors_hooks
+from torch.func import debug_unwrap, vmap
 from torch.nn import functional as F
+from torch.nn.modules import module as modules
 
 from nas.passes.blocks import Block, product_of_signs, slices
-from nas.passes.intercept import CONVOLUTION, LINEAR, READS, Intercept, normalising, sample_normalisation, untouched
-from nas.passes.layers import Geometry, convolution_gradients, linear_gradients, pair, same_padding
-from nas.passes.per_image import Target, objective, visit_imagewise
-from nas.passes.samples_apart import Watch
+from nas.passes.intercept import (
+    ATTENTION,
+    CONVOLUTION,
+    LINEAR,
+    Intercept,
+    attention_projected_by,
+    image_normalisation,
+    normalising,
+    sample_normalisation,
+)
+from nas.passes.layers import pair, same_padding
+from nas.passes.per_image import Target, failing, logits_of_one, objective, visit_imagewise
+from nas.passes.running import Drawn, untouched
+from nas.passes.sample_layers import Convolution, Linear
+from nas.passes.samples_apart import NotKnown, Watch
+from nas.passes.state import hooks_of
+from nas.passes.weights import Weights, leaves, nodes, real, weights_of
 
 __all__ = ["Block", "Target", "product_of_signs", "visit_blocks"]
 
@@ -33,14 +55,9 @@ def visit_blocks(
 ) -> None:
     """Calls ``visit`` for the per-sample gradients of all Conv2d and Linear weights that the output depends on.
 
-    These are: the weights of `nn.Conv2d`, `nn.Linear` and `nn.MultiheadAttention`, any other parameter that is used by
-    ``conv2d`` or ``linear``, and the parameters of more than one dimension that such a weight is computed from. The
-    weights of other layers (``conv1d``, ``conv3d``, transposed convolutions, embeddings) are left out. A weight is one
-    block, however often it is used, or several blocks of some output channels each where it is large.
-
-    The batched pass gives a weight's gradients where ``conv2d`` and ``linear`` alone use it, on one row for each
-    sample; the others are computed image by image, and all of them where samples are mixed or the network asks for
-    values. The network is left as it was. Under `torch.autocast` gradients have the parameter's dtype all the same.
+    Which these are `nas.passes.weights.Weights` says. A weight is one block, however often it is used, or several
+    blocks of some output channels each where it is large. The network is left as it was. Under `torch.autocast`
+    gradients have the parameter's dtype all the same; those of a complex weight are the real and imaginary parts.
 
     Args:
         net: images [samples, channels, height, width] to logits [samples, classes].
@@ -50,142 +67,104 @@ def visit_blocks(
             tensors are not kept.
         target: see `Target`.
     """
-    remaining = _visit_batched(net, images, labels, visit, target)
-    visit_imagewise(net, remaining, images, labels, visit, target)
+    remaining, obstacle = None, "the network has hooks on gradients"
+    if not _has_hooks_on_gradients(net):
+        remaining = _visit_rows(net, images, labels, visit, target)
+        if remaining is None:
+            remaining, obstacle = _visit_mapped(net, images, labels, visit, target)
+    if remaining is None:
+        remaining = weights_of(net, torch.split(images, 1))
+    else:
+        obstacle = ""
+    visit_imagewise(net, remaining, images, labels, visit, target, obstacle)
 
 
-def _visit_batched(
-    net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target,
-    refused: set[Tensor] | None = None,
-) -> list[Tensor]:  # fmt: skip
-    """Visits the blocks of the weights that the batched pass serves, and returns the other weights.
-
-    Args:
-        refused: weights that it would not serve; None: to be found out, where the calls that the network makes leave it
-            open, and if there are any the pass is made again.
-    """
-    parameters = list(net.parameters())
-    batch = _Batch(net, parameters, len(images), visit, refused or set())
-    handlers = normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
-    with untouched(net):
-        for parameter in parameters:
-            parameter.requires_grad_(parameter.ndim > 1)  # the weights alone; no bias or norm gradients are computed
-        with Watch(handlers, len(images)) as watch:
-            logits = net(images.clone())  # which the network may write to
-        known = refused is not None or watch.apart or len(images) == 1
-        found = set() if known else _refused(net, images)
-        if not found:
-            elsewhere = _leaves(logits)
-            batch.refused |= elsewhere
-            if logits.requires_grad:
-                torch.autograd.grad(objective(logits, labels, target), batch.anchor, allow_unused=True)
-            batch.finish()
-    if found:
-        del batch, logits, handlers, watch  # and their activations
-        return _visit_batched(net, images, labels, visit, target, found)
-    if refused and refused.issuperset(parameters):  # one image may use weights that the batch did not
-        elsewhere = refused
-    asked = batch.weights & elsewhere
-    return [parameter for parameter in parameters if parameter in asked]
-
-
-def _refused(net: nn.Module, images: Tensor) -> set[Tensor]:
-    """Weights that a batched pass would not serve, and more: those of layers whose rows are not the samples, or all.
-
-    The network is given the first image followed by one or two of nothing but NaN, of which the first image's row must
-    stay free in every layer and in the logits; so small a batch also tells rows that are samples from rows that are as
-    many only by chance. Reading values means that a batch may be treated as a whole.
-    """
-    samples = 2 if len(images) != 2 else 3
-    nothing = torch.full_like(images[:1], torch.nan).expand(samples - 1, *images.shape[1:])
-    everything: set[Tensor] = set(net.parameters())
-    refused: set[Tensor] = set()
-    suspects: list[Tensor] = []
-    mixed: list[Tensor] = []  # of each suspect whether it is; looked at once, so that a GPU need not be waited for
-
-    def checking(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def check(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if len(input) == samples:
-                suspects.append(weight)
-                mixed.append(input[0].isnan().any())
-            else:
-                refused.add(weight)
-            return function(input, weight, *args, **kwargs)
-
-        return check
-
-    def reading(function: Callable[..., Any]) -> Callable[..., Any]:
-        def read(*args: Any, **kwargs: Any) -> Any:
-            refused.update(everything)
-            return function(*args, **kwargs)
-
-        return read
-
-    handlers = normalising(sample_normalisation) | {function: reading(function) for function in READS}
-    handlers |= {function: checking(function) for function in (CONVOLUTION, LINEAR)}
-    try:
-        with untouched(net), torch.no_grad(), Intercept(handlers):
-            logits = net(torch.cat([images[:1], nothing]))
-    except Exception:  # it cannot bear NaN; if that is not the reason, the batched pass meets the same error
-        return everything
-    if len(logits) != samples:
-        return everything
-    *found, last = torch.stack([*mixed, logits[0].isnan().any()]).tolist()
+def _has_hooks_on_gradients(net: nn.Module) -> bool:
+    """Whether something changes gradients on their way, which no record of autograd's shows."""
+    everywhere = modules._global_backward_hooks or modules._global_backward_pre_hooks
     return (
-        everything if last else refused | {weight for weight, is_mixed in zip(suspects, found, strict=True) if is_mixed}
+        bool(everywhere)
+        or any(module._backward_hooks or module._backward_pre_hooks for module in net.modules())
+        or any(any(hooks_of(parameter)) for parameter in net.parameters())
     )
 
 
-def _leaves(tensor: Tensor) -> set[Tensor]:
-    """The tensors requiring gradients from which ``tensor`` was computed, as autograd recorded it."""
-    leaves: set[Tensor] = set()
-    waiting = [tensor.grad_fn]
-    seen = {None, *waiting}
-    while waiting:
-        if (node := waiting.pop()) is not None:
-            if hasattr(node, "variable"):
-                leaves.add(node.variable)
-            before = {function for function, _ in node.next_functions} - seen
-            seen |= before
-            waiting += before
-    return leaves
+def _visit_rows(
+    net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target
+) -> list[Tensor] | None:
+    """Visits the blocks of the weights that a batched pass serves, and returns the others; None where it is not known
+    of some call of the network whether it treats the samples apart."""
+    batch = _Batch(Weights(net), len(images), visit, len(images), lambda input: len(input) == len(images))
+    handlers = normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
+    watch = Watch(handlers, len(images), [*net.parameters(), *net.buffers()])
+    with untouched(net) as run:
+        batch.weights.require_gradients(net)
+        try:
+            logits = run(images, watch, lambda own: net(watch.follow(own)))
+        except NotKnown:
+            return None
+        if watch.ended or any(isinstance(node, BackwardCFunction) and type(node) not in OWN for node in nodes(logits)):
+            return None  # a function whose backward pass may do anything
+        return batch.differentiate(logits, labels, target)
+
+
+def _visit_mapped(
+    net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target
+) -> tuple[list[Tensor] | None, str]:
+    """The same by `torch.func.vmap`, within which samples cannot see each other; or None, and why it failed."""
+    batch = _Batch(Weights(net), len(images), visit, 1, _is_of_one_sample)
+    handlers = normalising(image_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
+    handlers |= {ATTENTION: attention_projected_by(batch.linear)} | dict.fromkeys(GRAPH, _no_graph)
+    each = vmap(partial(logits_of_one, net), randomness="error")
+    with untouched(net) as run:
+        batch.weights.require_gradients(net)
+        try:
+            with warnings.catch_warnings(), disable_saved_tensors_hooks("they are given what belongs to all samples"):
+                warnings.filterwarnings("ignore", "There is a performance drop")  # slower, and as right
+                logits = run(images, Intercept(handlers), each).flatten(0, 1)
+        except Drawn:
+            raise
+        except Exception as error:  # whatever a network does that cannot be mapped; else the first image meets it again
+            return None, failing(error)
+        return batch.differentiate(logits, labels, target), ""
 
 
 class _Batch:
-    """The batched pass: takes part in its layers, and visits a weight's blocks when the last of its uses has come.
+    """A pass of all samples: takes part in its layers, and visits a weight's blocks when the last of its uses has come.
 
     Weights that it serves are hidden from autograd, so that autograd's record shows what uses a weight elsewhere.
 
     Attributes:
-        weights: all whose gradients are asked for.
-        refused: those that it does not serve.
+        weights: those whose gradients are asked for.
+        rows: how many a convolution takes that it serves.
+        serves_input: whether a layer's input is one that it serves.
+        elsewhere: weights that other functions use, too.
         uses: how many uses of each weight the backward pass has not reached yet.
         anchor: what all layers that it serves depend on, so that the backward pass reaches them.
     """
 
     def __init__(
-        self, net: nn.Module, parameters: Iterable[Tensor], samples: int, visit: Callable[[Block], None],
-        refused: set[Tensor],
-    ) -> None:  # fmt: skip
-        self.parameters = set(parameters)
-        self.weights: set[Tensor] = {
-            parameter
-            for module in net.modules()
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.MultiheadAttention)
-            for name, parameter in module.named_parameters(recurse=False)
-            if name.endswith("weight")
-        }
+        self,
+        weights: Weights,
+        samples: int,
+        visit: Callable[[Block], None],
+        rows: int,
+        serves: Callable[[Tensor], bool],
+    ) -> None:
+        self.weights = weights
         self.samples = samples
         self.visit = visit
-        self.refused = set(refused)
+        self.rows = rows
+        self.serves_input = serves
+        self.elsewhere: set[Tensor] = set()
         self.uses: Counter[Tensor] = Counter()
         self.reached: dict[Tensor, list[Use]] = {}
         self.anchor = torch.zeros((), requires_grad=True)
 
-    def serves(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-        self.weights |= {weight} & self.parameters or _leaves(weight)
-        computed_bias = bias is not None and bias.requires_grad
-        served = weight in self.parameters - self.refused and len(x) == self.samples and not computed_bias
+    def serves(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+        self.weights.use(weight)
+        own_bias = bias is None or (not bias.requires_grad and debug_unwrap(bias) is bias)
+        served = weight in self.weights.known and not weight.is_complex() and own_bias and self.serves_input(input)
         self.uses[weight] += served
         return served
 
@@ -193,31 +172,35 @@ class _Batch:
         self, input: Tensor, weight: Tensor, bias: Tensor | None = None,
         stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
     ) -> Tensor:  # fmt: skip
-        if input.ndim != 4 or not self.serves(input, weight, bias):
+        if input.ndim != 4 or len(input) != self.rows or not self.serves(input, weight, bias):
             return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
         stride, dilation = pair(stride), pair(dilation)
         if padding == "same":
             input, padding = F.pad(input, same_padding(weight, dilation)), 0
         geometry = (stride, [0, 0] if padding == "valid" else pair(padding), dilation, groups)
         keep = partial(self.keep, weight)
-        return _Convolution.apply(input, weight.detach(), bias, self.anchor, keep, geometry)  # type: ignore[no-untyped-call, no-any-return]
+        return Convolution.apply(input, weight.detach(), bias, self.anchor, keep, geometry)  # type: ignore[no-untyped-call, no-any-return]
 
     def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        if input.ndim < 2 or not self.serves(input, weight, bias):
+        if not self.serves(input, weight, bias):
             return F.linear(input, weight, bias)
-        return _Linear.apply(input, weight.detach(), bias, self.anchor, partial(self.keep, weight))  # type: ignore[no-untyped-call, no-any-return]
+        return Linear.apply(input, weight.detach(), bias, self.anchor, partial(self.keep, weight))  # type: ignore[no-untyped-call, no-any-return]
+
+    def differentiate(self, logits: Tensor, labels: Tensor, target: Target) -> list[Tensor]:
+        """Visits the blocks in a backward pass; the weights that it does not serve."""
+        self.elsewhere = leaves(logits)
+        if logits.requires_grad:
+            torch.autograd.grad(objective(logits, labels, target), self.anchor, allow_unused=True)
+        for weight, uses in self.reached.items():  # used where the output does not depend on them, too
+            self.visit_weight(weight, uses)
+        return [weight for weight in self.weights.known if weight in self.elsewhere]
 
     def keep(self, weight: Tensor, unit: int, gradients: Callable[[slice], Tensor]) -> None:
-        if weight not in self.refused:
+        if weight not in self.elsewhere:
             self.reached.setdefault(weight, []).append((unit, gradients))
             self.uses[weight] -= 1
             if not self.uses[weight]:
                 self.visit_weight(weight, self.reached.pop(weight))
-
-    def finish(self) -> None:
-        """Visits the weights that were also used where the output does not depend on them."""
-        for weight, uses in self.reached.items():
-            self.visit_weight(weight, uses)
 
     def visit_weight(self, weight: Tensor, uses: list[Use]) -> None:
         for rows in slices(weight, self.samples, gcd(*(unit for unit, _ in uses))):
@@ -225,55 +208,22 @@ class _Batch:
             total = gradients(rows)
             for _, gradients in others:
                 total += gradients(rows)
-            self.visit(Block(weight, total.reshape(self.samples, -1).to(weight.dtype), rows))
+            self.visit(Block(weight, real(total.reshape(self.samples, -1).to(weight.dtype)).flatten(1), rows))
 
+
+def _is_of_one_sample(tensor: Tensor) -> bool:
+    """Whether `torch.func.vmap` gives each sample a tensor of its own here, and no other such call does."""
+    own = debug_unwrap(tensor, recurse=False)
+    return own is not tensor and debug_unwrap(own) is own
+
+
+def _no_graph(tensor: Tensor, *_: Any) -> Any:
+    raise RuntimeError("the network asks for a tensor's place in autograd's graph")
+
+
+OWN = {Convolution._backward_cls, Linear._backward_cls}
+GRAPH = [Tensor.register_hook, *(getattr(Tensor, name).__get__ for name in ("requires_grad", "grad_fn", "is_leaf"))]
+"""What tensors within `torch.func.vmap` answer otherwise than without."""
 
 Use = tuple[int, Callable[[slice], Tensor]]
 """One use of a weight: its output channels per group, and the per-sample gradients of a slice of output channels."""
-
-
-class _Convolution(torch.autograd.Function):
-    """`conv2d` whose backward pass offers the per-sample weight gradient to ``keep``, and to nobody else.
-
-    Under autocast the output's gradient has the lower precision and the saved input may not: its dtype decides.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, anchor: Tensor, keep: Any, geometry: Geometry
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.keep, ctx.geometry = keep, geometry
-        return F.conv2d(x, weight, bias, *geometry)
-
-    @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.geometry
-        with torch.autocast(x.device.type, enabled=False):
-            x, weight = x.to(delta.dtype), weight.to(delta.dtype)
-            ctx.keep(len(weight) // groups, partial(convolution_gradients, x, weight, delta, ctx.geometry))
-            if not ctx.needs_input_grad[0]:
-                return (None,) * 6
-            grad, _, _ = torch.ops.aten.convolution_backward(
-                delta, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [True, False, False]
-            )
-        return grad, None, None, None, None, None
-
-
-class _Linear(torch.autograd.Function):
-    """`linear` whose backward pass offers the per-sample weight gradient to ``keep``; see `_Convolution`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, anchor: Tensor, keep: Any) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.keep = keep
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        with torch.autocast(x.device.type, enabled=False):
-            ctx.keep(len(weight), partial(linear_gradients, x.to(delta.dtype), delta))
-            grad = delta @ weight.to(delta.dtype) if ctx.needs_input_grad[0] else None
-        return grad, None, None, None, None

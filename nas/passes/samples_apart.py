@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,10 @@ from torch.nn import functional as F
 
 from nas.passes.intercept import CONVOLUTION, DROPOUTS, LINEAR, Intercept
 
-QUESTIONS = {Tensor.dim, Tensor.size, *(getattr(Tensor, name).__get__ for name in ("ndim", "shape", "dtype", "device"))}
+ROWS = "nas_rows"
+"""The attribute of a tensor whose rows are known to be the samples: its version at that time."""
+QUESTIONS = {Tensor.dim, *(getattr(Tensor, name).__get__ for name in ("ndim", "dtype", "device"))}
+"""What a network may ask for that does not tell how many samples there are."""
 ELEMENTWISE = {
     Tensor.clone, Tensor.contiguous, Tensor.add, Tensor.add_, Tensor.sub, Tensor.mul, Tensor.div, torch.add, torch.mul,
     torch.zeros_like, F.relu, torch.relu, torch.relu_, F.relu6, F.hardtanh, F.leaky_relu, F.gelu, F.silu, F.hardswish,
@@ -22,32 +25,75 @@ WEIGHTED = {CONVOLUTION: 4, F.batch_norm: 2, LINEAR: 2}
 """With the fewest dimensions of an input whose first one is the batch."""
 
 
-class Watch(Intercept):
-    """Intercepts, and notes whether every call was `apart`: then no row of any result depends on another sample's.
+class NotKnown(BaseException):
+    """Ends a pass at a call of which it is not known that it treats samples apart. A network must not catch it."""
 
-    Attributes:
-        apart: whether that is so, as far as is known.
+
+class Watch(Intercept):
+    """Intercepts as long as no row of any result depends on another sample's, and then raises `NotKnown`.
+
+    Rows are followed from the images on. What comes from elsewhere is not known (functions that are not intercepted, as
+    those of TorchScript), and so is what a network decides by the number of samples.
+
+    Args:
+        constants: the parameters and buffers of the network.
     """
 
-    def __init__(self, handlers: Mapping[Callable[..., Any], Callable[..., Any]], samples: int) -> None:
+    def __init__(
+        self, handlers: Mapping[Callable[..., Any], Callable[..., Any]], samples: int, constants: Iterable[Tensor]
+    ) -> None:
         super().__init__(handlers)
         self.samples = samples
-        self.apart = True
+        self.constants = set(constants)
+        self.images: Tensor | None = None
+        self.ended = False
+
+    def follow(self, images: Tensor) -> Tensor:
+        """``images``, fresh ones, from which rows are followed."""
+        self.images = images
+        return images
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.apart = self.apart and apart(func, args, kwargs or {}, self.samples)
-        return super().__torch_function__(func, types, args, kwargs)
+        kwargs = kwargs or {}
+        if func in QUESTIONS or func is Tensor.size:
+            known = apart(func, args, kwargs, self.samples)
+        else:
+            known = self._known(func, args, kwargs) and apart(func, args, kwargs, self.samples)
+        if self.ended or not known:
+            self.ended = True
+            raise NotKnown
+        result = super().__torch_function__(func, types, args, kwargs)
+        if isinstance(result, Tensor) and result not in self.constants:
+            setattr(result, ROWS, result._version)
+        return result
+
+    def _known(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether it is known which tensors are rows: all but the weights of layers, and numbers that count calls."""
+        parts = args[0] if function is torch.cat and args else (*args, *kwargs.values())
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        if not tensors:
+            return False
+        first, *others = tensors
+        if function in WEIGHTED:
+            return self._is_rows(first) and all(other in self.constants for other in others)
+        if first.ndim == 0 and not others:
+            return first in self.constants
+        return all(map(self._is_rows, tensors))
+
+    def _is_rows(self, tensor: Tensor) -> bool:
+        return getattr(tensor, ROWS, 0 if tensor is self.images else None) == tensor._version
 
 
 def apart(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], samples: int) -> bool:
     """Whether a call is known to give rows that are the samples, each computed from its own row of each argument.
 
-    True only where every tensor computed from the images is known to have the samples as its rows: it is for the first
-    call, and stays so from call to call. Batch norm counts as what normalises each sample by itself. Where False,
-    nothing is known.
+    True only where the arguments are rows of samples, but for weights and running statistics. Batch norm counts as what
+    normalises each sample by itself. Where False, nothing is known.
     """
     if function in QUESTIONS:
         return True
+    if function is Tensor.size:
+        return len(args) > 1 and isinstance(args[1], int) and args[1] > 0
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
     if function is torch.cat and args:
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)

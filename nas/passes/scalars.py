@@ -19,10 +19,10 @@ from nas.passes.intercept import (
     normalising,
     running_normalisation,
     sample_normalisation,
-    untouched,
 )
 from nas.passes.layers import check_samples, seen_by_first_entry
-from nas.passes.weights import convolution_and_linear_weights, gradients_of
+from nas.passes.running import untouched
+from nas.passes.weights import check_weights, gradients_of, require_gradients, weights_of
 
 
 def visit_scalars(net: nn.Module, images: Tensor, visits: Visits, each_by_itself: bool = False) -> None:
@@ -33,12 +33,16 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits, each_by_itself
         scalars: the logits [samples, classes], and their Jacobian [samples, classes, weights] with respect to the first
             entry of each convolution and linear weight, as one pair.
     """
-    weights = convolution_and_linear_weights(net)
+    weights = weights_of(net, [images])
+    check_weights(weights)
     place = {weight.data_ptr(): number for number, weight in enumerate(weights)}  # its first rows have it too
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*weights, *net.buffers())}
     rows = images.new_zeros(len(weights), len(images))
 
     def follow(out: Tensor, weight: Tensor, gain: Callable[[], Tensor], channel: int) -> Tensor:
         """``gain()``, [samples, …], is what the output's first channel gains with the weight's first entry."""
+        if weight.untyped_storage().data_ptr() not in own:
+            raise ValueError("the weight of a layer is computed from others: its entries are not the network's own")
         if weight.data_ptr() not in place or not out.requires_grad:
             return out
         check_samples(out, len(images))
@@ -66,11 +70,11 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits, each_by_itself
         LINEAR: linear,
     }
     handlers[F.multi_head_attention_forward] = attention_projected_by(linear)
-    with untouched(net):
-        net.eval().requires_grad_(False)
+    with untouched(net) as run:
+        net.eval()
+        require_gradients(net)
         images = images.detach().requires_grad_()
-        with Intercept(handlers):
-            logits = net(images.clone())
+        logits = run(images, Intercept(handlers))
         jacobian = []
         for logit in logits.sum(0):
             rows.zero_()

@@ -2,27 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import debug_unwrap
+from torch.nn import functional as F
 
-from nas.passes.layers import own_weight
+from nas.passes.intercept import (
+    ATTENTION,
+    CONVOLUTION,
+    LINEAR,
+    Intercept,
+    attention_projected_by,
+    no_normalisation,
+    normalising,
+)
+from nas.passes.running import untouched
+from nas.passes.state import check_values
 
 
-def convolution_and_linear_weights(net: nn.Module) -> list[Tensor]:
-    """The weights of all Conv2d and Linear modules and the projections of attention modules, each once.
+class Weights:
+    """The convolution and linear weights of a network, as they become known while it runs.
 
-    Raises:
-        ValueError: one is no parameter but computed from others, as by weight normalisation.
+    They are the weights of `nn.Conv2d`, `nn.Linear` and `nn.MultiheadAttention`, any other parameter that ``conv2d`` or
+    ``linear`` use, and the parameters of more than one dimension that a weight of these is computed from. The weights
+    of other layers (``conv1d``, ``conv3d``, transposed convolutions, embeddings) are left out.
+
+    Attributes:
+        known: each once: those of modules, then the others in the order of their use.
+        candidates: the other parameters of more than one dimension.
+        used: those among the known that ``conv2d`` or ``linear`` were seen to take as they are.
+        origins: those that a weight was seen to be computed from.
     """
-    found: dict[int, Tensor] = {}
-    for name, module in net.named_modules():
+
+    def __init__(self, net: nn.Module) -> None:
+        for parameter in net.parameters():
+            check_values(parameter)
+        parameters = dict.fromkeys(parameter for parameter in net.parameters() if parameter.ndim > 1)
+        self.known = dict.fromkeys(weight for weight in _of_modules(net) if weight in parameters)
+        self.candidates = dict.fromkeys(parameter for parameter in parameters if parameter not in self.known)
+        self.used: set[Tensor] = set()
+        self.origins: set[Tensor] = set()
+
+    def use(self, weight: Tensor) -> bool:
+        """Takes notice of a weight of ``conv2d`` or ``linear``; whether it is a parameter, or computed from some."""
+        for tensor in (weight, weight._base):  # or some rows of one, say
+            if tensor in self.known or tensor in self.candidates:
+                self.known.setdefault(tensor)
+                self.used.add(tensor)
+                return True
+        origins = {leaf for leaf in leaves(weight) if leaf in self.known or leaf in self.candidates}
+        self.known |= dict.fromkeys(parameter for parameter in self.candidates if parameter in origins)
+        self.origins |= origins
+        return bool(origins)
+
+    def handlers(self) -> dict[Callable[..., Any], Callable[..., Any]]:
+        """Those under which weights become known."""
+
+        def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+            self.use(weight)
+            return F.linear(input, weight, bias)
+
+        def convolution(input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            self.use(weight)
+            return F.conv2d(input, weight, *args, **kwargs)
+
+        return {CONVOLUTION: convolution, LINEAR: linear, ATTENTION: attention_projected_by(linear)}
+
+    def require_gradients(self, net: nn.Module) -> None:
+        """Of these alone, and not of biases and norm layers, gradients are computed."""
+        require_gradients(net, {*self.known, *self.candidates})
+
+
+def require_gradients(net: nn.Module, wanted: Collection[Tensor] = ()) -> None:
+    """Of these parameters alone gradients are computed."""
+    for parameter in net.parameters():
+        parameter.requires_grad_(parameter in wanted)
+
+
+def _of_modules(net: nn.Module) -> list[Tensor | None]:
+    weights: list[Tensor | None] = []
+    for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            found[id(module.weight)] = own_weight(module, name)
+            weights.append(module._parameters.get("weight"))  # none where it is computed, which its name would do
         elif isinstance(module, nn.MultiheadAttention):
-            found |= {id(p): p for p in module.parameters(recurse=False) if p.ndim == 2}
-    return list(found.values())
+            weights += [parameter for parameter in module.parameters(recurse=False) if parameter.ndim == 2]
+    return weights
+
+
+def weights_of(net: nn.Module, batches: Iterable[Tensor]) -> list[Tensor]:
+    """The `Weights` of a network, all that are known when it has run on these images."""
+    weights = Weights(net)
+    if weights.candidates:  # layers may use them, which shows when the network runs
+        for images in batches:
+            with untouched(net) as run:
+                weights.require_gradients(net)
+                run(images, Intercept(normalising(no_normalisation) | weights.handlers()))
+    return list(weights.known)
+
+
+def real(tensor: Tensor) -> Tensor:
+    """``tensor``, of complex numbers their real and imaginary parts: each is a weight of its own."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def check_weights(weights: Collection[Tensor]) -> None:
+    if not weights:
+        raise ValueError(
+            "the network has no convolution of two dimensions and no linear layer, whose weights are asked for"
+        )
 
 
 def gradients_of(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tensor, ...]:
@@ -30,3 +121,37 @@ def gradients_of(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tenso
     if not value.requires_grad:
         return tuple(map(torch.zeros_like, inputs))
     return torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True, **how)
+
+
+@contextmanager
+def one_backward_pass(net: nn.Module) -> Iterator[None]:
+    """Raises where gradients have reached parameters by another backward pass than the one within, as that of functions
+    which compute what they need once more: these gradients are missing in what is found."""
+    parameters = list(net.parameters())
+    for parameter in parameters:
+        parameter.grad = None
+    yield
+    if any(parameter.grad is not None for parameter in parameters):
+        raise ValueError(
+            "the network runs a backward pass of its own within the backward pass, whose gradients are lost"
+        )
+
+
+def leaves(tensor: Tensor) -> set[Tensor]:
+    """The tensors requiring gradients from which ``tensor`` was computed, as autograd recorded it."""
+    found: set[Tensor] = set()
+    for node in nodes(tensor):
+        if hasattr(node, "variable"):
+            found.add(node.variable)
+    return found
+
+
+def nodes(tensor: Tensor) -> set[Any]:
+    """The functions of autograd's graph by which ``tensor`` was computed."""
+    seen: set[Any] = {debug_unwrap(tensor).grad_fn} - {None}
+    waiting = list(seen)
+    while waiting:
+        before = {function for function, _ in waiting.pop().next_functions} - seen - {None}
+        seen |= before
+        waiting += before
+    return seen

@@ -30,7 +30,7 @@ def logits_of(out: Any, classes: int) -> Tensor:
     if "logits" in fields:
         return logits_of(fields["logits"], classes)
     if isinstance(out, Tensor):
-        logits = out if out.ndim == 2 and out.shape[1] >= classes else None
+        logits = out if out.ndim == 2 and out.size(1) >= classes else None
     else:
         logits = next((t for t in _tensors(fields.values()) if t.ndim == 2 and t.shape[1] == classes), None)
     if logits is None:
@@ -43,6 +43,8 @@ def logits_of(out: Any, classes: int) -> Tensor:
 
 
 def _replace(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
+    if isinstance(out, Tensor) and out.ndim == 1 and len(inputs[0]) == 1:
+        out = out[None]  # the dimension of one sample is gone, as by `Tensor.squeeze`
     return logits_of(out, classes)
 
 

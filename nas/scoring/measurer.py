@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from nas.data.minibatch import Minibatch
 from nas.errors import UsageError, unknown
 from nas.passes.initialisation import initialise
+from nas.passes.precision import placed
+from nas.passes.running import again
 from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, standard_modes, started
+from nas.passes.weights import weights_of
 from nas.probe import Probe, measure
 from nas.proxy import Initialisation, Network, Proxy, ProxyFailure, Saturated
 from nas.scoring.logits import returning_logits
@@ -92,7 +95,7 @@ class Measurer:
             raise ProxyFailure("the space has no thin copy of its networks")
         inputs = self._minibatch(network)
         seed = initialisation_seed(self.seed, number)
-        net = build(space, arch, inputs.task, seed).to(self.device, inputs.images.dtype)
+        net = placed(build(space, arch, inputs.task, seed), self.device, inputs.images.dtype)
         mixed = self.precision if self.precision.itemsize < 4 else None
         probe = Probe(net, inputs.images, inputs.labels, seed, mixed)
         return probe if how == "default" else _initialised(probe, how)
@@ -130,7 +133,7 @@ class Measurer:
 
 def _initialised(probe: Probe, how: Initialisation) -> Probe:
     """A probe of the same network, whose weights are now drawn as ``how`` says."""
-    initialise(probe.net, how, probe.seed)
+    initialise(probe.net, how, probe.seed, again(lambda: weights_of(probe.net, [probe.images])))
     return Probe(probe.net, probe.images, probe.labels, probe.seed, probe.mixed)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.errors import UsageError
-from nas.passes.intercept import Intercept, batch_normalisation, normalising, sample_normalisation, untouched
+from nas.passes.intercept import Intercept, batch_normalisation, normalising, sample_normalisation
+from nas.passes.running import untouched
 from nas.probe import Probe
 from nas.registry import Range
 from nas.scoring.measurer import build

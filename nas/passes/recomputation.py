@@ -1,0 +1,41 @@
+"""Networks that recompute activations in the backward pass to save memory (`torch.utils.checkpoint`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.utils import checkpoint
+
+
+class _Calling:
+    """In place of the function that runs another one without a graph, and again in the backward pass."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+        return function(*args)
+
+
+def _nothing(*_: Any, **__: Any) -> Iterator[None]:
+    """In place of what surrounds such a run where autograd's own graph is kept."""
+    yield
+
+
+@contextmanager
+def without_recomputation() -> Iterator[None]:
+    """Within it `torch.utils.checkpoint.checkpoint` calls its function, and no more.
+
+    The values are the same by its definition. What is computed again during a backward pass would be so out of sight of
+    what intercepts the network, which by then has ended. Networks hold references to ``checkpoint`` itself, so that
+    what it calls is replaced: one for either value of ``use_reentrant``.
+    """
+    before = {name: getattr(checkpoint, name) for name in REPLACEMENTS}
+    vars(checkpoint).update(REPLACEMENTS)
+    try:
+        yield
+    finally:
+        vars(checkpoint).update(before)
+
+
+REPLACEMENTS = {"CheckpointFunction": _Calling, "_checkpoint_without_reentrant_generator": _nothing}
