@@ -181,8 +181,8 @@ class _Layers:
             output = out.detach()
             self.intact[output.data_ptr()] = output._version
 
-            def take(gradient: Tensor) -> None:
-                if not self.recording:
+            def take(gradient: Tensor | None) -> None:
+                if not self.recording or gradient is None:
                     return
                 if output._version != self.intact[output.data_ptr()]:
                     raise RuntimeError("the output of a layer is changed in place, and its value is lost")

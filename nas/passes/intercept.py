@@ -27,6 +27,7 @@ SWITCHES = (Tensor.requires_grad_, *(getattr(Tensor, name).__set__ for name in (
 DROPOUTS = (
     F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
 )  # fmt: skip
+DIFFERENTIATION = (Tensor.backward, torch.autograd.backward, torch.autograd.grad)
 
 
 Visits = Mapping[str, Callable[[Any], None]]
@@ -92,7 +93,19 @@ def switched_by_the_pass(switch: Callable[..., Any]) -> Callable[..., Any]:
 
 def hooked_where_there_is_a_gradient(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
     """`Tensor.register_hook`, in passes without gradients too."""
-    return tensor.register_hook(hook) if tensor.requires_grad else RemovableHandle(OrderedDict())  # type: ignore[no-untyped-call, no-any-return]
+    return tensor.register_hook(hook) if tensor.requires_grad else RemovableHandle(OrderedDict())  # type: ignore[no-untyped-call]
+
+
+def differentiating(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler under which it is said when a network differentiates what has no gradients in a pass."""
+
+    def differentiate(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except RuntimeError as error:
+            raise ValueError("the network differentiates while it runs, which this pass does not allow") from error
+
+    return differentiate
 
 
 def no_dropout(x: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -157,6 +170,7 @@ def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable
         F.batch_norm: normalise,
         **{switch: switched_by_the_pass(switch) for switch in SWITCHES},
         Tensor.register_hook: hooked_where_there_is_a_gradient,
+        **{function: differentiating(function) for function in DIFFERENTIATION},
         ATTENTION: attention_without_dropout,
         F.scaled_dot_product_attention: product_without_dropout,
         **dict.fromkeys(DROPOUTS, no_dropout),

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.passes import blocks
 from nas.passes.blocks import Block, slices
-from nas.passes.intercept import Intercept, image_normalisation, normalising
+from nas.passes.intercept import DIFFERENTIATION, Intercept, image_normalisation, normalising
 from nas.passes.layers import check_samples
 from nas.passes.running import Drawn, untouched
 from nas.passes.state import replace
@@ -117,10 +117,11 @@ def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
             if total.requires_grad:
                 total.backward()  # type: ignore[no-untyped-call]
 
+        handlers = normalising(image_normalisation) | {function: function for function in DIFFERENTIATION}
         with untouched(net) as run:  # each image meets the same buffers
             for parameter in net.parameters():
                 parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
-            run(image, Intercept(normalising(image_normalisation)), differentiate)
+            run(image, Intercept(handlers), differentiate)
             for weight, rows in group:
                 gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
                 gradients[weight].append(real(gradient[rows]).flatten())

@@ -70,6 +70,10 @@ def untouched(net: nn.Module) -> Iterator[Run]:
                 try:
                     with intercept, computing_in(images.dtype):
                         result = compute(own)
+                except RuntimeError as error:
+                    if images.dtype == torch.float64 and "ouble" in str(error):
+                        raise ValueError("a layer of the network does not compute in float64") from error
+                    raise
                 finally:
                     drawn = draws.undo()
                 if drawn:
