@@ -115,7 +115,7 @@ class Probe:
 
         answers = self._ask(_Pass(f"{target} of {self._number(samples)}", run), "blocks", function)
         if not answers:
-            raise ValueError("no convolution or linear layer lies between input and output")
+            raise ValueError("no convolution of two dimensions and no linear layer lies between input and output")
         return answers
 
     def map_relus(self, function: Callable[[Tensor], Any], samples: int | None = None) -> list[Any]:
@@ -136,7 +136,7 @@ class Probe:
         """
         answers = self._ask(self._batch(), "layers", function)
         if not answers:
-            raise ValueError("no convolution or linear layer lies between input and output")
+            raise ValueError("no convolution of two dimensions and no linear layer lies between input and output")
         return answers
 
     def features(self, function: Callable[[list[Tensor]], Any]) -> Any:
