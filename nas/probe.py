@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
-from nas.passes.counts import Trace, trace
+from nas.passes.counts import Counts, Trace, trace
 from nas.passes.footprint import Footprint
 from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising
 from nas.passes.linearised import Flow, visit_flow
@@ -58,9 +58,12 @@ class Probe:
     """
 
     def __init__(
-        self, net: nn.Module, images: Tensor, labels: Tensor, seed: int = 0, mixed: torch.dtype | None = None
-    ) -> None:
-        self.net = net
+        self, net: nn.Module | Callable[[], nn.Module], images: Tensor, labels: Tensor, seed: int = 0,
+        mixed: torch.dtype | None = None, counts: Counts | None = None,
+    ) -> None:  # fmt: skip
+        """``net`` may be what makes the network when it is asked for; ``counts`` are its own, where they are known."""
+        self._net = net
+        self._counts = counts
         self.images = images
         self.labels = labels
         self.seed = seed
@@ -79,6 +82,10 @@ class Probe:
             raise AttributeError(f"the {name} of a probe is not for its proxies to set")
         super().__setattr__(name, value)
 
+    @cached_property
+    def net(self) -> nn.Module:
+        return self._net if isinstance(self._net, nn.Module) else self._net()
+
     @property
     def samples(self) -> int:
         return len(self.images)
@@ -86,11 +93,15 @@ class Probe:
     @cached_property
     def params(self) -> int:
         """The number of parameters."""
+        if self._counts is not None:
+            return self._counts.params
         return sum(parameter.numel() for parameter in self.net.parameters())
 
     @cached_property
     def trace(self) -> Trace:
         """What one input costs; see `nas.passes.counts.Trace`."""
+        if self._counts is not None:
+            return Trace(self._counts.flops, self._counts.depth)
         return trace(self.net, self.images[:1].clone())
 
     @property
@@ -126,7 +137,7 @@ class Probe:
         """
         answers = self._ask(self._batch(samples), "relus", function)
         if not answers:
-            raise ValueError("the network has no ReLU")
+            raise ValueError("the network has no ReLU, or none that is seen as one")
         return answers
 
     def map_layers(self, function: Callable[[Layer], Any]) -> list[Any]:

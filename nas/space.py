@@ -15,6 +15,7 @@ import networkx as nx
 from torch import nn
 
 from nas.errors import UsageError, unknown
+from nas.passes.counts import Counts as Counts
 from nas.registry import Registry, Settings, checked_options, normal, origin
 
 Arch = tuple[tuple[int, ...], ...]
@@ -41,7 +42,7 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `notations`, `canonical`, `thin`, `origins`, `random_leaf` and `size`, whose defaults suit a space without
+    `notations`, `canonical`, `counts`, `thin`, `origins`, `random_leaf` and `size`, whose defaults suit a space without
     constraints, pictures or a notation of its own, and it is never subclassed itself. Everything that searchers call is
     final.
     """
@@ -91,6 +92,11 @@ class Space(ABC):
     def canonical(self, arch: Arch) -> Arch:
         """One representative for all architectures whose networks are isomorphic and have the same parameters."""
         return arch
+
+    def counts(self, arch: Arch, task: Task) -> Counts | None:
+        """The counts of the network that `build` makes, where they are known without it; None where it has to be made
+        to count."""
+        return None
 
     def thin(self) -> Space | None:
         """The same space at width 1 with one cell per stage and no stem, or None where there is no such thing."""

@@ -10,9 +10,11 @@ differently was not seen on 30 of them.
 from __future__ import annotations
 
 from itertools import pairwise
+from math import isqrt
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, combination, proxy
@@ -42,9 +44,9 @@ def az_trainability(probe: Probe) -> Tensor:
         mean of −s − 1 / (s + 1e-6) + 2,   s the largest singular value of mean over pixels of u (Jᵀ u)ᵀ
 
     J is the Jacobian of a block's output with respect to its input and u a Rademacher vector, one for each block. Where
-    the block's output is smaller, the pixels that become one are stacked as channels: that takes maps whose sides are
-    whole multiples of the output's; between others, and between maps and tokens, there is no matrix. As in the
-    published code, a block that passes gradients on unchanged counts as the worst: here the proxy fails.
+    the block's output is smaller, the pixels that become one are stacked as channels. As in the published code, a block
+    that passes gradients on unchanged counts as the worst: here the proxy fails. It fails, too, where a block passes no
+    gradient on, of which s is zero, and where it is not known which pixels become one.
     """
 
     def trainability(features: list[Tensor]) -> Tensor:
@@ -57,7 +59,7 @@ def az_trainability(probe: Probe) -> Tensor:
             (v,) = torch.autograd.grad(target, source, u, retain_graph=True, allow_unused=True, materialize_grads=True)
             if v.shape == u.shape and torch.equal(u, v):
                 raise ProxyFailure("a block passes its input on unchanged")
-            v, u = by_channel(stacked(channels_first(v), channels_first(u))), by_channel(u)
+            v, u = stacked(v, u)
             matrix = (v @ u.transpose(1, 2)).sum(0) / (len(u) * u.shape[2])
             s = torch.linalg.matrix_norm(matrix.double(), 2)
             if not s > torch.finfo(v.dtype).eps:
@@ -77,40 +79,18 @@ def entropies(features: list[Tensor]) -> Tensor:
     """The entropy of the normalised eigenvalues of each feature's channel covariance, [features] float64."""
 
     def entropy(feature: Tensor) -> Tensor:
+        rounding = 4 * torch.finfo(feature.dtype).eps
         feature = by_channel(feature.detach())
+        least, most = feature.amin((0, 2)), feature.amax((0, 2))
+        if (most - least <= rounding * torch.maximum(most, -least)).all():
+            raise ProxyFailure("the features of a block are constant")
         feature = feature - feature.mean((0, 2), keepdim=True)
         covariance = (feature @ feature.transpose(1, 2)).sum(0).double() / (len(feature) * feature.shape[2])
         eigenvalues = torch.linalg.eigvalsh(covariance).clamp_min(0)
-        if not eigenvalues.sum() > 0:
-            raise ProxyFailure("the features of a block are constant")
         p: Tensor = eigenvalues / eigenvalues.sum()
         return -torch.sum(p * torch.where(p > 0, p, 1.0).log())
 
     return torch.stack([entropy(feature) for feature in several(features)])
-
-
-def stacked(v: Tensor, u: Tensor) -> Tensor:
-    """What a block's input is given back, with the pixels that become one of ``u``'s as channels.
-
-    Raises:
-        ProxyFailure: the block makes tokens of a map or the reverse, or its output is no whole fraction of its input.
-    """
-    if v.ndim != u.ndim or (v.ndim == 3 and v.shape[1] != u.shape[1]):
-        raise ProxyFailure(f"a block makes {form(u)} of {form(v)}: no pixel of one belongs to one of the other")
-    if v.ndim == 3 or v.shape[2:] == u.shape[2:]:
-        return v
-    (height, width), (rows, columns) = v.shape[2:], u.shape[2:]
-    if height % rows or width % columns:
-        raise ProxyFailure(f"a block makes {form(u)} of {form(v)}, which is no whole fraction")
-    down, right = height // rows, width // columns
-    patches = v.reshape(*v.shape[:2], rows, down, columns, right)
-    return patches.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)  # [samples, channels * down * right, rows, columns]
-
-
-def form(feature: Tensor) -> str:
-    if feature.ndim == 4:
-        return f"maps of {feature.shape[2]} x {feature.shape[3]}"
-    return f"{feature.shape[1]} tokens"
 
 
 def several(features: list[Tensor]) -> list[Tensor]:
@@ -121,11 +101,39 @@ def several(features: list[Tensor]) -> list[Tensor]:
 
 def by_channel(feature: Tensor) -> Tensor:
     """[samples, channels, height, width] or [samples, tokens, channels] -> [samples, channels, pixels or tokens]."""
-    return channels_first(feature).flatten(2) if feature.ndim == 4 else feature.transpose(1, 2)
+    feature = feature.flatten(2) if feature.ndim > 3 else feature.transpose(1, 2)
+    return feature.to(torch.promote_types(feature.dtype, torch.float32))
 
 
-def channels_first(feature: Tensor) -> Tensor:
-    """A map with its channels second: as maps are square, one whose second and third sides alone are equal has them
-    last."""
-    last = feature.ndim == 4 and feature.shape[1] == feature.shape[2] != feature.shape[3]
-    return feature.permute(0, 3, 1, 2) if last else feature
+def stacked(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Two features as [samples, channels, pixels], with as many pixels: those of the source that become one of the
+    target are stacked as channels.
+
+    Where a side is not a multiple of the factor by which it is reduced, the pixels that are missing at its end are
+    zero, or those that are too many are left out, as the block rounds.
+    """
+    if len(source) != len(target):
+        raise ProxyFailure(f"a block turns {len(source)} rows into {len(target)}: which are whose is not known")
+    v, u = by_channel(source), by_channel(target)
+    if v.shape[2] == u.shape[2]:
+        return v, u
+    before, after = sides(source), sides(target)
+    pairs = list(zip(before, after, strict=False))
+    factors = [round(b / a) for b, a in pairs]
+    known = [f > 0 and a in (b // f, -(-b // f)) for (b, a), f in zip(pairs, factors, strict=True)]
+    if len(before) != len(after) or not all(known):
+        shapes = (" x ".join(map(str, shape)) for shape in (before, after))
+        raise ProxyFailure(f"a block turns {' positions into '.join(shapes)}: which of them become one is not known")
+    missing = [(0, a * f - b) for (b, a), f in zip(pairs, factors, strict=True)]
+    v = F.pad(v.reshape(*v.shape[:2], *before), [edge for side in reversed(missing) for edge in side])
+    v = v.reshape(*v.shape[:2], *(size for pair in zip(after, factors, strict=True) for size in pair))
+    v = v.movedim(tuple(range(3, v.ndim, 2)), tuple(range(2, 2 + len(after))))  # [samples, channels, *factors, *after]
+    return v.flatten(1, 1 + len(after)).flatten(2), u
+
+
+def sides(feature: Tensor) -> tuple[int, ...]:
+    """Height and width; of tokens that fill a square its sides, of others their number."""
+    if feature.ndim > 3:
+        return tuple(feature.shape[2:])
+    side = isqrt(feature.shape[1])
+    return (side, side) if side * side == feature.shape[1] else (feature.shape[1],)

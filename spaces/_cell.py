@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import TypeVar
 from zlib import crc32
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from nas.graph import Edge
 from nas.space import Task
+from spaces import _counted as counting
+from spaces._counted import Part, Shape
 from spaces._ops import relu_conv_bn
 
 MakeCell = Callable[[int], nn.Module]
@@ -67,6 +69,18 @@ class Reduction(nn.Module):
         return self.shortcut(x) + self.second(self.first(x))  # type: ignore[no-any-return]
 
 
+def counted_reduction(x: Shape, outputs: int) -> Part:
+    """`Reduction`, counted."""
+    first, second = (partial(counting.convolution, outputs=outputs, kernel=3, stride=stride) for stride in (2, 1))
+    shortcut = partial(counting.convolution, outputs=outputs, kernel=1, norm=False)
+    return counting.added(
+        [
+            counting.series(x, [first, second]),
+            counting.series(x, [partial(counting.pooling, kernel=2, stride=2), shortcut]),
+        ]
+    )
+
+
 Number = TypeVar("Number", int, float)
 
 
@@ -96,6 +110,12 @@ def pooled(width: int, classes: int) -> dict[str, nn.Module]:
 def head(width: int, classes: int) -> dict[str, nn.Module]:
     """NAS-Bench-201's last layers: batch norm, ReLU, global average pooling and a linear layer."""
     return {"norm": nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())} | pooled(width, classes)
+
+
+def counted_head(x: Shape, classes: int) -> Part:
+    """`head`, counted."""
+    linear = counting.pooled(x, classes)
+    return linear._replace(params=linear.params + 2 * x.channels)
 
 
 def named(layers: Mapping[str, nn.Module]) -> nn.Sequential:

@@ -17,10 +17,12 @@ import networkx as nx
 import torch
 from torch import Tensor, nn
 
-from nas.space import Arch, Space, Task, choice, is_leaf
+from nas.space import Arch, Counts, Space, Task, choice, is_leaf
+from spaces import _counted as counting
 from spaces._cell import distinct_positive, initialise_by_place, named, pooled
+from spaces._counted import Part, Shape
 from spaces._json import LONGEST, record
-from spaces._ops import NONE, OPERATIONS, FactorizedReduce, Zero, relu_conv_bn
+from spaces._ops import NONE, OPERATIONS, FactorizedReduce, Zero, counted, counted_reduction, relu_conv_bn
 
 CELLS = ("normal", "reduce")
 Input = tuple[tuple[int, ...], tuple[int, ...]]
@@ -76,6 +78,33 @@ class GenotypeSpace(Space):
                 cells, {name: self._given(cells[name]) for name in CELLS}, self.operations, widths[0], depths[0], task
             )
         )
+
+    def counts(self, arch: Arch, task: Task) -> Counts | None:
+        widths, depths = self._sizes(arch)
+        if len(widths) > 1 or len(depths) > 1:
+            return None
+        return counting.counts(lambda: self._counted(arch, widths[0], depths[0], task))
+
+    def _counted(self, arch: Arch, width: int, depth: int, task: Task) -> Part:
+        """`Network`, counted. Cells of the same shapes are counted once."""
+        inputs = {name: self._inputs(arch, name) for name in CELLS}
+        given = {name: self._given(inputs[name]) for name in CELLS}
+        stem = counting.convolution(counting.of_image(task), 3 * width, 3)
+        parts, cells = [stem], {}
+        (older, newer), paths, halve = (stem.shape, stem.shape), (stem.path, stem.path), False
+        for number in range(depth):
+            reduction = number in (depth // 3, 2 * depth // 3)
+            width *= 1 + reduction
+            kind = (older, newer, width, reduction, halve)
+            if kind not in cells:
+                name = CELLS[reduction]
+                cells[kind] = counted_cell(inputs[name], given[name], self.operations, *kind)
+            part, through = cells[kind]
+            parts.append(part)
+            ends = [counting.along(a, b) for a, b in zip(paths, through, strict=True)]
+            (older, newer), paths, halve = (newer, part.shape), (paths[1], counting.longest(ends)), reduction
+        head = counting.pooled(newer, task.classes)
+        return counting.together([*parts, head], paths[1], head.shape)
 
     def valid(self, arch: Arch) -> bool:
         if not self.distinct:
@@ -297,6 +326,43 @@ class GenotypeCell(nn.Module):
             first, second = node.children()
             values.append(first(values) + second(values))
         return torch.cat([values[node] for node in self.given], dim=1)
+
+
+def counted_cell(
+    inputs: Sequence[Input],
+    given: Collection[int],
+    operations: Sequence[str],
+    older: Shape,
+    newer: Shape,
+    channels: int,
+    reduction: bool,
+    halve: bool,
+) -> tuple[Part, tuple[int | None, int | None]]:
+    """`GenotypeCell`, counted, and the paths through it from the older and from the newer cell."""
+    first = counted_reduction(older, channels) if halve else counting.convolution(older, channels, 1)
+    second = counting.convolution(newer, channels, 1)
+    shapes, parts = [first.shape, second.shape], [first, second]
+    paths: list[tuple[int | None, int | None]] = [(first.path, None), (None, second.path)]  # from either
+    for pair in _paired(inputs):
+        into: list[tuple[int, Part]] = []
+        for predecessors, options in pair:
+            for p in predecessors:
+                stride = 2 if reduction and p < 2 else 1
+                for name in (operations[option] for option in options):
+                    part = (
+                        counting.zeros(shapes[p], stride)
+                        if name == NONE
+                        else counted(OPERATIONS[name], shapes[p], stride)
+                    )
+                    into.append((p, part))
+        ends = [counting.longest(counting.along(paths[p][side], part.path) for p, part in into) for side in (0, 1)]
+        paths.append((ends[0], ends[1]))
+        shapes.append(counting.only(part.shape for _, part in into))
+        parts += [part for _, part in into]
+    size = counting.only(shapes[node]._replace(channels=0) for node in given)
+    shape = size._replace(channels=sum(shapes[node].channels for node in given))
+    through = tuple(counting.longest(paths[node][side] for node in given) for side in (0, 1))
+    return counting.together(parts, None, shape), (through[0], through[1])
 
 
 class Network(nn.Module):

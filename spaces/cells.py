@@ -14,9 +14,12 @@ from torch import nn
 
 from nas.graph import Edge, canonical
 from nas.registry import Range
-from nas.space import Arch, Space, Task, choice, is_leaf, space
+from nas.space import Arch, Counts, Space, Task, choice, is_leaf, space
+from spaces import _counted as counting
 from spaces._cell import Cell, MixedEdge, Skeleton, drawn_by_place, initialise_by_place, stages
-from spaces._ops import NONE, OPERATIONS, Operation
+from spaces._counted import NotCounted, Part, Shape
+from spaces._ops import NONE, OPERATIONS, Operation, counted
+from spaces._skeleton import Skeletal, measured
 
 
 class Dialect(NamedTuple):
@@ -68,9 +71,42 @@ class CellSpace(Space):
         self._thin = thin
         self.dialects = dict(dialects or {})
         self._representatives: dict[Arch, Arch] = {}
+        self._skeletons: dict[Task, Skeletal] = {}
+        self._measured: dict[tuple[str, Shape], Part] = {}
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         return initialise_by_place(self.skeleton(partial(self._cell, arch, count()), task))
+
+    def counts(self, arch: Arch, task: Task) -> Counts | None:
+        """The skeleton's and those of its cells: of each operation, counted once for each shape that it meets."""
+        try:
+            if task not in self._skeletons:
+                self._skeletons[task] = Skeletal(self.skeleton, task)
+            skeleton = self._skeletons[task]
+            cells = {shape: self._counted(arch, shape) for shape in set(skeleton.shapes)}
+            parts = [cells[shape] for shape in skeleton.shapes]
+            return skeleton.counts(parts)
+        except NotCounted:
+            return None
+
+    def _counted(self, arch: Arch, x: Shape) -> Part:
+        """`_cell` for an input of this shape, counted."""
+        edges = {}
+        for edge, options in zip(self.edges, arch, strict=True):
+            alive = [name for name in (self.slots[0][option] for option in options) if name != NONE]
+            if alive:
+                edges[edge] = counting.added(self._operation(name, x) for name in alive)
+        return counting.cell(x, self.nodes, edges)
+
+    def _operation(self, name: str, x: Shape) -> Part:
+        make = self.operations[name]
+        if make is None:
+            raise NotCounted
+        if make in PUBLISHED:
+            return counted(make, x)
+        if (name, x) not in self._measured:
+            self._measured[name, x] = measured(make, x)
+        return self._measured[name, x]
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         graph: nx.DiGraph[int] = nx.empty_graph(self.nodes, create_using=nx.DiGraph)

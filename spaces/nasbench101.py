@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from hashlib import md5
 from itertools import combinations, permutations
 from operator import add
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from nas.graph import Edge, alive
 from nas.registry import Range
-from nas.space import Arch, Space, Task, is_leaf, space
+from nas.space import Arch, Counts, Space, Task, is_leaf, space
+from spaces import _counted as counting
 from spaces._cell import conv_bn_relu, initialise_by_place, named, pooled
+from spaces._counted import Part, Shape
 from spaces._json import field, record
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
@@ -115,6 +117,16 @@ class NasBench101(Space):
                 layers[f"module{stack}-{number}"] = Wired(module, before, width)
                 before = width
         return initialise_by_place(named(layers | pooled(before, task.classes)))
+
+    def counts(self, arch: Arch, task: Task) -> Counts | None:
+        module = read(arch).pruned()
+        layers: list[counting.Count] = [partial(counting.convolution, outputs=self.width, kernel=3)]
+        for stack in range(3):
+            if stack:
+                layers.append(lambda x: counting.pooling(x, 1, 2))  # of 2 x 2 pixels, rounded up
+            layers += [partial(counted, module, outputs=self.width << stack)] * self.modules
+        layers.append(partial(counting.pooled, classes=task.classes))
+        return counting.counts(lambda: counting.series(counting.of_image(task), layers))
 
     def valid(self, arch: Arch) -> bool:
         """Of an open architecture: whether the edges that it must have and some path that it can have do. Whatever
@@ -262,6 +274,23 @@ class Wired(nn.Module):
 
     def _projected(self, vertex: str, x: Tensor) -> list[Tensor]:
         return [self.projections[vertex](x)] if vertex in self.projections else []
+
+
+def counted(module: Module, x: Shape, outputs: int) -> Part:
+    """`Wired`, counted."""
+    channels, parts = widths(module, x.channels, outputs), []
+    projections = {j: counting.convolution(x, channels[j], 1) for i, j in module.edges if i == 0}
+    paths: list[int | None] = [0]
+    for vertex in range(1, module.last + 1):
+        into = [paths[i] for i in range(1, vertex) if (i, vertex) in module.edges]
+        path = counting.longest(into + [projections[vertex].path] if vertex in projections else into)
+        if vertex < module.last:
+            name, own = OPERATIONS[module.operations[vertex - 1]], Shape(channels[vertex], x.height, x.width)
+            part = counting.same(own) if name == "maxpool3x3" else counting.convolution(own, own.channels, int(name[4]))
+            parts.append(part)
+            path = counting.along(path, part.path)
+        paths.append(path)
+    return counting.together([*parts, *projections.values()], paths[-1], Shape(outputs, x.height, x.width))
 
 
 @space("nasbench101")

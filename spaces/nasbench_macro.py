@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, final
 
 import networkx as nx
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 
 from nas.graph import chain
 from nas.registry import Range
-from nas.space import Arch, Space, Task, space
+from nas.space import Arch, Counts, Space, Task, space
+from spaces import _counted as counting
 from spaces._cell import conv_bn_relu, initialise_by_place, named, pooled
+from spaces._counted import Part, Shape
 
 LAYERS = ("identity", "MB3-k3", "MB6-k5")
 """The digits 0, 1 and 2: nothing, or an inverted bottleneck of expansion 3 or 6 and kernel 3 or 5."""
@@ -63,6 +66,17 @@ class MacroSpace(Space):
         layers["last"] = conv_bn_relu(width, self.last, 1)
         return initialise_by_place(named(layers | pooled(self.last, task.classes)))
 
+    def counts(self, arch: Arch, task: Task) -> Counts | None:
+        digits, width = iter(arch), self.width
+        layers: list[counting.Count] = [partial(counting.convolution, outputs=width, kernel=3)]
+        for stage in STAGES:
+            for place in range(stage):
+                width *= 1 if place else 2
+                layers.append(partial(counted_layer, LAYERS[next(digits)[0]], outputs=width, stride=1 if place else 2))
+        layers.append(partial(counting.convolution, outputs=self.last, kernel=1))
+        layers.append(partial(counting.pooled, classes=task.classes))
+        return counting.counts(lambda: counting.series(counting.of_image(task), layers))
+
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         return chain([LAYERS[option] for (option,) in arch])
 
@@ -83,6 +97,17 @@ def layer(name: str, inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+def counted_layer(name: str, x: Shape, outputs: int, stride: int) -> Part:
+    """`layer`, counted; beside a bottleneck, the shortcut is no longer path."""
+    if name not in BOTTLENECKS:
+        return counting.same(x) if stride == 1 else counting.convolution(x, outputs, 1, stride)
+    expansion, kernel = BOTTLENECKS[name]
+    hidden = expansion * x.channels
+    wide = partial(counting.convolution, outputs=hidden, kernel=1)
+    spatial = partial(counting.convolution, outputs=hidden, kernel=kernel, stride=stride, groups=hidden)
+    return counting.series(x, [wide, spatial, partial(counting.convolution, outputs=outputs, kernel=1)])
 
 
 @space("nasbench_macro")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated, final
 
 import networkx as nx
@@ -10,9 +11,22 @@ from torch import nn
 
 from nas.graph import chain
 from nas.registry import Range
-from nas.space import Arch, Space, Task, choice, space
-from spaces._cell import Cell, MixedEdge, Reduction, distinct_positive, head, initialise_by_place, named, stem
-from spaces._ops import OPERATIONS, relu_conv_bn
+from nas.space import Arch, Counts, Space, Task, choice, space
+from spaces import _counted as counting
+from spaces._cell import (
+    Cell,
+    MixedEdge,
+    Reduction,
+    counted_head,
+    counted_reduction,
+    distinct_positive,
+    head,
+    initialise_by_place,
+    named,
+    stem,
+)
+from spaces._counted import Part, Shape
+from spaces._ops import OPERATIONS, counted, relu_conv_bn
 
 CELL = {
     (0, 1): "nor_conv_3x3",
@@ -44,6 +58,16 @@ class NatsSizeSpace(Space):
                 layers[f"cell{number}"] = cell(before, width)
             before = width
         return initialise_by_place(named(layers | head(before, task.classes)))
+
+    def counts(self, arch: Arch, task: Task) -> Counts | None:
+        widths = [self.widths[option] for (option,) in arch]
+        layers: list[counting.Count] = [partial(counting.convolution, outputs=widths[0], kernel=3)]
+        layers += [
+            partial(counted_reduction if number in (1, 3) else counted_cell, outputs=width)
+            for number, width in enumerate(widths)
+        ]
+        layers.append(partial(counted_head, classes=task.classes))
+        return counting.counts(lambda: counting.series(counting.of_image(task), layers))
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         kinds = ("cell", "residual block", "cell", "residual block", "cell")
@@ -90,6 +114,17 @@ def cell(inputs: int, outputs: int) -> Cell:
             module = relu_conv_bn(inputs, outputs, 3)
         edges[edge] = MixedEdge({name: module}, 1)
     return Cell(4, edges)
+
+
+def counted_cell(x: Shape, outputs: int) -> Part:
+    """`cell`, counted."""
+    inner, edges = x._replace(channels=outputs), {}
+    for edge, name in CELL.items():
+        if edge[0] > 0 or x.channels == outputs:
+            edges[edge] = counted(OPERATIONS[name], inner)
+        else:
+            edges[edge] = counting.convolution(x, outputs, 1 if name == "skip_connect" else 3)
+    return counting.cell(x, 4, edges)
 
 
 @space("nats_sss")

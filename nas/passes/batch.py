@@ -6,7 +6,8 @@ network as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from nas.passes.intercept import (
     normalising,
 )
 from nas.passes.layers import check_samples
+from nas.passes.rectifiers import Rectifiers
 from nas.passes.running import untouched
 from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass, real, require_gradients
 
@@ -76,12 +78,12 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         use = partial(_note, weights) if watch is None else watch.use
         layers = {function: partial(use, handler) for function, handler in layers.items()}
         handlers = normalising(second_order.batch_norm if twice else batch_normalisation) | layers
-        handlers |= _rectifiers(visits.get("relus"), watch, len(images))
+        handlers |= _rectifiers(watch)
         handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always: numbers agree
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
         with differentiable, features_of(net, "features" in visits) as features:
-            logits = run(images, Intercept(handlers))
+            logits = run(images, _seen(net, images, handlers, visits))
         with one_backward_pass(net):
             convolution.weights = False
             if "features" in visits:
@@ -135,16 +137,23 @@ def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits)
     visits["gradients"]([(weight, torch.stack([g, h])) for (weight, g), (_, h) in zip(*found, strict=True)])
 
 
-def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None, samples: int) -> dict[Any, Any]:
-    """Handlers of the rectifiers for these two."""
+@contextmanager
+def _seen(net: nn.Module, images: Tensor, handlers: Mapping[Any, Any], visits: Visits) -> Iterator[None]:
+    """What surrounds the network while it runs."""
+    relus = Rectifiers(visits["relus"], len(images), net.parameters()) if "relus" in visits else nullcontext()
+    with Intercept(handlers), relus:
+        yield
+
+
+def _rectifiers(watch: _Layers | None) -> dict[Any, Any]:
+    """Handlers of the rectifiers, for what watches layers."""
+    if watch is None:
+        return {}
 
     def rectify(function: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if visit is not None:
-            check_samples(input, samples)
-            visit((input > 0).flatten(1))
         version = input._version
         out = function(input, *args, **kwargs)
-        if watch is not None and function is not F.leaky_relu:
+        if function is not F.leaky_relu:
             watch.rectified(input, version)
         return out
 
@@ -152,8 +161,6 @@ def _rectifiers(visit: Callable[[Tensor], None] | None, watch: _Layers | None, s
         function = partial(rectify, F.hardtanh) if min_val == 0 else F.hardtanh  # with 0 it is what nn.ReLU6 calls
         return function(input, min_val, *args, **kwargs)
 
-    if visit is None and watch is None:
-        return {}
     return {F.hardtanh: hardtanh} | {function: partial(rectify, function) for function in RECTIFIERS}
 
 

@@ -8,13 +8,26 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nas.passes.intercept import Intercept, no_normalisation, normalising
+from nas.passes.intercept import LINEAR, Intercept, attention_without_dropout, no_normalisation, normalising
+from nas.passes.operations import CONVOLUTIONS, PRODUCTS, RECURRENT, TRANSPOSED, aten, is_known
 from nas.passes.state import restored
 
-aten = torch.ops.aten
+
+class Counts(NamedTuple):
+    """What a network costs for one input.
+
+    Attributes:
+        params: its parameters, those that the output does not depend on included.
+        flops, depth: see `Trace`.
+    """
+
+    params: int
+    flops: int
+    depth: int
 
 
 class Trace(NamedTuple):
@@ -22,42 +35,71 @@ class Trace(NamedTuple):
 
     Attributes:
         flops: multiply-accumulates of all convolutions and linear layers, whether the output depends on them or not.
-        depth: convolutions on the longest path from the input to the output.
+        path: convolutions on the longest path from the input to the output; None where the output does not depend on
+            the input.
     """
 
     flops: int
-    depth: int
+    path: int | None
+
+    @property
+    def depth(self) -> int:
+        """The longest path, zero where there is none."""
+        return self.path or 0
 
 
 def trace(net: nn.Module, image: Tensor) -> Trace:
     """Runs ``net`` once on ``image`` [1, channels, height, width] and leaves it as it was.
 
-    It counts what torch dispatches, so functions, traced, scripted and compiled networks count as modules do. A matrix
-    product is a linear layer's unless both sides depend on the input, as in attention; a batched one, only where a side
-    is a parameter itself. Only the shapes and the order of the calls matter, so batch norm is skipped, which one image
-    may not admit.
+    It counts what torch dispatches, so functions, traced, scripted and compiled networks count as modules do.
+
+    - Convolutions have one to three dimensions and may be transposed; all that run are counted.
+    - A matrix product, also one that ``einsum`` or a recurrent layer makes, is a linear layer's where one of its sides
+      depends on the input and the other does not. Attention, of which both do, is not counted, and neither are its
+      relative positions where they are looked up in a table. Where neither side depends on the input, it is a layer's
+      that sees a constant, or computes a weight, which is not counted. Sums of products that are written without a
+      matrix product are not seen.
+    - A bilinear layer counts the product of its first input with its weight. Complex numbers count what torch computes
+      of real ones for them: four for a product, three for a convolution.
+
+    Only the shapes and the order of the calls matter, so batch norm is skipped, which one image may not admit.
 
     Raises:
-        ValueError: the network calls an operation that is not torch's own, whose cost is not known.
+        ValueError: the network calls an operation whose cost is not known: one that is not torch's own, or works on
+            sparse or quantised numbers.
     """
-    tracer = _Tracer(net)
-    with restored(net), torch.no_grad(), Intercept(normalising(no_normalisation)), tracer:
-        tracer.follow([image], 0)
+    counter = _Counter(net)
+    with restored(net), torch.no_grad(), Intercept(normalising(no_normalisation) | counter.handlers), counter:
+        counter.follow([image], 0)
         out = net.train()(image)
-    return Trace(tracer.flops, tracer.depth(tree_leaves(out)) or 0)
+    return Trace(counter.flops, counter.depth(tree_leaves(out)))
 
 
-class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts, and carries the number of convolutions behind each tensor from operation to operation."""
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts, and carries the number of convolutions behind each tensor from operation to operation.
+
+    Tensors are known by their memory, which views share.
+
+    Attributes:
+        handlers: functions that are told apart from other products while they run.
+    """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
+        self.handlers: dict[Any, Callable[..., Any]] = {
+            LINEAR: self._within_layer(F.linear),
+            F.multi_head_attention_forward: self._within_layer(attention_without_dropout),
+        }
         self._parameters = {_memory(parameter) for parameter in net.parameters()}
-        self._depths: dict[int, int] = {}  # by memory; what is not in it does not depend on the input
+        self._own = self._parameters | {_memory(buffer) for buffer in net.buffers()}
+        self._depths: dict[int, int] = {}  # of what depends on the input
+        self._looked_up: set[int] = set()
         self._alive: list[Tensor] = []  # so that no memory is used twice
+        self._layers = 0  # that run now
 
     def depth(self, values: list[Any]) -> int | None:
+        """The largest number of convolutions behind any of these; None where none depends on the input."""
         return max((self._depths[m] for m in map(_memory, _tensors(values)) if m in self._depths), default=None)
 
     def follow(self, values: list[Any], depth: int) -> None:
@@ -68,24 +110,59 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.namespace not in OWN:
-            raise ValueError(f"what the operation {func.name()} costs is not known")
+        if not is_known(func):
+            with self:  # in inference mode torch's composed functions come as a whole
+                out = func.decompose(*args, **kwargs)
+            if out is NotImplemented:
+                raise ValueError(f"what the operation {func.name()} costs is not known")
+            return out
         out = func(*args, **kwargs)
         kind, given = func.overloadpacket, tree_leaves((args, kwargs))
-        if kind in CONVOLUTIONS:
-            self.flops += _convolution(out, *args, **kwargs)
-        elif kind in PRODUCTS and self._is_linear(*PRODUCTS[kind](args)):
-            self.flops += _product(out, PRODUCTS[kind](args)[0])
-        elif kind is aten.mkldnn_rnn_layer:
-            self.flops += args[0].shape[:2].numel() * (args[1].numel() + args[2].numel())
+        self.flops += self._cost(kind, out, args, kwargs)
         depth = None if kind in CONSTANTS else self.depth(given)
         if depth is not None:
             self.follow(tree_leaves(out), depth + (kind in CONVOLUTIONS))
+        elif kind in LOOK_UPS or any(_memory(tensor) in self._looked_up for tensor in _tensors(given)):
+            self._looked_up.update(map(_memory, _tensors(tree_leaves(out))))
+            self._alive += _tensors(tree_leaves(out))
         return out
 
-    def _is_linear(self, *sides: Tensor) -> bool:
-        constant = [side for side in sides if self.depth([side]) is None]
-        return bool(constant) and (sides[0].ndim < 3 or any(_memory(side) in self._parameters for side in constant))
+    def _cost(self, kind: Any, out: Any, args: Any, kwargs: Any) -> int:
+        cost = 0
+        if kind in CONVOLUTIONS:
+            input, weight, *rest = args
+            transposed = kind in TRANSPOSED or kwargs.get("transposed", len(rest) > 4 and rest[4] is True)
+            cost = (input if transposed else out).numel() * prod(weight.shape[1:])
+        elif kind in PRODUCTS:
+            left, right = args[PRODUCTS[kind] : PRODUCTS[kind] + 2]
+            if self._is_linear(left, right):
+                columns = right.shape[-1] if right.ndim > 1 else 1
+                cost = left.numel() * columns * (4 if left.is_complex() else 1)
+        elif kind in RECURRENT:
+            weights = sum(weight.numel() for weight in RECURRENT[kind](args) if weight.ndim > 1)
+            cost = args[0].shape[:-1].numel() * weights
+        elif kind is aten._trilinear:
+            cost = args[0].shape[0] * args[1].numel()
+        return cost
+
+    def _is_linear(self, left: Tensor, right: Tensor) -> bool:
+        constant = [side for side in (left, right) if self.depth([side]) is None]
+        if len(constant) == 1:
+            return constant[0].ndim < 3 or _memory(constant[0]) not in self._looked_up
+        if not constant or left.ndim != 2 or right.ndim != 2:
+            return False
+        memories = {_memory(left), _memory(right)}
+        return self._layers > 0 or (len(memories & self._parameters) == 1 == len(memories & self._own))
+
+    def _within_layer(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self._layers += 1
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._layers -= 1
+
+        return run
 
 
 def _tensors(values: list[Any]) -> list[Tensor]:
@@ -100,31 +177,7 @@ def _memory(tensor: Tensor) -> int:
         return id(tensor)
 
 
-def _convolution(out: Tensor, input: Tensor, weight: Tensor, *geometry: Any, **named: Any) -> int:
-    transposed = named.get("transposed", geometry[4] if len(geometry) > 4 else False)
-    return (input if transposed else out).numel() * prod(weight.shape[1:])
-
-
-def _product(out: Tensor, left: Tensor) -> int:
-    return out.numel() * left.shape[-1]
-
-
-OWN = frozenset({"aten", "prim", "prims", "profiler", "inductor"})
-"""Namespaces of operations that are torch's own."""
-
-CONVOLUTIONS = frozenset({aten.convolution, aten._convolution})
-
-PRODUCTS: dict[Any, Callable[[Any], tuple[Tensor, ...]]] = {
-    aten.mm: lambda args: args[:2],
-    aten.bmm: lambda args: args[:2],
-    aten.mv: lambda args: args[:2],
-    aten.dot: lambda args: args[:2],
-    aten.addmm: lambda args: args[1:3],
-    aten.addmv: lambda args: args[1:3],
-    aten.addbmm: lambda args: args[1:3],
-    aten.baddbmm: lambda args: args[1:3],
-}
-"""The two sides of each matrix product."""
+LOOK_UPS = frozenset({aten.index, aten.index_select, aten.gather, aten.embedding, aten.take})
 
 CONSTANTS = frozenset({
     aten.zeros_like, aten.ones_like, aten.empty_like, aten.full_like, aten.rand_like, aten.randn_like,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from nas.passes.intercept import ATTENTIONS, CONVOLUTION, SOFTMAXES, Intercept, Visits, normalising
+from nas.passes.intercept import Intercept, Visits, normalising
+from nas.passes.operations import (
+    ATTENTIONS,
+    BATCH_NORMS,
+    CONVOLUTIONS,
+    SOFTMAXES,
+    Dispatched,
+    first_tensor,
+)
 from nas.passes.running import untouched
 
 
@@ -16,9 +25,9 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
     """A forward pass, batch norm in training mode over the images.
 
     Visitors:
-        convolutions: the output of each convolution, [samples, channels, height, width].
-        last: the last feature map of more than one pixel, [samples, channels, height, width]: what a function gave, but
-            from an attention to the next convolution, where four dimensions may mean heads and tokens; without a
+        convolutions: the output of each convolution, [samples, channels, …].
+        last: the last feature map of more than one pixel, [samples, channels, height, width]: what an operation gave,
+            but from an attention to the next convolution, where four dimensions may mean heads and tokens; without a
             convolution after the last attention there is none.
         variances: the variance of each channel of what each batch norm takes, over the images: [channels] float64, zero
             where the channel is constant up to rounding.
@@ -26,35 +35,37 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
     last: list[Tensor] = []
     attending = False
 
-    class Watch(Intercept):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            nonlocal attending
-            out = super().__torch_function__(func, types, args, kwargs)
-            if func in ATTENTIONS or (func in SOFTMAXES and out.ndim > 2 and min(out.shape[-2:]) > 1):
-                attending = True
-                last.clear()
-            attending = attending and func is not CONVOLUTION
-            if attending or not isinstance(out, Tensor):
-                return out
-            if out.ndim == 4 and out[0, 0].numel() > 1 and out.is_floating_point():
-                last[:] = [out]
-            return out
+    def look(kind: Any, args: Any, kwargs: Any, out: Any) -> None:
+        nonlocal attending
+        result = first_tensor(out)
+        if result is None:
+            return
+        if kind in BATCH_NORMS and "variances" in visits:
+            visits["variances"](channel_variances(args[0]))
+        if kind in CONVOLUTIONS:
+            attending = False
+            if "convolutions" in visits:
+                visits["convolutions"](result)
+        elif kind in ATTENTIONS or (kind in SOFTMAXES and result.ndim > 2 and min(result.shape[-2:]) > 1):
+            attending = True
+            last.clear()
+        if not attending and result.ndim == 4 and result[0, 0].numel() > 1 and result.is_floating_point():
+            last[:] = [result]
 
-    def normalise(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
-        if "variances" in visits:
-            visits["variances"](channel_variances(x))
-        return torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)[0]
-
-    def convolve(*args: Any, **kwargs: Any) -> Tensor:
-        out = F.conv2d(*args, **kwargs)
-        if "convolutions" in visits:
-            visits["convolutions"](out)
-        return out
+    @contextmanager
+    def watched() -> Iterator[None]:
+        with Intercept(normalising(_normalise)), Dispatched(look):
+            yield
 
     with untouched(net) as run, torch.no_grad():
-        run(images, Watch(normalising(normalise) | {CONVOLUTION: convolve}))
+        run(images, watched())
     if "last" in visits and last:
         visits["last"](last[0])
+
+
+def _normalise(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    """Training-mode batch norm, also where a channel has a single value."""
+    return torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)[0]
 
 
 def channel_variances(x: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ def _put_back(states: Sequence[_State]) -> None:
 
 def _changed(states: Sequence[_State]) -> list[_State]:
     """Those whose values are others now, which a version does not tell: what writes to ``.data`` leaves it as it is."""
-    dense = [state for state in states if state.tensor.layout is torch.strided]
+    dense = [state for state in states if state.tensor.layout is torch.strided and not state.tensor.is_meta]
     changed = [
         state for state in states if state.tensor.layout is not torch.strided and state.tensor._version != state.version
     ]

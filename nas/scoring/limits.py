@@ -10,12 +10,10 @@ from math import prod
 from random import Random
 from typing import NamedTuple, final
 
-import torch
-
 from nas.errors import UsageError, unknown
 from nas.probe import Probe
 from nas.proxy import PROXIES, Proxy
-from nas.scoring.measurer import build, running
+from nas.scoring.measurer import count
 from nas.space import Arch, Space, SpaceWrapper, Task, is_leaf
 
 EXHAUSTIVE = 256
@@ -60,19 +58,11 @@ def quantities(space: Space, arch: Arch, limits: Sequence[Limit], task: Task) ->
     Raises:
         UsageError: the network does not run on images of ``task``.
     """
-    image = torch.zeros(1, task.channels, task.size, task.size)
 
-    def count(device: str) -> dict[str, float]:
-        with torch.device(device):
-            net = build(space, arch, task)
-        probe = Probe(net, image.to(device), torch.zeros(1, dtype=torch.long))
+    def look(probe: Probe) -> dict[str, float]:
         return {limit.proxy.name: float(limit.proxy(probe)) for limit in limits} | {"params": float(probe.params)}
 
-    try:
-        return count("meta")
-    except Exception:  # a network that cannot be made without weights is made with them, or fails there
-        with running(space, arch, task):
-            return count("cpu")
+    return count(space, arch, task, look)
 
 
 def keeps(space: Space, limits: Sequence[Limit], task: Task) -> Callable[[Arch], bool]:

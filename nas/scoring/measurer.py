@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -102,8 +102,9 @@ class Measurer:
 
     def _visit(self, arch: Arch, network: Network, number: int, proxies: Sequence[Proxy]) -> dict[str, Score]:
         """Builds one network, its initialisation ``number``, and lets all ``proxies`` look at it: first as it was
-        made, then with its weights drawn again."""
-        scores: dict[str, Score] = {}
+        made, then with its weights drawn again. No network is built for proxies that need none."""
+        scores = self._count(arch, network, [proxy for proxy in proxies if proxy.static])
+        proxies = [proxy for proxy in proxies if proxy.name not in scores]
         probe = None
         for how in get_args(Initialisation):
             asked = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
@@ -120,6 +121,26 @@ class Measurer:
             share = (time.perf_counter() - start) / len(asked)
             for name, (value, seconds) in measure(probe, asked).items():
                 scores[name] = _score_of(value)._replace(seconds=seconds + share)
+        return scores
+
+    def _count(self, arch: Arch, network: Network, proxies: Sequence[Proxy]) -> dict[str, Score]:
+        """The scores of those among ``proxies``, which depend on the architecture alone, that it takes no weights to
+        tell."""
+        scores: dict[str, Score] = {}
+        space = self.space if network == "full" else self.space.thin()
+        if not proxies or space is None:
+            return scores
+        start = time.perf_counter()
+        try:
+            with put_back(), started(self.seed):
+                probe = counted(space, arch, self._minibatch(network).task)
+                for proxy in proxies:
+                    score = _score_of(proxy(probe))._replace(seconds=time.perf_counter() - start)
+                    scores |= {proxy.name: score} if score.status == "ok" else {}
+                    start = time.perf_counter()
+        except BaseException as error:  # if that is not for the lack of weights, it happens again
+            if not is_failure(error):
+                raise
         return scores
 
     def _minibatch(self, network: Network) -> Minibatch:
@@ -167,12 +188,50 @@ def running(space: Space, arch: Arch, task: Task) -> Iterator[None]:
         raise UsageError(f"{space.text(arch)} does not run on {images}: {_reason(error)}") from error
 
 
+def counted(space: Space, arch: Arch, task: Task) -> Probe:
+    """What there is to see of ``arch`` without weights: its counts, where the space knows them, and where it is asked
+    for a network on torch's device ``meta``."""
+
+    def make() -> nn.Module:
+        with torch.device("meta"):
+            return build(space, arch, task)
+
+    image = torch.zeros(1, task.channels, task.size, task.size, device="meta")
+    return Probe(make, image, torch.zeros(1, dtype=torch.long, device="meta"), counts=space.counts(arch, task))
+
+
+Counted = TypeVar("Counted")
+
+
+def count(space: Space, arch: Arch, task: Task, look: Callable[[Probe], Counted]) -> Counted:
+    """What ``look`` finds in ``arch`` without weights; in a network with weights where that cannot be made or does not
+    run without.
+
+    Raises:
+        UsageError: the network does not run on images of ``task``.
+    """
+    try:
+        return look(counted(space, arch, task))
+    except Exception:  # if that is not for the lack of weights, it happens again
+        with running(space, arch, task):
+            image = torch.zeros(1, task.channels, task.size, task.size)
+            return look(Probe(build(space, arch, task), image, torch.zeros(1, dtype=torch.long)))
+
+
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
     """Parameters, multiply-accumulates for one image, and depth of what is built for ``arch``, its canonical form;
     `UsageError` where the network does not run."""
-    with running(space, arch, data.task):
-        probe = Probe(build(space, space.canonical(arch), data.task), data.images[:1], data.labels[:1])
+
+    def look(probe: Probe) -> dict[str, int]:
         return {"params": probe.params, "flops": probe.trace.flops, "depth": probe.trace.depth}
+
+    return count(space, space.canonical(arch), data.task, look)
+
+
+def run_once(space: Space, arch: Arch, data: Minibatch) -> None:
+    """Runs the network of ``arch`` on the first image; `UsageError` where it does not run."""
+    with running(space, arch, data.task), torch.no_grad():
+        Probe(build(space, space.canonical(arch), data.task), data.images[:1], data.labels[:1]).trace  # noqa: B018
 
 
 def initialisation_seed(seed: int, initialisation: int) -> int:

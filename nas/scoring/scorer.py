@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from nas.data.minibatch import Minibatch
 from nas.errors import UsageError
 from nas.proxy import Proxy
-from nas.scoring.measurer import Measurer, Score, costs
+from nas.scoring.measurer import Measurer, Score, run_once
 from nas.space import Arch, Space
 
 TRIED = 10
@@ -132,7 +132,7 @@ def try_out(scorer: Scorer, archs: Sequence[Arch] = ()) -> None:
     rng, errors = Random(0), []
     for arch in dict.fromkeys(archs[:TRIED] or (scorer.space.sample(rng) for _ in range(TRIED))):
         try:
-            costs(scorer.space, arch, scorer.data)
+            run_once(scorer.space, arch, scorer.data)
         except UsageError as error:
             errors.append(error)
         else:

@@ -1,0 +1,149 @@
+"""What parts of networks cost, counted from their shapes: a space's counts without making a network.
+
+The counts are those of `nas.passes.counts` for the modules that the parts stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from nas.graph import Edge
+from nas.space import Counts, Task
+
+
+class Shape(NamedTuple):
+    """A feature map's."""
+
+    channels: int
+    height: int
+    width: int
+
+
+class Part(NamedTuple):
+    """What makes a map of another.
+
+    Attributes:
+        params: its parameters.
+        flops: its multiply-accumulates.
+        path: convolutions on the longest path through it; None where its output does not depend on its input.
+        shape: its output's.
+    """
+
+    params: int
+    flops: int
+    path: int | None
+    shape: Shape
+
+
+class NotCounted(Exception):
+    """The shapes of a network do not fit, or it is not one of those that are counted by parts: it has to be made."""
+
+
+Count = Callable[[Shape], Part]
+"""A part for an input of this shape."""
+
+
+def of_image(task: Task) -> Shape:
+    return Shape(task.channels, task.size, task.size)
+
+
+def counts(network: Callable[[], Part]) -> Counts | None:
+    """The counts of what ``network`` returns; None where it is `NotCounted`."""
+    try:
+        part = network()
+    except NotCounted:
+        return None
+    return Counts(part.params, part.flops, part.path or 0)
+
+
+def same(x: Shape) -> Part:
+    return Part(0, 0, 0, x)
+
+
+def convolution(
+    x: Shape, outputs: int, kernel: int | tuple[int, int], stride: int | tuple[int, int] = 1, *,
+    padding: int | tuple[int, int] | None = None, dilation: int = 1, groups: int = 1, norm: bool = True,
+) -> Part:  # fmt: skip
+    """A convolution without bias, and batch norm; by default it is padded so as to keep the resolution."""
+    (down, right), (high, wide) = _pair(stride), _pair(kernel)
+    top, left = (dilation * (high // 2), dilation * (wide // 2)) if padding is None else _pair(padding)
+    shape = Shape(outputs, _side(x.height, high, down, top, dilation), _side(x.width, wide, right, left, dilation))
+    weights = outputs * (x.channels // groups) * high * wide
+    return Part(weights + 2 * outputs * norm, weights * shape.height * shape.width, 1, shape)
+
+
+def pooling(x: Shape, kernel: int, stride: int, padding: int = 0) -> Part:
+    sides = (_side(side, kernel, stride, padding) for side in x[1:])
+    return Part(0, 0, 0, Shape(x.channels, *sides))
+
+
+def zeros(x: Shape, stride: int = 1) -> Part:
+    """What does not depend on its input, in the shape of every ``stride``-th pixel of it."""
+    return Part(0, 0, None, Shape(x.channels, -(-x.height // stride), -(-x.width // stride)))
+
+
+def pooled(x: Shape, classes: int) -> Part:
+    """Global average pooling and a linear layer."""
+    return Part(x.channels * classes + classes, x.channels * classes, 0, Shape(classes, 1, 1))
+
+
+def series(x: Shape, parts: Iterable[Count]) -> Part:
+    """Parts one after the other."""
+    whole = same(x)
+    for count in parts:
+        whole = _after(whole, count(whole.shape))
+    return whole
+
+
+def _after(first: Part, second: Part) -> Part:
+    path = along(first.path, second.path)
+    return Part(first.params + second.params, first.flops + second.flops, path, second.shape)
+
+
+def added(parts: Iterable[Part]) -> Part:
+    """Parts of one input, whose outputs are added."""
+    parts = list(parts)
+    return together(parts, longest(part.path for part in parts), only(part.shape for part in parts))
+
+
+def together(parts: Iterable[Part], path: int | None, shape: Shape) -> Part:
+    parts = list(parts)
+    return Part(sum(part.params for part in parts), sum(part.flops for part in parts), path, shape)
+
+
+def cell(x: Shape, nodes: int, edges: Mapping[Edge, Part]) -> Part:
+    """`spaces._cell.Cell`, whose ``edges`` are counted."""
+    paths: list[int | None] = [0]
+    for node in range(1, nodes):
+        into = [(paths[source], part.path) for (source, target), part in edges.items() if target == node]
+        paths.append(longest(along(a, b) for a, b in into))
+    return together(edges.values(), paths[-1], only([part.shape for part in edges.values()] or [x]))
+
+
+def along(first: int | None, second: int | None) -> int | None:
+    """One path after another."""
+    return None if first is None or second is None else first + second
+
+
+def longest(paths: Iterable[int | None]) -> int | None:
+    return max((path for path in paths if path is not None), default=None)
+
+
+def only(shapes: Iterable[Shape]) -> Shape:
+    """The shape that all of these are."""
+    first, *others = set(shapes)
+    if others:
+        raise NotCounted
+    return first
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _side(side: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    after = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    if after < 1:
+        raise NotCounted
+    return after

@@ -1,0 +1,98 @@
+"""Counting the parts of a cell space that its author has written: its skeleton and its operations, each run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nas.probe import Probe
+from nas.space import Counts, Task
+from spaces._cell import Skeleton
+from spaces._counted import NotCounted, Part, Shape
+
+
+class Placeholder(nn.Module):
+    """In place of a cell: so many convolutions of single pixels, one after the other; None gives zeros."""
+
+    def __init__(self, channels: int, told: Callable[[tuple[Placeholder, Shape]], None]) -> None:
+        super().__init__()
+        self.channels, self.told = channels, told
+        self.path: int | None = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.told((self, Shape(*x.shape[1:])))
+        if self.path is None:
+            return torch.zeros_like(x)
+        for _ in range(self.path):
+            x = F.conv2d(x, x.new_empty(x.shape[1], 1, 1, 1), groups=x.shape[1])
+        return x
+
+
+class Skeletal:
+    """The network of a skeleton without its cells.
+
+    Attributes:
+        shapes: of what each cell takes, in the order in which they run.
+
+    Raises:
+        NotCounted: it does not run without weights, or not each of its cells once and as it was made.
+    """
+
+    def __init__(self, skeleton: Skeleton, task: Task) -> None:
+        met: list[tuple[Placeholder, Shape]] = []
+        cells: list[Placeholder] = []
+
+        def placeholder(channels: int) -> nn.Module:
+            cells.append(Placeholder(channels, met.append))
+            return cells[-1]
+
+        try:
+            with torch.device("meta"):
+                self._net = skeleton(placeholder, task)
+            self._image = torch.zeros(1, task.channels, task.size, task.size, device="meta")
+            probe = self._probe()
+            self._params, self._flops = probe.params, probe.trace.flops
+        except Exception as error:  # it is made as a whole then, and says what is wrong with it
+            raise NotCounted from error
+        self._cells, self.shapes = [cell for cell, _ in met], [shape for _, shape in met]
+        if sorted(map(id, self._cells)) != sorted(map(id, cells)) or any(c.channels != s.channels for c, s in met):
+            raise NotCounted
+        self._depths: dict[tuple[int | None, ...], int] = {}
+
+    def counts(self, cells: Sequence[Part]) -> Counts:
+        """Those of the network with these cells, in the order in which they run."""
+        params, flops = sum(cell.params for cell in cells), sum(cell.flops for cell in cells)
+        return Counts(self._params + params, self._flops + flops, self._depth(tuple(cell.path for cell in cells)))
+
+    def _depth(self, paths: tuple[int | None, ...]) -> int:
+        if paths not in self._depths:
+            for cell, path in zip(self._cells, paths, strict=True):
+                cell.path = path
+            self._depths[paths] = self._probe().trace.depth
+        return self._depths[paths]
+
+    def _probe(self) -> Probe:
+        return Probe(self._net, self._image, torch.zeros(1, device="meta"))
+
+
+def measured(make: Callable[[int], nn.Module], x: Shape) -> Part:
+    """What ``make`` makes for an input of this shape, counted by running it without weights."""
+    shapes: list[Shape] = []
+
+    def look(module: nn.Module, inputs: object, out: Tensor) -> None:
+        shapes.append(Shape(*out.shape[1:]))
+
+    try:
+        with torch.device("meta"):
+            net = make(x.channels)
+        net.register_forward_hook(look)
+        probe = Probe(net, torch.zeros(1, *x, device="meta"), torch.zeros(1, device="meta"))
+        trace = probe.trace
+    except Exception as error:  # the network is made as a whole then, and says what is wrong with it
+        raise NotCounted from error
+    if shapes != [x]:
+        raise NotCounted
+    return Part(probe.params, trace.flops, trace.path, x)
