@@ -24,7 +24,7 @@ from nas.runs.yaml_file import yaml_text
 CONFIG = "config.yaml"
 RECORDS = ("trials.jsonl", "reference.jsonl", "scores.csv")
 """What is measured; all else in a folder is made of it."""
-DERIVED = ("best.yaml", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv", "findings.txt")
+DERIVED = ("best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv")
 SINCE = ("versions", "plugin_source")
 """Settings that folders of earlier versions may lack; these are not compared then."""
 
@@ -119,8 +119,8 @@ class RunFolder:
         unless the budget has grown or an earlier version wrote them, the file is left alone."""
         path = self.path / CONFIG
         recorded = read_yaml(path) if path.exists() else {}
-        if recorded != recorded | config and self._lock is not None:
-            self.write_yaml(CONFIG, recorded | config)
+        if recorded != recorded | dict(config) and self._lock is not None:
+            self.write_yaml(CONFIG, recorded | dict(config))
 
     def _locked(self) -> FolderLock | None:
         try:

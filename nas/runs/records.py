@@ -40,7 +40,8 @@ class Lines(NamedTuple):
 
 def read_lines(path: Path) -> Lines:
     """The whole lines of a file; none where it does not exist. `UsageError` where it cannot be read."""
-    lines, whole, number = [], 0, 0
+    lines: list[tuple[int, str]] = []
+    whole = number = 0
     try:
         with open_file(path) as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
@@ -152,7 +153,7 @@ class Appender:
             kept = False
         if not kept:
             raise UsageError(
-                f"{self._path} was removed, replaced or changed while the run was writing to it: the run stops, and the "
-                "same command goes on from what stands there now"
+                f"{self._path} was removed, replaced or changed while the run was writing to it: the run stops, and "
+                "the same command goes on from what stands there now"
             )
         return self._file

@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from math import isclose, isfinite
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ from nas.files import only_data, read_file
 from nas.proxy import Proxy
 from nas.runs.folder import CONFIG, RunFolder
 from nas.runs.loop import Trial
-from nas.runs.records import REMEDY, Appender
+from nas.runs.records import REMEDY, Appender, read_records
 from nas.scoring.measurer import Score
 from nas.scoring.objective import Objective, Objectives, reference_sample
 from nas.scoring.rows import SCORES
@@ -77,11 +78,11 @@ def _recorded_trials(folder: RunFolder, objective: Objective | Objectives) -> li
     trials: list[Trial] = []
     for where, record in folder.records("trials.jsonl"):
         trials.append(_recorded(objective, record, where))
-        check_number(trials, where)
+        _check_number(trials, where)
     return trials
 
 
-def check_number(trials: list[Trial], where: str) -> None:
+def _check_number(trials: list[Trial], where: str) -> None:
     """`UsageError` unless the last trial has the number of its place."""
     number, place = trials[-1].number, len(trials) - 1
     if number != place:
@@ -229,21 +230,38 @@ def resume_memory(folder: RunFolder, names: Iterable[str], seeds: Iterable[int])
 REFERENCE_TRIAL = {"number": 0, "score": 0.0, "leaf": True, "cached": False, "seconds": 0.0}
 
 
-def _recorded(objective: Objective | Objectives, record: Any, where: str) -> Trial:
+def read_trials(folder: Path) -> list[Trial]:
+    """The trials in a run folder; nothing there is changed."""
+    trials: list[Trial] = []
+    for where, record in read_records(folder / "trials.jsonl"):
+        trials.append(_parsed(record, where))
+        _check_number(trials, where)
+    return trials
+
+
+def _recorded(objective: Objective | Objectives, record: dict[str, Any], where: str) -> Trial:
     """A trial as it was written down; the scorer gets to know its scores."""
     scorer = objective.scorer
     settings = {proxy.name: proxy.setting for proxy in objective.proxies}
+    trial = _parsed(record, where)
     try:
-        trial = Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
-        if wrong := _wrong(trial):
-            raise ValueError(f"its {wrong} is {record.get(wrong)!r}"[:200])
         with only_data(where):
             arch = scorer.space.parse(trial.arch)
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")
             score = Score(None, trial.status, reason) if value is None else Score(float(value))
             scorer.learn(arch, settings[name], score)
-    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise UsageError(f"{where} is no trial of this space: {error}") from None
+    return trial
+
+
+def _parsed(record: dict[str, Any], where: str) -> Trial:
+    try:
+        trial = Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
+        if wrong := _wrong(trial):
+            raise ValueError(f"its {wrong} is {record.get(wrong)!r}"[:200])
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{where} is no trial of this space: {error}") from None
     return trial
 
@@ -258,12 +276,14 @@ def _wrong(trial: Trial) -> str | None:
         "number": type(trial.number) is int,
         "arch": isinstance(trial.arch, str),
         "score": trial.score is None or number(trial.score),
-        "values": all(value is None or number(value) for value in trial.values.values()),
+        "values": isinstance(trial.values, dict)
+        and all(value is None or number(value) for value in trial.values.values()),
         "status": isinstance(trial.status, str),
         "reason": isinstance(trial.reason, str),
         "leaf": isinstance(trial.leaf, bool),
         "cached": isinstance(trial.cached, bool),
         "seconds": number(trial.seconds),
+        "parents": all(type(parent) is int and 0 <= parent < trial.number for parent in trial.parents),
         "objectives": all(map(number, trial.objectives)),
     }
     return next((name for name, kept in sound.items() if not kept), None)
