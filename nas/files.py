@@ -97,10 +97,10 @@ def check_writable(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A file beside ``path``, of the same suffix, to write to: at the end of the context it takes the place of
     ``path``, or is removed where an error ends it. What was there stays whole until then."""
+    _check_place(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
     try:
-        _check_place(target)
         yield temporary
         _put_in_place(temporary, target)
     finally:
@@ -162,6 +162,7 @@ def _check_kind(path: AnyPath, mode: int) -> None:
 
 
 _source: ContextVar[str | None] = ContextVar("source", default=None)
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 
 @contextmanager
@@ -174,11 +175,21 @@ def only_data(source: object) -> Iterator[None]:
         _source.reset(token)
 
 
+@contextmanager
+def trusting(trust: bool = True) -> Iterator[None]:
+    """Within it, files may name code that is run: the user knows where they come from."""
+    token = _trusted.set(trust)
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
 def check_may_run(file: object) -> None:
     """`UsageError` where a file that is only data names ``file``, whose code would run."""
     source = _source.get()
-    if source is not None:
+    if source is not None and not _trusted.get():
         raise UsageError(
-            f"{source} names {file}, whose code would run: name it yourself, on the command line or in the call, or "
-            "say with --trust (trust=True) that this file may run code"
+            f"{source} names {file}, whose code would run: name {file} yourself, or say with --trust (in Python: with "
+            "nas.files.trusting()) that files may do so"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -157,14 +156,12 @@ def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | No
     return described
 
 
-def load(
-    run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = (), *, trust: bool = False
-) -> SearchResult:
+def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ()) -> SearchResult:
     """The result of a search, finished or not, from its run folder; nothing there is changed.
 
     Args:
-        plugin: the plug-in files of the run, which are run; a folder never runs code by itself.
-        trust: whether the networks that the folder names in the user's own files may be run.
+        plugin: the plug-in files of the run, which are run; a folder never runs code by itself, the files of its
+            networks neither: `nas.files.trusting` lets it.
 
     Raises:
         UsageError: the folder holds no search, names code that is not given, or is damaged.
@@ -181,7 +178,7 @@ def load(
     given = {renamed.get(name, name): value for name, value in config.items()}
     given = {name: value for name, value in given.items() if name in OPTIONS} | {"plugin": files, "store": "none"}
     plugins.load(files)
-    with nullcontext() if trust else only_data(path / "config.yaml"):
+    with only_data(path / "config.yaml"):
         setup = Setup.of(str(config.get("space")), given)
         trials = read_trials(path)
         winner = best(trials)
