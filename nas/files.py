@@ -33,8 +33,8 @@ def kind_of(mode: int) -> str | None:
     return next((name for name, is_one in KINDS.items() if is_one(mode)), "no file")
 
 
-def open_file(path: AnyPath) -> BinaryIO:
-    """A file opened to be read.
+def open_file(path: AnyPath, buffering: int = -1) -> BinaryIO:
+    """A file opened to be read, in pieces of ``buffering`` bytes.
 
     Raises:
         OSError: it cannot be, or is something else than a file; ``strerror`` says what.
@@ -43,7 +43,7 @@ def open_file(path: AnyPath) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _check_kind(path, os.fstat(descriptor).st_mode)  # it may have become another one since
-        return os.fdopen(descriptor, "rb")
+        return os.fdopen(descriptor, "rb", buffering=buffering)
     except BaseException:
         os.close(descriptor)
         raise

@@ -80,7 +80,7 @@ def _check_ours(folder: str) -> None:
 def _import_file(path: Path) -> None:
     check_file(path, "plug-in file")
     name = f"nas_plugin_{path.stem}"
-    if _run.get(name, (path.resolve(),))[0] != path.resolve():  # another folder's file of the same name
+    if name in sys.modules and _run[name][0] != path.resolve():  # another folder's file of the same name
         name += "_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     text = path.read_bytes()
     if name in sys.modules and _run.get(name) == (path.resolve(), text):
