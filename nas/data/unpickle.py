@@ -250,8 +250,9 @@ class Unpickler:
 
     def find(self, module: str, name: str) -> None:
         if (module, name) not in self.allowed:
+            asked = "".join(sign if sign.isprintable() else "?" for sign in f"{module}.{name}"[:200])
             raise UsageError(
-                f"it asks for {module}.{name}, which no table of numbers needs and which could run any program: "
+                f"it asks for {asked}, which no table of numbers needs and which could run any program: "
                 "nothing of it was run, nothing was written"
             )
         self.push(Global(f"{module}.{name}", self.allowed[module, name]))

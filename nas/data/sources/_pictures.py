@@ -21,7 +21,7 @@ from nas.files import open_file
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """Whatever a file is called, it is read as one of these: Pillow hands others, PostScript among them, to programs."""
-FREE_PIXELS, PIXELS_PER_BYTE = 16_000_000, 1000
+FREE_PIXELS, PIXELS_PER_BYTE = 16_000_000, 100
 """Pixels that any image may have, and for each byte of its file."""
 GREY = {"1", "L", "LA", "La"}
 DEEP = {"I;16", "I;16L", "I;16B", "I;16N"}
