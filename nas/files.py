@@ -39,10 +39,10 @@ def open_file(path: AnyPath, buffering: int = -1) -> BinaryIO:
     Raises:
         OSError: it cannot be, or is something else than a file; ``strerror`` says what.
     """
-    _check_kind(path, _stat(path).st_mode)
+    check_kind(path, _stat(path).st_mode)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _check_kind(path, os.fstat(descriptor).st_mode)  # it may have become another one since
+        check_kind(path, os.fstat(descriptor).st_mode)  # it may have become another one since
         return os.fdopen(descriptor, "rb", buffering=buffering)
     except BaseException:
         os.close(descriptor)
@@ -123,7 +123,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 def _check_place(path: Path) -> None:
     if os.path.lexists(path):
-        _check_kind(path, _stat(path).st_mode)
+        check_kind(path, _stat(path).st_mode)
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
@@ -154,7 +154,8 @@ def _stat(path: AnyPath) -> os.stat_result:
         raise OSError(errno.EINVAL, f"its name is none: {error}", os.fspath(path)) from None
 
 
-def _check_kind(path: AnyPath, mode: int) -> None:
+def check_kind(path: AnyPath, mode: int) -> None:
+    """`OSError` unless what has this mode is a file."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if kind := kind_of(mode):
