@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nas import plugins
 from nas.data.minibatch import Minibatch
+from nas.engines.clock import RunningClock
 from nas.errors import UsageError
 from nas.proxy import PROXIES
 from nas.registry import Settings, normal
@@ -133,6 +134,9 @@ class Crew(ABC, Generic[Handle]):
         self._prepared: list[set[int]] = [set() for _ in range(size)]
         self._running: dict[Handle, _Task] = {}
         self._ended_early = 0
+        self._clock = RunningClock()
+        self._began: dict[Handle, float] = {}
+        self._overdue: set[Handle] = set()
 
     @abstractmethod
     def ready(self, worker: int) -> bool:
@@ -162,6 +166,28 @@ class Crew(ABC, Generic[Handle]):
     @abstractmethod
     def close(self) -> None:
         """Ends all workers."""
+
+    @final
+    def begin(self, handle: Handle) -> Handle:
+        """``handle``, of a job whose time runs from now on."""
+        self._began[handle] = self._clock()
+        return handle
+
+    @final
+    def overdue(self, handles: Iterable[Handle]) -> list[Handle]:
+        """Those of ``handles`` whose jobs have taken longer than they may; to be asked every `POLL` seconds."""
+        now, limit = self._clock(), self.plan.timeout
+        late = [handle for handle in handles if limit is not None and now - self._began.get(handle, now) > limit]
+        self._overdue |= set(late)
+        return late
+
+    @final
+    def ended(self, handle: Handle) -> bool:
+        """Takes note that the job is over; whether it had taken too long."""
+        self._began.pop(handle, None)
+        late = handle in self._overdue
+        self._overdue.discard(handle)
+        return late
 
     @final
     def __enter__(self) -> Self:
