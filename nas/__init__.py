@@ -35,7 +35,7 @@ _HOMES = {
 }
 
 
-LOBBY = ("errors", "graph", "plugins", "probe", "proxy", "registry", "searcher", "space")
+LOBBY = ("errors", "files", "graph", "plugins", "probe", "proxy", "registry", "searcher", "space")
 """The modules that plug-ins import."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -10,8 +11,10 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 
 from nas.errors import UsageError
+from nas.files import check_file, check_may_run
 
 FOLDERS = ("spaces", "proxies", "searchers", "nas.data.sources", "nas.studies")
 GROUP = "nas.plugins"
@@ -75,12 +78,14 @@ def _check_ours(folder: str) -> None:
 
 
 def _import_file(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"plug-in file {path} {'is not a file' if path.exists() else 'does not exist'}")
+    check_file(path, "plug-in file")
     name = f"nas_plugin_{path.stem}"
+    if name in sys.modules and _run[name][0] != path.resolve():  # another folder's file of the same name
+        name += "_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     text = path.read_bytes()
     if name in sys.modules and _run.get(name) == (path.resolve(), text):
         return
+    check_may_run(path)
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"plug-in file {path} is no Python file")
@@ -96,6 +101,12 @@ def _import_file(path: Path) -> None:
 
 _run: dict[str, tuple[Path, bytes]] = {}
 """The plug-in files that were run, by the name of the module: where they lie and what they held."""
+
+
+def module_of(file: str | Path) -> ModuleType | None:
+    """The module that a plug-in file was run as; None where it was not."""
+    path = Path(os.path.expanduser(file)).resolve()
+    return next((sys.modules.get(name) for name, (place, _) in _run.items() if place == path), None)
 
 
 def _short(error: BaseException) -> str:

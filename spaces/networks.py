@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from nas.files import check_may_run
 from nas.space import Arch, Space, Task, space
 
 TIMM = "timm:"
@@ -92,6 +93,7 @@ class NetworkSpace(Space):
         spec = spec_from_file_location(f"nas_networks_{path.stem}_{len(self._modules)}", path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise ValueError(f"{given} {'is no Python file' if path.exists() else 'does not exist'}")
+        check_may_run(given)
         module = sys.modules[spec.name] = module_from_spec(spec)
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))

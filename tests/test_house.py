@@ -13,7 +13,7 @@ from nas import plugins
 from nas.errors import UsageError
 
 FOLDERS = ("spaces", "proxies", "searchers")
-LOBBY = ("errors", "registry", "space", "graph", "proxy", "probe", "searcher", "plugins")
+LOBBY = ("errors", "files", "registry", "space", "graph", "proxy", "probe", "searcher", "plugins")
 """What plug-ins import. Its modules lie in nas/ itself, every other one in a room."""
 FLOORS = (
     ("errors",),

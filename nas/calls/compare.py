@@ -19,8 +19,9 @@ from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
 from nas.registry import check_number
-from nas.runs.folder import RunFolder, default_run, write_text
+from nas.runs.folder import RunFolder, default_run
 from nas.runs.resume import resume_comparison, resume_memory
+from nas.runs.versions import digest, run_versions
 from nas.scoring.cost import peak_memories
 from nas.scoring.limits import keeps
 from nas.scoring.objective import Objective
@@ -149,10 +150,24 @@ def _prepare(
         table=table.given, target=target, proxies=",".join(named), archs=archs, seeds=seeds, unique=unique,
         minibatch=" ".join(repeat.scorer.data.fingerprint for repeat in repeats),
     )  # fmt: skip
+    config["versions"] = _versions(setup, table, column, chosen, repeats[0])
     folder = Path(run_folder).expanduser()
     if str(run_folder) == "auto":
-        folder = default_run("compare", {k: v for k, v in config.items() if k not in UNDETERMINING})
+        settings = {k: v for k, v in config.items() if k not in UNDETERMINING}
+        folder = default_run("compare", settings, config["versions"])
     return Plan(setup, table, target, chosen, repeats, folder, config)
+
+
+def _versions(
+    setup: Setup, table: Table, column: pd.Series[float], chosen: Sequence[Arch], repeat: Repeat
+) -> dict[str, str]:
+    """The version of what the scores depend on, and of the accuracies that they are compared with."""
+    proxies = [proxy for objective in repeat.objectives.values() for proxy in objective.proxies]
+    targets = {setup.space.text(arch): value for arch, value in zip(table.archs, column, strict=True)}
+    drawn = {text: targets[text] for text in map(setup.space.text, chosen)}
+    device = repeat.scorer.device.type
+    versions = run_versions(setup.space, setup.space_name, chosen, proxies, device, setup.plugin)
+    return versions | {"the table's accuracies": digest(drawn)}
 
 
 def _repeat(setup: Setup, seed: int, entries: Mapping[str, str | Proxy | ProxyFn], kept: bool) -> Repeat:
@@ -170,8 +185,10 @@ def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> tuple[lis
         if folder is not None:
             seeds = [repeat.scorer.seed for repeat in plan.repeats]
             expected = {"seed": seeds, "arch": set(plan.texts), "proxy": plan.names}
-            append = resume_comparison(stack, folder, rows, expected)
-            peaks = resume_memory(folder)
+            repeats = {repeat.scorer.seed: (repeat.scorer, repeat.objectives) for repeat in plan.repeats}
+            append = resume_comparison(stack, folder, rows, expected, repeats)
+            folder.settle(plan.config)
+            peaks = resume_memory(folder, plan.names, seeds)
         done = {(row["seed"], row["arch"], row["proxy"]) for row in rows}
         for number, repeat in enumerate(plan.repeats):
             seed, pairs = repeat.scorer.seed, list(zip(plan.archs, plan.texts, strict=True))
@@ -211,12 +228,12 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
     if folder is not None:
         from nas.report.comparison import comparison_report  # matplotlib takes a while to import
 
-        coefficients.to_csv(folder.path / "correlations.csv", index=False)
+        folder.write("correlations.csv", coefficients.to_csv(index=False))
         for name in ("pairs", "selection"):
-            getattr(result, name).to_csv(folder.path / f"{name}.csv", index=False)
-        result.targets.to_csv(folder.path / "targets.csv", index_label="proxy")
+            folder.write(f"{name}.csv", getattr(result, name).to_csv(index=False))
+        folder.write("targets.csv", result.targets.to_csv(index_label="proxy"))
         title = f"{plan.target} on {plan.setup.space_name}"
-        write_text(folder.path / "report.html", comparison_report(title, result, directions, plan.target))
+        folder.write("report.html", comparison_report(title, result, directions, plan.target))
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +11,18 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from nas import plugins
 from nas.calls.options import OPTIONS
 from nas.calls.settings import as_list, proxy_expression
 from nas.calls.setup import Setup
 from nas.data.minibatch import Minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
+from nas.files import only_data
 from nas.proxy import Proxy, ProxyFn
-from nas.runs.folder import read_lines, read_yaml
+from nas.runs.folder import read_yaml
 from nas.runs.loop import Trial, best
+from nas.runs.resume import read_trials
 from nas.scoring.measurer import build, costs
 from nas.scoring.objective import Sense
 from nas.space import Space, Task
@@ -158,10 +160,11 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     """The result of a search, finished or not, from its run folder; nothing there is changed.
 
     Args:
-        plugin: the plug-in files of the run, which are run; a folder never runs code by itself.
+        plugin: the plug-in files of the run, which are run; a folder never runs code by itself, the files of its
+            networks neither: `nas.files.trusting` lets it.
 
     Raises:
-        UsageError: the folder holds no search, names plug-ins that are not given, or is damaged.
+        UsageError: the folder holds no search, names code that is not given, or is damaged.
     """
     path = Path(run_folder).expanduser()
     config = read_yaml(path / "config.yaml")
@@ -174,24 +177,29 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     renamed = {"constraint": "constraints", "set": "settings"}
     given = {renamed.get(name, name): value for name, value in config.items()}
     given = {name: value for name, value in given.items() if name in OPTIONS} | {"plugin": files, "store": "none"}
-    setup = Setup.of(str(config.get("space")), given)
-    file = path / "trials.jsonl"
-    trials = [_trial(line, f"{file}: line {number}") for number, line in enumerate(read_lines(file), start=1)]
-    winner = best(trials)
-    if winner is None:
-        raise UsageError(f"{path} holds {len(trials)} trials, and none of a single network with a score")
-    described = read_yaml(path / "best.yaml") if (path / "best.yaml").is_file() else {}
-    if described.get("arch") != winner.arch or "task" not in described:
-        described = describe_best(winner, setup.space, setup.minibatch(), None)
+    plugins.load(files)
+    with only_data(path / "config.yaml"):
+        setup = Setup.of(str(config.get("space")), given)
+        trials = read_trials(path)
+        winner = best(trials)
+        if winner is None:
+            raise UsageError(f"{path} holds {len(trials)} trials, and none of a single network with a score")
+        described = _described(path / "best.yaml", winner) or describe_best(
+            winner, setup.space, setup.minibatch(), None
+        )
     goals = [Goal(str(config["proxy"]))]
     for sense in get_args(Sense)[1:]:
         goals += [Goal(name, sense) for name in config.get(sense, ())]
     return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path)
 
 
-def _trial(line: str, where: str) -> Trial:
+def _described(file: Path, winner: Trial) -> dict[str, Any] | None:
+    """What ``best.yaml`` holds; None where it does not read or is of another trial: it is made of the trials."""
     try:
-        record = json.loads(line)
-        return Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{where} is no trial: {error}") from None
+        described = read_yaml(file)
+        task = Task(**described["task"])
+    except (UsageError, KeyError, TypeError):
+        return None
+    counts = [described.get("params"), described.get("flops"), *task]
+    same = described.get("arch") == winner.arch and described.get("score") == winner.score
+    return described if same and all(type(count) is int for count in counts) else None

@@ -19,9 +19,10 @@ from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
 from nas.registry import check_number, options
 from nas.runs.ancestry import Ancestry
-from nas.runs.folder import RunFolder, default_run, write_text, write_yaml
+from nas.runs.folder import RunFolder, default_run
 from nas.runs.loop import Trial, best, run
 from nas.runs.resume import resume_search
+from nas.runs.versions import every_option, run_versions
 from nas.scoring.objective import Objective, Objectives
 from nas.scoring.scorer import Scorer, Watch, try_out
 from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher
@@ -130,10 +131,16 @@ def _prepare(
     config: dict[str, Any] = {}
     folder = None
     if run_folder is not None:
+        proxies = [proxy for part in objectives for proxy in part.proxies]
         config = _config(setup, searcher, goals, budget, data)
+        config["versions"] = run_versions(
+            setup.space, setup.space_name, every_option(setup.space), [*proxies, *(o.proxy for o in setup.limits)],
+            scorer.device.type, setup.plugin, searcher=searcher.function,
+        )  # fmt: skip
         folder = Path(run_folder).expanduser()
         if str(run_folder) == "auto":
-            folder = default_run("search", {k: v for k, v in config.items() if k not in UNDETERMINING})
+            determining = {name: value for name, value in config.items() if name not in UNDETERMINING}
+            folder = default_run("search", determining, config["versions"])
     objective = objectives[0] if len(objectives) == 1 else Objectives(objectives)
     return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, known, folder, config)
 
@@ -172,7 +179,7 @@ def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> list[Tria
         append = trials.append
         if folder is not None:
             append = resume_search(stack, folder, trials, plan.objective, plan.budget, watch)
-            write_yaml(folder.path / "config.yaml", plan.config)  # the budget may have grown
+            folder.settle(plan.config)  # the budget may have grown
         many = plan.searcher.objectives == "many"
         for trial in run(plan.space, plan.started, plan.objective, plan.budget, plan.ancestry, many=many):
             append(trial)
@@ -194,14 +201,14 @@ def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial]) -> Search
     if folder is not None:
         from nas.report.search import search_report  # matplotlib takes a while to import
 
-        write_yaml(folder.path / "best.yaml", values)
+        folder.write_yaml("best.yaml", values)
         if len(plan.goals) > 1:
-            write_text(folder.path / "front.csv", result.front.to_csv(index=False))
+            folder.write("front.csv", result.front.to_csv(index=False))
         archs = list(dict.fromkeys(trial.arch for trial in trials))
         truth = plan.table.rows(archs) if plan.table is not None else None
         senses = {goal.text: goal.sense for goal in plan.goals}
         page = search_report(plan.title, trials, plan.space, values, truth, senses)
-        write_text(folder.path / "report.html", page)
+        folder.write("report.html", page)
     return result
 
 

@@ -34,7 +34,7 @@ from nas.store.store import Store, default_store
 LOG = logging.getLogger("nas")
 """Where calls say what they decided that a user might not expect; the command line shows it."""
 
-UNDETERMINING = ("budget", "minibatch", "plugin_source")
+UNDETERMINING = ("budget", "minibatch", "plugin_source", "versions")
 """What ``config.yaml`` holds that has no part in the name of a run folder."""
 
 

@@ -21,7 +21,8 @@ from nas.data.minibatch import minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.registry import normal, options
-from nas.runs.folder import RunFolder, default_run, write_text
+from nas.runs.folder import RunFolder, default_run
+from nas.runs.versions import run_versions
 from nas.scoring.objective import resolve
 from nas.scoring.scorer import Watch, try_out
 from nas.space import SPACES, Arch, Space, make_space
@@ -84,9 +85,12 @@ def study(
         **{"archs" if isinstance(archs, int | str) else "archs_given": archs},
     )  # fmt: skip
     del config["constraint"]  # which a study does not take
+    config["versions"] = run_versions(
+        setup.space, setup.space_name, chosen, material.proxies, scorer.device.type, setup.plugin, study=record.function
+    )
     with RunFolder(_folder(run_folder, record, config), config, normalised=normalised) as folder:
         findings = replace(run(), folder=folder.path)
-        write(findings, folder.path, f"The study {record.name} on {setup.space_name}")
+        write(findings, folder, f"The study {record.name} on {setup.space_name}")
     return findings
 
 
@@ -124,7 +128,7 @@ def _material(
 def _folder(run_folder: str | Path, record: Study, config: Mapping[str, Any]) -> Path:
     if str(run_folder) != "auto":
         return Path(run_folder).expanduser()
-    return default_run("study", {k: v for k, v in config.items() if k not in UNDETERMINING})
+    return default_run("study", {k: v for k, v in config.items() if k not in UNDETERMINING}, config["versions"])
 
 
 def choose(
@@ -154,7 +158,7 @@ def choose(
     )
 
 
-def write(findings: Findings, folder: Path, title: str) -> None:
+def write(findings: Findings, folder: RunFolder, title: str) -> None:
     """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``, and ``report.html`` with all of them."""
     from matplotlib import rc_context
 
@@ -173,7 +177,7 @@ def write(findings: Findings, folder: Path, title: str) -> None:
     sections = [Section("Findings", findings.text, charts), Section("Tables", tables=tables)]
     contents["report.html"] = page(title, sections)
     for name, content in contents.items():
-        write_text(folder / name, content)
+        folder.write(name, content)
 
 
 def _varied(space: str | None, settings: Mapping[str, Mapping[str, Any]], **changed: Any) -> Space:

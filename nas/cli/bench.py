@@ -9,8 +9,9 @@ from typing import Annotated, Unpack
 import typer
 
 from nas.calls.options import ELSEWHERE, SetupOptions
-from nas.cli.options import Config, Proxies, Quiet, Space, check_writable, takes_setup
+from nas.cli.options import Config, Proxies, Quiet, Space, takes_setup
 from nas.cli.printing import plain_console, print_frame, progress
+from nas.files import check_writable, replacing
 
 
 @takes_setup(*ELSEWHERE)
@@ -29,7 +30,8 @@ def bench(
     """Measure what proxies cost, against one plain forward and backward pass."""
     from nas.calls.bench import bench as call
 
-    check_writable(json_)
+    if json_ is not None:
+        check_writable(json_)
     with progress("measuring", quiet) as watch:
         costs = call(space, archs_given or (), proxies, watch=watch, **options)
     console = plain_console()
@@ -45,4 +47,5 @@ def bench(
         "all: every proxy in one visit; peak MB: above what was in use before",
     )
     if json_ is not None:
-        costs.drop(columns="reason").to_json(json_, orient="records", indent=2)
+        with replacing(json_) as temporary:
+            costs.drop(columns="reason").to_json(temporary, orient="records", indent=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from copy import copy
 from functools import wraps
@@ -15,6 +14,7 @@ import typer
 
 from nas.calls.options import DEFAULTS, OPTIONS
 from nas.errors import UsageError, unknown
+from nas.files import trusting
 
 
 def read_config(context: typer.Context, file: Path | None) -> Path | None:
@@ -28,6 +28,7 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         parameter.opts[0].lstrip("-").replace("-", "_"): str(parameter.name) for parameter in context.command.params
     }
     values = {}
+    said: dict[str, Any] = {}
     settings = read_yaml(file)
     if "steps" in settings:
         raise UsageError(f"{file} is a recipe of several commands: nas run {file}")
@@ -37,6 +38,9 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
             continue
         if name not in names or name == "config":
             raise unknown(f"option in {file}", key, names)
+        if name == "trust":
+            raise UsageError(f"{file}: that a file is trusted is said on the command line")
+        said[name] = value
         if name == "set" and isinstance(value, dict):
             value = set_texts(file, value)
         if name in SEVERAL and isinstance(value, str):
@@ -50,16 +54,32 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         else:
             values[names[name]] = value
     context.default_map = values
+    context.meta[SAID] = {name: (names[name], value) for name, value in said.items()}
     return file
 
 
 def merge_set(context: typer.Context, given: list[str] | None) -> list[str]:
     """What ``--set`` says on the command line comes after, and so wins over, what the file of ``--config`` says."""
+    context.meta[GIVEN] = given or []
     return [*context.meta.get(SET, []), *(given or [])]
 
 
-SET = "nas.set"
-RECORDED = ("minibatch", "plugin_source")
+def ask_for_consent(context: typer.Context, file: Path | None) -> None:
+    """`UsageError` where the file of ``--config`` says what takes the user's own word; what is said on the command line
+    as well comes from there."""
+    from nas.cli.consent import ask, questions
+
+    if file is not None:
+        said = {
+            name: value
+            for name, (parameter, value) in context.meta[SAID].items()
+            if name in ("set", "space") or getattr(context.get_parameter_source(parameter), "name", "") == "DEFAULT_MAP"
+        }
+        ask(file, questions(said), context.meta.get(GIVEN, []))
+
+
+SET, SAID, GIVEN = "nas.set", "nas.said", "nas.given"
+RECORDED = ("minibatch", "plugin_source", "versions")
 """What a run folder's config.yaml holds beside the options, to compare with."""
 SEVERAL = ("constraint", "plugin", "set")
 
@@ -77,6 +97,14 @@ Config = Annotated[
 Plugin = Annotated[list[str] | None, get_args(OPTIONS["plugin"])[-1]]
 Store = Annotated[str | None, get_args(OPTIONS["store"])[-1]]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Files may name code that is run: you know where they come from.")]
+
+
+COMMON = (
+    Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
+    Parameter("trust", Parameter.KEYWORD_ONLY, default=False, annotation=Trust),
+)
+"""What every command has that takes a file of options."""
 
 
 def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -89,13 +117,16 @@ def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
         own = [parameter for parameter in own if parameter.kind is not Parameter.VAR_KEYWORD]
 
         @wraps(command)
-        def run(**given: Any) -> None:
+        def run(context: typer.Context, trust: bool, **given: Any) -> None:
             options = {name: given.pop(name) for name in names}
             options["settings"] = parse_settings(options["settings"])
+            if not trust:
+                ask_for_consent(context, given["config"])
             begin(options["plugin"])
-            command(**given, **options)
+            with trusting(trust):
+                command(**given, **options)
 
-        parameters = [*own, *map(_parameter, names)]
+        parameters = [*own, *map(_parameter, names), *COMMON]
         run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__  # typer would look there for the annotations
@@ -138,19 +169,6 @@ class Spoken(logging.Handler):
         if message not in self._said:
             self._said.add(message)
             typer.echo(f"nas: {message}", err=True)
-
-
-def check_writable(file: Path | None) -> None:
-    """`UsageError` where ``file`` cannot be written, before anything is computed for it."""
-    if file is None:
-        return
-    if file.is_dir() or not file.absolute().parent.is_dir():
-        reason = "it is a folder" if file.is_dir() else f"no folder {file.parent}"
-    elif not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
-        reason = f"no permission to write {'it' if file.exists() else f'to the folder {file.absolute().parent}'}"
-    else:
-        return
-    raise UsageError(f"{file} cannot be written: {reason}")
 
 
 def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:

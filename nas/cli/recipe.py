@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from nas.cli.consent import Question, questions
 from nas.errors import UsageError, unknown
 from nas.runs.folder import read_yaml
 
@@ -16,18 +19,42 @@ OUTPUTS = {"search": "--run", "compare": "--run", "study": "--run", "score": "--
 
 ABOUT = ("command", "name", "quick")
 """What a recipe says beside the options of its command."""
+USERS_OWN = ("run", "csv", "json", "out", "config", "trust", "help")
+"""Options that a recipe does not say: they are the user's."""
+MAX_NAME_BYTES = 100
+"""Bytes of a step's name."""
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One command of a recipe.
 
     Attributes:
         output: the file or folder of its results, under the recipe's folder.
+        options: by name, as the recipe says them.
     """
 
     command: str
     output: Path
     arguments: list[str]
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def questions(self) -> list[Question]:
+        """What it takes the user's consent for."""
+        return questions(self.options)
+
+    def check(self, flags: Iterable[str], file: Path) -> None:
+        """`UsageError` where an option that is on or off has another value, or another one is on or off.
+
+        Args:
+            flags: the options of the command that are on or off.
+        """
+        for key, value in self.options.items():
+            name = str(key).replace("_", "-")
+            if value is not None and isinstance(value, bool) != (f"--{name}" in set(flags)):
+                takes = "is true or false" if f"--{name}" in set(flags) else "takes a value"
+                raise UsageError(f"{file}: {key} {takes}, not {str(value)[:200]!r}")
 
 
 def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
@@ -54,15 +81,26 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
         command = str(step.get("command"))
         if command not in COMMANDS:
             raise unknown(f"command in {file}", command, COMMANDS)
-        name = str(step.get("name", ""))
-        if "steps" in recipe and (Path(name).name != name or name in {"", "..", *taken}):
-            raise UsageError(f"{file}: each step has a name of its own, without slashes, not {name!r}")
-        taken.add(name)
+        name = _name(file, step, several="steps" in recipe, taken=taken)
         options = {key: value for key, value in step.items() if key not in ABOUT} | (step["quick"] if quick else {})
         suffix = {"score": ".csv", "bench": ".json"}.get(command, "")
         output = folder / f"{name or command}{suffix}" if name or suffix else folder
-        planned.append(Step(command, output, _arguments(file, options)))
+        if output in {step.output for step in planned}:
+            raise UsageError(f"{file}: two steps write to {output}: give them other names")
+        planned.append(Step(command, output, _arguments(file, options), options))
     return planned
+
+
+def _name(file: Path, step: Mapping[str, Any], *, several: bool, taken: set[str]) -> str:
+    """The name of a step, which becomes that of its file or folder; empty where there is one step alone."""
+    name = str(step.get("name", ""))
+    wrong = Path(name).name != name or name in {".", ".."} or not name.isprintable() or "\\" in name
+    if wrong or (several and name in {"", *taken}):
+        raise UsageError(f"{file}: each step has a name of its own, without slashes, not {name[:200]!r}")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise UsageError(f"{file}: the name of a step has at most {MAX_NAME_BYTES} bytes, not {len(name.encode())}")
+    taken.add(name)
+    return name
 
 
 def _quick(file: Path, part: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,13 +114,15 @@ def _arguments(file: Path, options: Mapping[str, Any]) -> list[str]:
     """Options as they would stand on the command line."""
     arguments: list[str] = []
     for key, value in options.items():
+        if not re.fullmatch(r"[A-Za-z]\w*(-\w+)*", str(key)) or str(key) in USERS_OWN:
+            raise UsageError(f"{file}: {str(key)[:200]!r} is no option that a recipe gives to a command")
         flag = f"--{str(key).replace('_', '-')}"
         if key == "study":
-            arguments.insert(0, str(value))
+            arguments.insert(0, _positional(file, value))
         elif key == "set":
             arguments += [part for text in set_texts(file, value) for part in ("--set", text)]
         elif key == "archs" and isinstance(value, list):
-            arguments += map(str, value)
+            arguments += [_positional(file, part) for part in value]
         elif value is True:
             arguments.append(flag)
         elif value is not False and value is not None:
@@ -90,6 +130,14 @@ def _arguments(file: Path, options: Mapping[str, Any]) -> list[str]:
             for item in values if isinstance(values, list) else [values]:
                 arguments += [flag, str(item)]
     return arguments
+
+
+def _positional(file: Path, value: Any) -> str:
+    """A value that stands on the command line without its name."""
+    text = str(value)
+    if text.startswith("-"):
+        raise UsageError(f"{file}: {text[:200]!r} would be taken for an option")
+    return text
 
 
 def set_texts(file: Path, settings: Any) -> list[str]:

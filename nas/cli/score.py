@@ -8,9 +8,10 @@ from typing import Annotated, Unpack
 import typer
 
 from nas.calls.options import SetupOptions
-from nas.cli.options import Config, Proxies, Quiet, Seeds, Space, check_writable, takes_setup
+from nas.cli.options import Config, Proxies, Quiet, Seeds, Space, takes_setup
 from nas.cli.printing import plain_console, print_failures, print_frame, progress
 from nas.errors import UsageError
+from nas.files import check_writable, replacing
 
 
 @takes_setup("constraints")
@@ -35,7 +36,8 @@ def score(
         texts += Table(archs, make_space(space, options["settings"] or {})).frame["arch"].astype(str).tolist()
     if not texts:
         raise UsageError("no architecture was given: name some, or a file with --archs FILE.csv")
-    check_writable(csv)
+    if csv is not None:
+        check_writable(csv)
     with progress("scoring", quiet) as watch:
         scores = call(space, texts, proxies, seeds, watch=watch, **options)
     console = plain_console()
@@ -48,4 +50,5 @@ def score(
         console.print(f"… and {len(table) - 50} more" + ("" if csv else "; --csv OUT.csv writes all of them"))
     print_failures(console, scores)
     if csv is not None:
-        scores.to_csv(csv, index=False)
+        with replacing(csv) as temporary:
+            scores.to_csv(temporary, index=False)

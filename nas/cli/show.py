@@ -11,6 +11,7 @@ from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.cli.options import Config, Space, takes_setup
 from nas.cli.printing import plain_console, print_mapping
 from nas.errors import UsageError
+from nas.files import replacing
 
 
 @takes_setup("batch_size", "seed", "device", "precision", *ELSEWHERE)
@@ -58,5 +59,6 @@ def show(
             raise UsageError(f"the space {space} has no cells to draw")
         if out.suffix.lower() not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
             raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
-        draw(graph, out, search_space.text(parsed))
+        with replacing(out) as temporary:
+            draw(graph, temporary, search_space.text(parsed))
         console.print(f"drawn to {out}")

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nas.errors import UsageError, unknown, unreadable, without_pyarrow
+from nas.data.reading import read_frame
+from nas.errors import UsageError, unknown
+from nas.files import only_data
 from nas.space import Arch, Space, is_leaf
 
 
@@ -31,7 +33,7 @@ class Table:
         self.given = str(path)
         self.path = Path(os.path.expanduser(os.path.expandvars(path)))
         self.space = space
-        self.frame = _read(self.path)
+        self.frame = read_frame(self.path)
         twice = self.frame.columns[self.frame.columns.duplicated()]
         if len(twice):
             raise UsageError(f"{self.path}: has several columns {twice[0]!r}")
@@ -85,25 +87,18 @@ class Table:
 
 def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:
     """Each architecture of a column; `UsageError` names the row of the first that does not parse."""
-    archs = []
-    for row, text in enumerate(texts, start=2):  # as a spreadsheet counts, the header is row 1
-        try:
-            archs.append(space.parse(str(text)))
-        except ValueError as error:
-            raise UsageError(f"{where}: row {row}: {error}") from None
-        if not is_leaf(archs[-1]):
-            raise UsageError(f"{where}: row {row}: {text!r} is not a single network but leaves operations open")
+    archs: list[Arch] = []
+    known: dict[str, Arch] = {}  # a file may say one thing very often
+    for row, given in enumerate(texts, start=2):  # as a spreadsheet counts, the header is row 1
+        text = str(given)
+        if text not in known:
+            try:
+                with only_data(f"{where}: row {row}"):
+                    known[text] = space.parse(text)
+            except ValueError as error:
+                said = str(error)
+                raise UsageError(said if said.startswith(where) else f"{where}: row {row}: {said}") from None
+            if not is_leaf(known[text]):
+                raise UsageError(f"{where}: row {row}: {text!r} is not a single network but leaves operations open")
+        archs.append(known[text])
     return archs
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise UsageError(f"table {path} {'is not a file' if path.exists() else 'does not exist'}")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={"arch": str})  # NAS-Bench-Macro's digits are no number
-    except ImportError as error:
-        raise (without_pyarrow(path) if path.suffix == ".parquet" else unreadable(path, "a table", error)) from None
-    except Exception as error:  # a damaged file makes the parsers raise all sorts
-        raise unreadable(path, "a table", error) from None

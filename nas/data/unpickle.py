@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sized
+from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nas.data.bounded import Bomb
+from nas.data.pickle_values import ALLOWED, Dtype, Global, Lists, Weights, fixed, frozen
+from nas.data.pickle_values import ARRAYS as ARRAYS  # what readers know from here
+from nas.data.pickle_values import Array as Array
 from nas.errors import UsageError
 
 Summarise = Callable[[dict[Any, Any]], list[Any] | None]
@@ -21,118 +22,19 @@ def leave(made: dict[Any, Any]) -> None:
     """Summarises nothing."""
 
 
-class Global(NamedTuple):
-    """Stands for a class or function that a pickle names: ``make`` is ours and gives plain data."""
-
-    name: str
-    make: Callable[..., Any]
-
-
-class Dtype:
-    """A numpy type of plain numbers; any other is refused."""
-
-    def __init__(self, code: str | bytes, *_: Any) -> None:
-        code = code.decode("latin1") if isinstance(code, bytes) else code
-        if code.lstrip("<>|=") not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
-            raise ValueError(f"numpy type {code!r} is not one of plain numbers")
-        self.code, self.order = code.lstrip("<>|="), "<"
-
-    def build(self, state: tuple[Any, ...]) -> None:
-        self.order = ">" if state[1] in (">", b">") else "<"
-
-    def values(self, data: bytes) -> Any:
-        return np.frombuffer(data, np.dtype(self.order + self.code))
-
-
-class Array:
-    """A numpy array of plain numbers."""
-
-    numbers: NDArray[Any] | None = None
-
-    def build(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, columns_first, data = state
-        self.numbers = dtype.values(data).reshape(shape, order="F" if columns_first else "C")
-
-
-class Lists(list[Any]):
-    """A numpy array as nested lists."""
-
-    def build(self, state: tuple[Any, ...]) -> None:
-        array = Array()
-        array.build(state)
-        self[:] = array.numbers.tolist() if array.numbers is not None else []
-
-
-def fixed(value: Any) -> Any:
-    """``value``, for a dictionary or a set; `TypeError` unless it is flat: of tuples within tuples, which share their
-    parts, a short pickle can make one that takes for ever to hash."""
-    if not all(isinstance(part, PLAIN) for part in (value if type(value) is tuple else (value,))):
-        raise TypeError(f"a {type(value).__name__} as a key")
-    return value
-
-
-PLAIN = (str, bytes, int, float, type(None))
-
-
-def _set(values: Iterable[Any] = ()) -> set[Any]:
-    return set(map(fixed, values))
-
-
-def _frozenset(values: Iterable[Any] = ()) -> frozenset[Any]:
-    return frozenset(map(fixed, values))
-
-
-def _dictionary(items: Iterable[Any] = ()) -> dict[Any, Any]:
-    return {fixed(key): value for key, value in (items.items() if isinstance(items, dict) else items)}
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if not isinstance(encoding, str) or encoding != "latin1":
-        raise ValueError("bytes are written as another text than latin1")
-    return text.encode("latin1")
-
-
-def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
-    def record(*_: Any) -> dict[Any, Any]:
-        return {}
-
-    def not_read(*_: Any) -> None:
-        """Weights of networks."""
-
-    allowed: dict[tuple[str, str], Callable[..., Any]] = {
-        ("collections", "OrderedDict"): _dictionary,
-        ("collections", "defaultdict"): record,
-        ("_codecs", "encode"): _encode,
-        ("numpy", "dtype"): Dtype,
-        ("numpy", "ndarray"): record,
-        ("torch", "Size"): tuple,
-        ("torch._utils", "_rebuild_tensor_v2"): not_read,
-        ("torch._utils", "_rebuild_parameter"): not_read,
-    }
-    for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        allowed[core, "scalar"] = lambda dtype, data: dtype.values(data)[0].item()
-        allowed[core, "_reconstruct"] = lambda *_: Lists()
-    for builtins in ("builtins", "__builtin__"):
-        allowed |= {(builtins, kind.__name__): kind for kind in (list, tuple)}
-        allowed |= {(builtins, "set"): _set, (builtins, "frozenset"): _frozenset, (builtins, "dict"): _dictionary}
-    for kind in ("Float", "Double", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool"):
-        allowed["torch", f"{kind}Storage"] = not_read
-    for api in ("nas_201_api", "nats_bench"):
-        for name in ("ArchResults", "ResultsCount"):
-            allowed |= {(f"{api}.{module}", name): record for module in ("api", "api_utils")}
-    allowed["models.cell_searchs.genotypes", "Structure"] = record
-    return allowed
-
-
-ALLOWED = _allowed()
-"""What a pickle may name, and what we make instead of it. Instances of the benchmarks' classes become dictionaries of
-their attributes, weights become None."""
-
-ARRAYS = ALLOWED | {place: lambda *_: Array() for place in ALLOWED if place[1] == "_reconstruct"}
-"""The same, but arrays stay arrays."""
-
 MAX_BYTES = 2**28
 """Bytes of one value; none in a table of numbers comes near it."""
+MAX_MARKS = 10_000
+"""Containers that are begun and not ended; picklers themselves stop at about a thousand within one another."""
+MAX_ARGUMENTS = 16
+PROTOCOLS = range(2, 6)
+
+FREE_WORDS, WORDS_PER_BYTE = 4_000_000, 16
+"""Words of eight bytes that what a pickle makes may take, whatever its size, and for each byte of it that was read.
+Scalars and items are not counted: each takes some bytes of the pickle, which an item of a copy does not."""
+CONTAINER, SET, ENTRY, SCALAR, REFERENCE, MARK = 12, 27, 12, 4, 8, 8
+"""Words of an empty list or dictionary, of an empty set, of an entry of either, of a number, of what is numbered for
+later reference, of a mark."""
 
 _FLOAT, _SHORT, _INT, _WORD, _LONG = (struct.Struct(form).unpack for form in (">d", "<H", "<i", "<I", "<Q"))
 
@@ -151,16 +53,23 @@ class Unpickler:
         file: open for reading, buffered, at the pickle's first byte; it is left behind the pickle's last.
         summarise: see `Summarise`.
         allowed: what the pickle may name, and what is made instead.
+        storages: whether it may refer to storages of weights, which lie elsewhere, as those of torch do.
 
     Raises:
         UsageError: the pickle names something that is not allowed.
+        Bomb: it makes more than a pickle of its size does.
         ValueError, EOFError, TypeError, LookupError, struct.error, AttributeError: it is damaged.
     """
 
     def __init__(
-        self, file: BinaryIO, summarise: Summarise = leave, allowed: Mapping[tuple[str, str], Any] = ALLOWED
+        self,
+        file: BinaryIO,
+        summarise: Summarise = leave,
+        allowed: Mapping[tuple[str, str], Any] = ALLOWED,
+        storages: bool = False,
     ) -> None:
         self.file = file
+        self.storages = storages
         self.allowed = allowed
         self.summarise = summarise
         self.stack: list[Any] = []
@@ -169,6 +78,9 @@ class Unpickler:
         self._atoms: list[Any] = [None]
         self._memo = array("I")  # per memo index a number in `_atoms`; 0 for what is in `_containers`, or forgotten
         self._containers: dict[int, Any] = {}
+        self._start = file.tell()
+        self._words, self._granted = 0, FREE_WORDS
+        self._frame_end = 0
 
     def load(self) -> Any:
         """All of the pickle."""
@@ -179,6 +91,7 @@ class Unpickler:
     def pieces(self) -> Iterator[Any]:
         """What ``summarise`` gives out, as the pickle is read."""
         read, others = self.file.read, _OTHERS
+        self._begin()
         while True:
             code = read(1)
             if code == b"G":
@@ -207,6 +120,7 @@ class Unpickler:
                 self._dictionary()[fixed(key)] = value
                 yield from self.summarise(self.stack[-1]) or ()
             elif code == b".":
+                self._end()
                 return
             elif code in others:
                 others[code](self)
@@ -214,6 +128,35 @@ class Unpickler:
                 raise ValueError(f"there is no pickle operation {code!r} in protocols 2 to 5, or no use for it here")
             else:
                 raise EOFError("it ends in the middle")
+
+    def _begin(self) -> None:
+        code, protocol = self.file.read(1), self.file.read(1)
+        if not protocol:
+            raise EOFError("it ends in the middle")
+        if code != b"\x80" or protocol[0] not in PROTOCOLS:
+            raise ValueError("it does not begin as a pickle of a protocol from 2 to 5")
+
+    def _end(self) -> None:
+        if self._below or len(self.stack) != 1:
+            raise ValueError("it ends with something left over")
+        if self.file.tell() < self._frame_end:
+            raise ValueError("it ends within a frame")
+
+    def frame(self) -> None:
+        """A frame, which says how long it is; the next one begins behind it."""
+        (length,) = _LONG(self.file.read(8))
+        if self.file.tell() - 9 < self._frame_end:
+            raise ValueError("a frame begins within another one")
+        self._frame_end = self.file.tell() + length
+
+    def spend(self, words: int) -> None:
+        """Counts what is made; `Bomb` where it is more than what was read of the pickle may make."""
+        self._words += words
+        if self._words > self._granted:
+            size = self.file.tell() - self._start
+            self._granted = FREE_WORDS + WORDS_PER_BYTE * size
+            if self._words > self._granted:
+                raise Bomb(size, "words of eight bytes", self._granted)
 
     def _bytes(self, count: int) -> bytes:
         if not 0 <= count <= MAX_BYTES:
@@ -228,6 +171,7 @@ class Unpickler:
         if type(value) in (str, Global, Dtype):
             number = self._number(value, value)
         else:
+            self.spend(REFERENCE)
             self._containers[index] = value
         if index == len(self._memo):  # picklers count upwards
             self._memo.append(number)
@@ -269,6 +213,9 @@ class Unpickler:
         return pieces
 
     def mark(self) -> None:
+        self.spend(MARK)
+        if len(self._below) == MAX_MARKS:
+            raise ValueError(f"more than {MAX_MARKS:,} containers are begun and not ended")
         self._below.append((self.stack, len(self._containers)))
         self.stack = []
 
@@ -280,18 +227,32 @@ class Unpickler:
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
+    def container(self, value: Any) -> None:
+        """Pushes a new container."""
+        self.spend(SET if isinstance(value, set | frozenset) else CONTAINER)
+        self.stack.append(value)
+
+    def storage(self) -> None:
+        """What refers to a storage of weights becomes one that is not read."""
+        name = self.stack[-1]
+        if not self.storages or type(name) is not tuple or name[:1] != ("storage",):
+            raise ValueError("it refers to something that lies elsewhere")
+        self.stack[-1] = Weights()
+
     def number(self, unpack: Callable[[bytes], tuple[Any, ...]], size: int) -> Any:
         return unpack(self.file.read(size))[0]
 
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
             raise IndexError("a tuple of more than there is")
+        self.spend(CONTAINER)
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def find(self, module: str, name: str) -> None:
         if (module, name) not in self.allowed:
+            asked = "".join(sign if sign.isprintable() else "?" for sign in f"{module}.{name}"[:200])
             raise UsageError(
-                f"it asks for {module}.{name}, which no table of numbers needs and which could run any program: "
+                f"it asks for {asked}, which no table of numbers needs and which could run any program: "
                 "nothing of it was run, nothing was written"
             )
         self.push(Global(f"{module}.{name}", self.allowed[module, name]))
@@ -308,18 +269,26 @@ class Unpickler:
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if type(function) is not Global or type(arguments) is not tuple:
+        if type(function) is not Global or type(arguments) is not tuple or len(arguments) > MAX_ARGUMENTS:
             raise TypeError(f"a {type(function).__name__} is called")
+        copied = sum(len(part) for part in arguments if isinstance(part, Sized))
+        self.spend(CONTAINER + REFERENCE + ENTRY * copied)
         self.push(function.make(*arguments))
 
     def build(self) -> None:
         """Sets the attributes of what is a dictionary here, or the content of a numpy type or array."""
         state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, Dtype | Array | Lists):
+        if isinstance(target, Dtype | Array | Lists | Weights):
+            if isinstance(target, Lists) and isinstance(state, tuple) and isinstance(state[-1], Sized):
+                self.spend(SCALAR * len(state[-1]))
             target.build(state)
-        elif target is not None:
-            for part in state if type(state) is tuple else (state,):  # attributes in __dict__, then those in slots
-                self._dictionary().update(part or {})
+            return
+        parts = state if type(state) is tuple else (state,)  # attributes in __dict__, then those in slots
+        if len(parts) > 2 or not all(part is None or type(part) is dict for part in parts):
+            raise TypeError(f"the attributes of an object are a {type(state).__name__}")
+        for part in parts:
+            self.spend(ENTRY * len(part or ()))
+            self._dictionary().update(part or {})
 
 
 SHORT = 8
@@ -351,8 +320,7 @@ def _long(machine: Unpickler) -> None:
 
 
 _OTHERS: dict[bytes, Callable[[Unpickler], Any]] = {
-    b"\x80": lambda machine: machine.file.read(1),  # protocol
-    b"\x95": lambda machine: machine.file.read(8),  # frame
+    b"\x95": Unpickler.frame,
     b"(": Unpickler.mark,
     b"0": lambda machine: machine.stack.pop(),
     b"1": Unpickler.pop_mark,
@@ -368,15 +336,15 @@ _OTHERS: dict[bytes, Callable[[Unpickler], Any]] = {
     b"U": lambda machine: machine.push(machine._bytes(machine.file.read(1)[0])),
     b"\x8e": lambda machine: machine.push(machine._bytes(machine.number(_LONG, 8))),
     b"\x8d": lambda machine: machine.push(str(machine._bytes(machine.number(_LONG, 8)), "utf-8")),
-    b"]": lambda machine: machine.push([]),
+    b"]": lambda machine: machine.container([]),
     b")": lambda machine: machine.push(()),
-    b"}": lambda machine: machine.push({}),
-    b"\x8f": lambda machine: machine.push(set()),
+    b"}": lambda machine: machine.container({}),
+    b"\x8f": lambda machine: machine.container(set()),
     b"a": lambda machine: _extend(machine, [machine.stack.pop()]),
     b"e": lambda machine: _extend(machine, machine.pop_mark()),
     b"\x90": lambda machine: _extend(machine, machine.pop_mark()),
-    b"\x91": lambda machine: machine.push(_frozenset(machine.pop_mark())),
-    b"t": lambda machine: machine.push(tuple(machine.pop_mark())),
+    b"\x91": lambda machine: machine.container(frozen(machine.pop_mark())),
+    b"t": lambda machine: machine.container(tuple(machine.pop_mark())),
     b"\x85": lambda machine: machine.tuple_of(1),
     b"\x86": lambda machine: machine.tuple_of(2),
     b"\x87": lambda machine: machine.tuple_of(3),
@@ -385,5 +353,5 @@ _OTHERS: dict[bytes, Callable[[Unpickler], Any]] = {
     b"R": Unpickler.call,
     b"\x81": Unpickler.call,  # a new object of a class, with arguments
     b"b": Unpickler.build,
-    b"Q": lambda machine: machine.stack.__setitem__(-1, None),  # a storage of weights, which lies elsewhere
+    b"Q": Unpickler.storage,
 }

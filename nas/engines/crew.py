@@ -7,6 +7,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar, final
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from nas import plugins
 from nas.data.minibatch import Minibatch
+from nas.engines.clock import RunningClock
 from nas.errors import UsageError
 from nas.proxy import PROXIES, Proxy
 from nas.registry import Settings, normal
@@ -147,6 +149,9 @@ class Crew(ABC, Generic[Handle]):
         self._prepared: list[set[int]] = [set() for _ in range(size)]
         self._running: dict[Handle, _Task] = {}
         self._ended_early = 0
+        self._clock = RunningClock()
+        self._until: dict[Handle, float] = {}
+        self._overdue: set[Handle] = set()
 
     @abstractmethod
     def ready(self, worker: int) -> bool:
@@ -176,6 +181,28 @@ class Crew(ABC, Generic[Handle]):
     @abstractmethod
     def close(self) -> None:
         """Ends all workers."""
+
+    @final
+    def begin(self, handle: Handle, seconds: float | None) -> Handle:
+        """``handle``, of a job whose time, if it is limited, runs from now on."""
+        self._until[handle] = inf if seconds is None else self._clock() + seconds
+        return handle
+
+    @final
+    def overdue(self, handles: Iterable[Handle]) -> list[Handle]:
+        """Those of ``handles`` whose jobs have taken longer than they may; to be asked every `POLL` seconds."""
+        now = self._clock()
+        late = [handle for handle in handles if now > self._until.get(handle, inf)]
+        self._overdue |= set(late)
+        return late
+
+    @final
+    def ended(self, handle: Handle) -> bool:
+        """Takes note that the job is over; whether it had taken too long."""
+        self._until.pop(handle, None)
+        late = handle in self._overdue
+        self._overdue.discard(handle)
+        return late
 
     @final
     def __enter__(self) -> Self:

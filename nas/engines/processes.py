@@ -16,6 +16,7 @@ from typing import Any, final
 import torch
 from pebble import ProcessExpired, ProcessPool
 
+from nas.engines.clock import POLL
 from nas.engines.crew import Asked, Crew, LostWorker, NeverBegun, Plan, Recipe, TimedOut, Workbench
 from nas.scoring.measurer import Measurer, Score
 from nas.space import Arch
@@ -47,21 +48,23 @@ class Processes(Crew[Future[Answer]]):
         recipe = Recipe.of(self.plan, measurer)
         if recipe.device == "cuda":
             recipe = recipe._replace(device=f"cuda:{worker % torch.cuda.device_count()}")
-        return self._schedule(worker, _prepare, (key, recipe), None)
+        return self._schedule(worker, _prepare, (key, recipe))
 
     def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> Future[Answer]:
-        return self._schedule(worker, _measure, (key, arch, asked), seconds)
+        return self.begin(self._schedule(worker, _measure, (key, arch, asked)), seconds)
 
     def wait(self, handles: Sequence[Future[Answer]], measuring: bool) -> Iterable[Future[Answer]]:
-        return wait(handles, return_when=FIRST_COMPLETED).done
+        poll = POLL if measuring and self.plan.timeout is not None else None
+        while True:
+            if done := wait(handles, poll, FIRST_COMPLETED).done or self.overdue(handles):
+                return done
 
     def answer(self, worker: int, handle: Future[Answer]) -> Answer:
+        if self.ended(handle):
+            self._replace(worker)
+            raise TimedOut
         try:
             return handle.result()
-        except TimeoutError as error:
-            if error.args[:1] != ("Task timeout",):  # a proxy's own
-                raise
-            raise TimedOut from None
         except ProcessExpired as error:
             self._replace(worker)
             raise LostWorker(_how_it_ended(error.exitcode)) from None
@@ -84,12 +87,12 @@ class Processes(Crew[Future[Answer]]):
         context = multiprocessing.get_context("spawn")
         self._pools[worker] = ProcessPool(1, initializer=_begin, initargs=(self._threads,), context=context)
 
-    def _schedule(self, worker: int, function: Any, arguments: Any, timeout: float | None) -> Future[Answer]:
+    def _schedule(self, worker: int, function: Any, arguments: Any) -> Future[Answer]:
         pool = self._pools[worker]
         assert pool is not None
         try:
             with _uninterrupted():
-                return pool.schedule(function, args=arguments, timeout=timeout)
+                return pool.schedule(function, args=arguments)
         except RuntimeError as error:  # it has broken since it was looked at
             failed: Future[Answer] = Future()
             failed.set_exception(BrokenProcessPool(str(error)))

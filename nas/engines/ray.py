@@ -6,12 +6,12 @@ import logging
 import os
 import re
 import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from math import ceil, floor, inf
+from math import ceil, floor
 from typing import Any, final
 
+from nas.engines.clock import POLL
 from nas.engines.crew import Asked, Crew, LostWorker, Plan, Recipe, TimedOut, Workbench
 from nas.errors import UsageError
 from nas.scoring.measurer import Measurer, Score
@@ -87,8 +87,6 @@ class Actors(Crew["ObjectRef[Any]"]):
         self._threads = threads(self._cpus, self.size)
         self._actors: list[Any] = [None] * self.size
         self._recipes: dict[int, ObjectRef[Any]] = {}
-        self._until: dict[ObjectRef[Any], float] = {}
-        self._overdue: set[ObjectRef[Any]] = set()
 
     def ready(self, worker: int) -> bool:
         return self._actors[worker] is not None
@@ -104,29 +102,21 @@ class Actors(Crew["ObjectRef[Any]"]):
         return self._actors[worker].prepare.remote(key, self._recipes[key])  # type: ignore[no-any-return]
 
     def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> ObjectRef[Any]:
-        handle: ObjectRef[Any] = self._actors[worker].measure.remote(key, arch, asked)
-        if seconds is not None:
-            self._until[handle] = time.monotonic() + seconds
-        return handle
+        return self.begin(self._actors[worker].measure.remote(key, arch, asked), seconds)
 
     def wait(self, handles: Sequence[ObjectRef[Any]], measuring: bool) -> Iterable[ObjectRef[Any]]:
-        limit = None if measuring else PATIENCE
-        if measuring and self._until:
-            limit = max(0.0, min(self._until.values()) - time.monotonic())
-        done, waiting = ray.wait(list(handles), timeout=limit)
-        if done:
-            return done
-        if not measuring:
-            raise UsageError(
-                f"the Ray cluster has had no room for a worker for {PATIENCE:g} s: ask for fewer --workers"
-            )
-        self._overdue = {handle for handle in waiting if self._until.get(handle, inf) <= time.monotonic()}
-        return list(self._overdue)
+        start = self._clock()
+        while True:
+            done, _ = ray.wait(list(handles), timeout=POLL)
+            if late := done or self.overdue(handles):
+                return late
+            if not measuring and self._clock() - start > PATIENCE:
+                raise UsageError(
+                    f"the Ray cluster has had no room for a worker for {PATIENCE:g} s: ask for fewer --workers"
+                )
 
     def answer(self, worker: int, handle: ObjectRef[Any]) -> dict[str, Score] | None:
-        self._until.pop(handle, None)
-        if handle in self._overdue:
-            self._overdue.discard(handle)
+        if self.ended(handle):
             self._end(worker)
             raise TimedOut
         try:

@@ -5,29 +5,46 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
-
-import yaml
+from typing import Any
 
 from nas.errors import UsageError
+from nas.files import write_file
+from nas.runs.lock import LOCK, FolderLock
+from nas.runs.records import Appender, parse_record, read_lines, say_what_was_cut
+from nas.runs.yaml_file import load_yaml as load_yaml  # what others know from here
+from nas.runs.yaml_file import read_yaml as read_yaml
+from nas.runs.yaml_file import yaml_text
+
+CONFIG = "config.yaml"
+RECORDS = ("trials.jsonl", "reference.jsonl", "scores.csv")
+"""What is measured; all else in a folder is made of it."""
+DERIVED = ("best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv")
+SINCE = ("versions", "plugin_source")
+"""Settings that folders of earlier versions may lack; these are not compared then."""
 
 
 class RunFolder:
     """A folder that one run at a time writes to, and that a later run with the same settings continues.
 
-    Opening it writes ``config.yaml``, or only compares with the one that is there. Use it as a context manager.
+    Opening it writes ``config.yaml``, or only compares with the one that is there. Use it as a context manager. A
+    folder in which nothing may be written, as that of another user or on a disk that is read-only, is opened to be
+    read: what it lacks is refused when it would be added.
 
     Args:
         path: created where it does not exist.
         config: everything that determines the run.
         free: settings that may differ from those recorded.
         normalised: makes recorded settings comparable with ``config``.
+
+    Attributes:
+        unsure: ``config.yaml`` is missing, so that nothing says what the records were measured with; it is written by
+            `settle`, after they have been compared.
 
     Raises:
         UsageError: another run is writing to it, it holds a run with other settings, or it is no run folder.
@@ -41,88 +58,148 @@ class RunFolder:
         normalised: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
     ) -> None:
         self.path = path
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            others = sorted(entry.name for entry in path.iterdir() if entry.name not in OURS)
-        except OSError as error:
-            raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
-        if others and "config.yaml" not in others:
-            raise UsageError(f"{path} is no run folder: it has no config.yaml, but {others[0]}")
-        self._lock = _lock(path)
+        self._why_not = ""
+        self.unsure = _prepared(path)
+        self._lock = self._locked()
         try:
             with _writing(path):
                 self._settle(dict(config), set(free), normalised)
         except BaseException:
-            self._lock.close()
+            self._unlock()
             raise
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._lock.close()
+        self._unlock()
         if isinstance(error, OSError):
             with _writing(self.path):
                 raise error
 
-    def whole_lines(self, name: str) -> list[str]:
-        """The lines of a file that was appended to; a last one that was cut off in writing is removed from the file."""
+    def records(self, name: str) -> list[tuple[str, dict[str, Any]]]:
+        """The records of a ``.jsonl`` file, each with the place where it stands."""
         path = self.path / name
-        if not path.exists():
-            return []
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(path, len(whole))
+        return [(f"{path}: line {number}", parse_record(path, number, text)) for number, text in self.lines(name)]
+
+    def lines(self, name: str) -> list[tuple[int, str]]:
+        """The lines of a file that was appended to, with their numbers; a last one that was cut off in writing is
+        removed from the file."""
+        path = self.path / name
+        lines, whole, cut = read_lines(path)
+        if cut:
+            say_what_was_cut(path, cut)
+            if self._lock is not None:
+                with path.open("r+b") as file:
+                    file.truncate(whole)
+        return lines
+
+    def appender(self, name: str) -> Appender:
+        """What adds lines to a file; a context manager."""
+        return Appender(self.path / name, self._check_writable)
+
+    def write(self, name: str, text: str) -> None:
+        """Writes a file that is made of the records; one that is the same already is left alone. In a folder in which
+        nothing may be written a warning says so."""
+        path, content = self.path / name, text.encode()
+        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+        if self._lock is None:
+            warnings.warn(f"{path} cannot be written ({self._why_not}): it is left as it is", stacklevel=2)
+            return
+        self._check_writable()
+        write_file(path, content)
+
+    def write_yaml(self, name: str, value: Any) -> None:
+        """Writes ``value`` as YAML, as `write` does."""
+        self.write(name, yaml_text(value))
+
+    def settle(self, config: Mapping[str, Any]) -> None:
+        """Writes the settings, now that the records have been looked at; where the same stand there already, as they do
+        unless the budget has grown or an earlier version wrote them, the file is left alone."""
+        path = self.path / CONFIG
+        recorded = read_yaml(path) if path.exists() else {}
+        if recorded != recorded | dict(config) and self._lock is not None:
+            self.write_yaml(CONFIG, recorded | dict(config))
+
+    def _locked(self) -> FolderLock | None:
         try:
-            return whole.decode().splitlines()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path} is damaged: {error}") from None
+            return FolderLock(self.path)
+        except OSError as error:
+            if error.errno not in READ_ONLY or not (self.path / CONFIG).is_file():
+                raise UsageError(f"run folder {self.path} cannot be made: {error.strerror}") from None
+            self._why_not = str(error.strerror)
+            return None
 
-    def records(self, name: str) -> list[dict[str, Any]]:
-        """The records of a ``.jsonl`` file."""
-        records = []
-        for number, line in enumerate(self.whole_lines(name), start=1):
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UsageError(f"{self.path / name}: line {number} is damaged: {error}") from None
-            if not isinstance(record, dict):
-                raise UsageError(f"{self.path / name}: line {number} is damaged: it holds {line[:200]!r}")
-            records.append(record)
-        return records
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
-    def appender(self, name: str) -> IO[str]:
-        """A file to append to."""
-        return (self.path / name).open("a", encoding="utf-8", newline="")
+    def _check_writable(self) -> None:
+        if self._lock is None:
+            raise UsageError(
+                f"{self.path} holds a run that is not finished, and cannot be written ({self._why_not}): copy it, and "
+                "name the copy with --run"
+            )
+        self._lock.check()
 
     def _settle(
         self, config: dict[str, Any], free: set[str], normalised: Callable[[Mapping[str, Any]], dict[str, Any]]
     ) -> None:
-        path = self.path / "config.yaml"
-        if path.exists():
+        path = self.path / CONFIG
+        if not path.exists():
+            if not self.unsure:
+                self.write_yaml(CONFIG, config)
+            return
+        try:
             recorded = normalised(read_yaml(path))
-            for key in [*config, *recorded]:
-                if key not in free and config.get(key) != recorded.get(key):
+        except UsageError as error:
+            raise UsageError(
+                f"{error}: where the records beside it are of this very command, remove {CONFIG} and give the command "
+                "again, which then measures some of them anew to compare; else give another folder with --run"
+            ) from None
+        for key in [*config, *recorded]:
+            if key in free or (key in SINCE and (key not in recorded or key not in config)):
+                continue
+            if key == "versions":
+                if name := changed_version(recorded[key], config[key]):
                     raise UsageError(
-                        f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "
-                        "another folder with --run"
+                        f"{self.path} holds a run with another version of {name}, whose scores are not mixed with new "
+                        "ones: give another folder with --run"
                     )
-        else:
-            write_yaml(path, config)
+            elif config.get(key) != recorded.get(key):
+                raise UsageError(
+                    f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "
+                    "another folder with --run"
+                )
 
 
-def read_lines(path: Path) -> list[str]:
-    """The whole lines of a file that was appended to; `UsageError` where it cannot be read."""
+def _prepared(path: Path) -> bool:
+    """Makes the folder; whether it holds records without the settings that they were measured with.
+
+    Raises:
+        UsageError: it cannot be made, or is another folder.
+    """
     try:
-        content = path.read_bytes()
-        return content[: content.rfind(b"\n") + 1].decode().splitlines()
+        path.mkdir(parents=True, exist_ok=True)
+        names = {entry.name for entry in path.iterdir()}
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is damaged: {error}") from None
+        raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
+    if CONFIG in names:
+        return False
+    own = {LOCK, *RECORDS, *DERIVED}
+    if others := sorted(name for name in names - own if name.removesuffix(".new") not in {CONFIG, *own}):
+        raise UsageError(f"{path} is no run folder: it has no {CONFIG}, but {others[0]}")
+    return bool(names & set(RECORDS))
 
 
+def changed_version(recorded: Any, now: Mapping[str, str]) -> str | None:
+    """The first thing that makes the scores and is another one than it was; what was not recorded is not compared."""
+    before = recorded if isinstance(recorded, Mapping) else {}
+    return next((name for name, version in now.items() if name in before and before[name] != version), None)
+
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 UNWRITABLE = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT", "EROFS", "EIO") if hasattr(errno, name)}
 
 
@@ -140,84 +217,26 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-LOCK = ".lock"
-OURS = (LOCK, "config.yaml.new")
-"""What a run that was killed before its first settings were written leaves behind."""
+MAX_LABEL_BYTES = 150
+"""Bytes of what the name of a folder says, so that it stays one; the digest behind it tells runs apart."""
 
 
-def _lock(path: Path) -> IO[str]:
-    """A lock that lasts until it is closed or the process ends, however it ends."""
-    lock = (path / LOCK).open("w")
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: no lock of this kind
-        return lock
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise UsageError(f"another run is writing to {path}: wait for it, or give another folder with --run") from None
-    return lock
-
-
-def write_line(file: IO[str], record: Mapping[str, Any]) -> None:
-    """Appends a record as one line and hands it to the system."""
-    file.write(json.dumps(record, allow_nan=False) + "\n")
-    file.flush()
-
-
-def write_yaml(path: Path, value: Any) -> None:
-    """Writes ``value`` as YAML, as `write_text` does."""
-    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes through a second file, so that what was there stays whole until the new one is."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; `UsageError` for anything else."""
-    try:
-        value = load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is not whole YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} must hold settings as 'name: value' lines, not {type(value).__name__}")
-    return value
-
-
-MAX_YAML_VALUES = 100_000
-"""Values in one YAML document; aliases within aliases can stand for more than any memory holds."""
-
-
-def load_yaml(text: str) -> Any:
-    """The value of a YAML document, of plain data; `ValueError` where it is none, or would be boundless."""
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, LookupError, AttributeError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(str(error) or type(error).__name__) from None
-    waiting, count = [value], 0
-    while waiting:
-        part, count = waiting.pop(), count + 1
-        if count > MAX_YAML_VALUES:
-            raise ValueError(f"it stands for more than {MAX_YAML_VALUES:,} values")
-        if isinstance(part, dict | list | set | tuple):
-            waiting += [*part, *part.values()] if isinstance(part, dict) else part
-    return value
-
-
-def default_run(command: str, config: Mapping[str, Any]) -> Path:
-    """The run folder of these settings where none is named: the same settings, the same folder."""
+def default_run(command: str, config: Mapping[str, Any], versions: Mapping[str, str] | None = None) -> Path:
+    """The run folder of these settings where none is named: the same settings, the same folder; where it holds a run
+    of other ``versions``, another one beside it."""
     if config.get("plugin"):
         config = {**config, "plugin_source": plugin_source(config["plugin"])}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    digest = _digest(config)
     label = "-".join(str(config[key]) for key in ("space", "proxy", "searcher", "target") if key in config)
-    return Path("runs") / f"{command}-{re.sub('[+/]', '_', label)}-{digest}"
+    name = re.sub(r"[+/\\\0]", "_", label).encode(errors="replace")[:MAX_LABEL_BYTES].decode(errors="ignore")
+    path = Path("runs") / f"{command}-{name}-{digest}"
+    if versions and (path / CONFIG).is_file() and changed_version(read_yaml(path / CONFIG).get("versions"), versions):
+        return path.with_name(f"{path.name}-{_digest(versions)}")
+    return path
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def plugin_source(files: Sequence[str | Path]) -> str:

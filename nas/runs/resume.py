@@ -7,20 +7,31 @@ comparison keeps its rows and fills in the rest.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Container, Mapping
+import io
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
-from math import isfinite
+from math import isclose, isfinite
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from nas.errors import UsageError
-from nas.runs.folder import RunFolder, write_line
+from nas.files import only_data, read_file
+from nas.proxy import Proxy
+from nas.runs.folder import CONFIG, RunFolder
 from nas.runs.loop import Trial
+from nas.runs.records import REMEDY, Appender, read_records
 from nas.scoring.measurer import Score
 from nas.scoring.objective import Objective, Objectives, reference_sample
 from nas.scoring.rows import SCORES
-from nas.scoring.scorer import Watch
+from nas.scoring.scorer import Scorer, Watch
+from nas.space import Arch, is_leaf
+
+MEASURED_AGAIN = 3
+"""Records that are measured anew where nothing says what they were measured with."""
+AGREEMENT = 5e-3
+"""How far apart, relatively, two measurements of one score may be on machines with other numbers of threads."""
 
 
 def resume_search(
@@ -35,32 +46,21 @@ def resume_search(
 
     The trials come again from the start, from the same seed; those that are recorded are compared, not written.
     """
-    scorer = objective.scorer
-    recorded = [_recorded(objective, record, line) for line, record in _numbered(folder, "trials.jsonl")]
+    recorded = _recorded_trials(folder, objective)
     if len(recorded) > budget:
         raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
+    if folder.unsure:
+        named = {proxy.name: proxy for proxy in objective.proxies}
+        parse = objective.scorer.space.parse
+        _measure_again(folder, objective.scorer, ((parse(t.arch), named, t.values) for t in recorded))
     if referenced := objective.referenced:
-        for line, row in _numbered(folder, "reference.jsonl"):
-            _recorded(objective, REFERENCE_TRIAL | row, line)
-        file = stack.enter_context(folder.appender("reference.jsonl"))
-        sample = reference_sample(scorer)
-        fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, referenced)}
-        streamed = zip(sample, scorer.stream(sample, referenced), strict=True)
-        for number, (arch, scores) in enumerate(streamed, start=1):
-            if watch is not None:
-                watch(number, len(sample), "the reference sample that combined proxies are ranked in")
-            form = scorer.space.canonical(arch)
-            if form in fresh:
-                fresh.remove(form)
-                failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
-                write_line(file, {"arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
-                                  "status": failed.status, "reason": failed.reason})  # fmt: skip
-    file_ = stack.enter_context(folder.appender("trials.jsonl"))
+        _resume_reference(stack, folder, objective, referenced, watch)
+    appender = stack.enter_context(folder.appender("trials.jsonl"))
 
     def append(trial: Trial) -> None:
         if trial.number >= len(recorded):
             record = trial._asdict()
-            write_line(file_, record if trial.objectives else {n: v for n, v in record.items() if n != "objectives"})
+            appender.add_record(record if trial.objectives else {n: v for n, v in record.items() if n != "objectives"})
             trials.append(trial)
             return
         before = recorded[trial.number]
@@ -74,16 +74,71 @@ def resume_search(
     return append
 
 
+def _recorded_trials(folder: RunFolder, objective: Objective | Objectives) -> list[Trial]:
+    trials: list[Trial] = []
+    for where, record in folder.records("trials.jsonl"):
+        trials.append(_recorded(objective, record, where))
+        _check_number(trials, where)
+    return trials
+
+
+def _check_number(trials: list[Trial], where: str) -> None:
+    """`UsageError` unless the last trial has the number of its place."""
+    number, place = trials[-1].number, len(trials) - 1
+    if number != place:
+        raise UsageError(
+            f"{where} is trial {number}, where trial {place} belongs: a line was doubled, lost or moved; {REMEDY}"
+        )
+
+
+def _resume_reference(
+    stack: ExitStack,
+    folder: RunFolder,
+    objective: Objective | Objectives,
+    referenced: list[Proxy],
+    watch: Watch | None,
+) -> None:
+    """Has the scorer know the reference sample: what is recorded of it, and what is then measured and recorded."""
+    scorer = objective.scorer
+    sample = reference_sample(scorer)
+    forms = {scorer.space.canonical(arch) for arch in sample}
+    for where, row in folder.records("reference.jsonl"):
+        arch = scorer.space.canonical(scorer.space.parse(_recorded(objective, REFERENCE_TRIAL | row, where).arch))
+        if arch not in forms:
+            raise UsageError(f"{where} is no part of the reference sample, or stands there twice; {REMEDY}")
+        forms.remove(arch)
+    appender = stack.enter_context(folder.appender("reference.jsonl"))
+    fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, referenced)}
+    streamed = zip(sample, scorer.stream(sample, referenced), strict=True)
+    for number, (arch, scores) in enumerate(streamed, start=1):
+        if watch is not None:
+            watch(number, len(sample), "the reference sample that combined proxies are ranked in")
+        form = scorer.space.canonical(arch)
+        if form in fresh:
+            fresh.remove(form)
+            failed = next((s for s in scores.values() if s.status != "ok"), Score(None))
+            appender.add_record({
+                "arch": scorer.space.text(arch), "values": {n: s.value for n, s in scores.items()},
+                "status": failed.status, "reason": failed.reason,
+            })  # fmt: skip
+
+
 def resume_comparison(
-    stack: ExitStack, folder: RunFolder, rows: list[dict[str, object]], asked: Mapping[str, Container[object]]
+    stack: ExitStack,
+    folder: RunFolder,
+    rows: list[dict[str, object]],
+    asked: Mapping[str, Container[object]],
+    repeats: Mapping[int, tuple[Scorer, Mapping[str, Objective]]] | None = None,
 ) -> Callable[[dict[str, object]], None]:
     """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row.
 
     Args:
         asked: which values of ``seed``, ``arch`` and ``proxy`` this comparison has; a row with other values does not
             belong to it.
+        repeats: by seed the scorer and the objectives, to measure some rows anew where the settings are missing.
     """
-    reader = csv.DictReader(folder.whole_lines("scores.csv"))
+    lines = folder.lines("scores.csv")
+    reader = csv.DictReader([text for _, text in lines])
     met = set()
     try:
         for record in reader:
@@ -96,58 +151,117 @@ def resume_comparison(
                 raise ValueError("it is no row of this comparison")
             met.add(place)
     except (KeyError, TypeError, ValueError, csv.Error):
-        raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {reader.line_num}") from None
-    file = stack.enter_context(folder.appender("scores.csv"))
-    writer = csv.DictWriter(file, SCORES, lineterminator="\n")
-    if not rows:
-        file.truncate(0)
-        writer.writeheader()
+        raise UsageError(f"{folder.path / 'scores.csv'} is damaged at its row {reader.line_num}: {REMEDY}") from None
+    if folder.unsure and repeats is not None:
+        _measure_rows_again(folder, rows, repeats)
+    appender: Appender = stack.enter_context(folder.appender("scores.csv"))
+    if not lines:
+        appender.add(",".join(SCORES))
 
     def append(row: dict[str, object]) -> None:
+        appender.add_row([row[name] for name in SCORES])
         rows.append(row)
-        writer.writerow(row)
-        file.flush()
 
     return append
 
 
-def resume_memory(folder: RunFolder) -> dict[str, float]:
-    """The peaks in the ``correlations.csv`` of a comparison that was finished before, by proxy; empty where it was not.
+def _measure_rows_again(
+    folder: RunFolder,
+    rows: Iterable[Mapping[str, Any]],
+    repeats: Mapping[int, tuple[Scorer, Mapping[str, Objective]]],
+) -> None:
+    for seed, (scorer, objectives) in repeats.items():
+        single = {name: objective.proxies[0] for name, objective in objectives.items() if len(objective.proxies) == 1}
+        values: dict[str, dict[str, float | None]] = {}
+        for row in rows:
+            if row["seed"] == seed and row["proxy"] in single:
+                values.setdefault(row["arch"], {})[row["proxy"]] = row["value"]
+        _measure_again(folder, scorer, ((scorer.space.parse(arch), single, given) for arch, given in values.items()))
+
+
+def _measure_again(
+    folder: RunFolder,
+    scorer: Scorer,
+    recorded: Iterable[tuple[Arch, Mapping[str, Proxy], Mapping[str, float | None]]],
+) -> None:
+    """`UsageError` where the first records are not what their networks score with the settings of this run."""
+    tried = 0
+    for arch, proxies, values in recorded:
+        known = {name: value for name, value in values.items() if value is not None and name in proxies}
+        if not known or not is_leaf(arch):
+            continue
+        scores = scorer.measurer(scorer.space.canonical(arch), [proxies[name] for name in known])
+        for name, value in known.items():
+            now = scores[proxies[name].name].value
+            if now is None or not isclose(now, value, rel_tol=AGREEMENT, abs_tol=1e-12):
+                raise UsageError(
+                    f"{folder.path} has no {CONFIG}, and its records are not of this command: {name} of "
+                    f"{scorer.space.text(arch)} is {now}, not {value}: give another folder with --run"
+                )
+        tried += 1
+        if tried == MEASURED_AGAIN:
+            return
+
+
+PEAKS_BYTES = 2**26
+"""Bytes of a file of correlations."""
+
+
+def resume_memory(folder: RunFolder, names: Iterable[str], seeds: Iterable[int]) -> dict[str, float]:
+    """The peaks in the ``correlations.csv`` of a comparison that was finished before, by proxy; empty where it was not,
+    or where the file is not whole, for then it is made again.
 
     Memory is measured last of all, in seconds that looking at a finished comparison again need not take.
     """
     path = folder.path / "correlations.csv"
-    if not path.exists():
-        return {}
     try:
-        frame = pd.read_csv(path).set_index("proxy")["peak_mb"]
-    except (ValueError, KeyError) as error:
-        raise UsageError(f"{path} is damaged: {error}") from None
-    return {str(name): float(value) for name, value in frame.items()}
+        content = read_file(path, PEAKS_BYTES)
+        frame = pd.read_csv(io.BytesIO(content), dtype={"proxy": str, "seed": str})
+        rows = list(zip(frame["seed"], frame["proxy"], strict=True))
+        peaks = dict(zip(frame["proxy"], frame["peak_mb"].astype(float), strict=True))
+    except (OSError, ValueError, KeyError):
+        return {}
+    each = list(map(str, seeds))
+    expected = {(seed, name) for seed in (each if len(each) == 1 else [*each, "all"]) for name in names}
+    whole = content.endswith(b"\n") and len(rows) == len(set(rows)) and set(rows) == expected
+    return peaks if whole else {}
 
 
 REFERENCE_TRIAL = {"number": 0, "score": 0.0, "leaf": True, "cached": False, "seconds": 0.0}
 
 
-def _numbered(folder: RunFolder, name: str) -> list[tuple[str, dict[str, Any]]]:
-    """The records of a file, each with where it stands."""
-    return [(f"{folder.path / name}: line {n}", record) for n, record in enumerate(folder.records(name), start=1)]
+def read_trials(folder: Path) -> list[Trial]:
+    """The trials in a run folder; nothing there is changed."""
+    trials: list[Trial] = []
+    for where, record in read_records(folder / "trials.jsonl"):
+        trials.append(_parsed(record, where))
+        _check_number(trials, where)
+    return trials
 
 
-def _recorded(objective: Objective | Objectives, record: Any, where: str) -> Trial:
+def _recorded(objective: Objective | Objectives, record: dict[str, Any], where: str) -> Trial:
     """A trial as it was written down; the scorer gets to know its scores."""
     scorer = objective.scorer
     settings = {proxy.name: proxy.setting for proxy in objective.proxies}
+    trial = _parsed(record, where)
     try:
-        trial = Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
-        if wrong := _wrong(trial):
-            raise ValueError(f"its {wrong} is {record.get(wrong)!r}"[:200])
-        arch = scorer.space.parse(trial.arch)
+        with only_data(where):
+            arch = scorer.space.parse(trial.arch)
         for name, value in trial.values.items():
             reason = str(trial.reason).removeprefix(f"{name}: ")
             score = Score(None, trial.status, reason) if value is None else Score(float(value))
             scorer.learn(arch, settings[name], score)
-    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise UsageError(f"{where} is no trial of this space: {error}") from None
+    return trial
+
+
+def _parsed(record: dict[str, Any], where: str) -> Trial:
+    try:
+        trial = Trial(**record | {name: tuple(record.get(name, ())) for name in ("parents", "objectives")})
+        if wrong := _wrong(trial):
+            raise ValueError(f"its {wrong} is {record.get(wrong)!r}"[:200])
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{where} is no trial of this space: {error}") from None
     return trial
 
@@ -162,12 +276,14 @@ def _wrong(trial: Trial) -> str | None:
         "number": type(trial.number) is int,
         "arch": isinstance(trial.arch, str),
         "score": trial.score is None or number(trial.score),
-        "values": all(value is None or number(value) for value in trial.values.values()),
+        "values": isinstance(trial.values, dict)
+        and all(value is None or number(value) for value in trial.values.values()),
         "status": isinstance(trial.status, str),
         "reason": isinstance(trial.reason, str),
         "leaf": isinstance(trial.leaf, bool),
         "cached": isinstance(trial.cached, bool),
         "seconds": number(trial.seconds),
+        "parents": all(type(parent) is int and 0 <= parent < trial.number for parent in trial.parents),
         "objectives": all(map(number, trial.objectives)),
     }
     return next((name for name, kept in sound.items() if not kept), None)

@@ -14,21 +14,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from nas.data.bounded import Bomb
 from nas.errors import UsageError, unknown, without_pyarrow
+from nas.files import check_file, check_writable, open_file, replacing
 from nas.proxy import PROXIES
 from nas.registry import normal
 from nas.space import SPACES
-from nas.store.store import (
-    ENGINE_VERSION,
-    FIELDS,
-    Store,
-    as_text,
-    connect,
-    context_id,
-    sound,
-    torch_release,
-    transaction,
-)
+from nas.store.database import checksum, connect, context_id, is_whole, transaction
+from nas.store.store import ENGINE_VERSION, FIELDS, Store, as_text, sound, torch_release
 from nas.store.versions import version
 
 COLUMNS = ("context", "arch", "value", "status", "reason", "seconds")
@@ -39,6 +32,8 @@ ROWS = 65_536
 """Scores read or written at once."""
 MAX_TEXT_CHARACTERS, MAX_ROW_GROUP_BYTES = 100_000, 2**28
 """Characters of one text, and bytes of one row group, beyond which a pack is not ours."""
+FREE_ROWS, ROWS_PER_BYTE = 100_000, 2
+"""Scores that any pack may have, and for each byte of its file: each has a text and a number of its own."""
 
 
 class Context(NamedTuple):
@@ -93,31 +88,40 @@ def export(pack: str | Path, space: str = "", proxy: str = "", path: str | Path 
     _check_pyarrow(pack)
     if pack.is_dir() or not pack.absolute().parent.is_dir():
         raise UsageError(f"{pack} cannot be written: {'it is a folder' if pack.is_dir() else 'its folder is missing'}")
+    check_writable(pack)
     if pack.exists() and not is_pack(pack):
         raise UsageError(f"{pack} is no pack of scores, and is left as it is: name another file")
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
     kinds = dict.fromkeys(COLUMNS, pa.string()) | {"value": pa.float64(), "seconds": pa.float64()}
-    schema = pa.schema(list(kinds.items()), metadata={MARK: PACK})
-    temporary, total = pack.with_name(f".{os.getpid()}-{pack.name}"), 0
+    schema, total = pa.schema(list(kinds.items()), metadata={MARK: PACK}), 0
+    written = {"compression": "zstd", "write_page_checksum": True}
     try:
-        with opened(path) as (database, _), parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with (
+            replacing(pack) as temporary,
+            opened(path) as (database, _),
+            parquet.ParquetWriter(temporary, schema, **written) as writer,
+        ):
             for context in named(contexts(database), space, proxy):
-                key = as_text(context.key)
-                rows_of_context = database.execute(
-                    "SELECT arch, value, status, reason, seconds FROM scores WHERE context = ?", (context.id,)
-                )
-                while rows := rows_of_context.fetchmany(ROWS):
-                    columns = [[key] * len(rows), *map(list, zip(*rows, strict=True))]
+                for rows in _whole_rows(database, context):
+                    columns = list(map(list, zip(*rows, strict=True)))
                     writer.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True)), schema))
                     total += len(rows)
-        temporary.replace(pack)
     except OSError as error:
         raise UsageError(f"{pack} cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return total
+
+
+def _whole_rows(database: sqlite3.Connection, context: Context) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a setting, some at a time; those that are damaged are left out, as a run leaves them."""
+    key = as_text(context.key)
+    cursor = database.execute(
+        "SELECT ?, arch, value, status, reason, seconds, checksum FROM scores WHERE context = ?", (key, context.id)
+    )
+    while rows := cursor.fetchmany(ROWS):
+        if whole := [row for *row, stored in rows if sound(row[2:]) and is_whole(tuple(row), stored)]:
+            yield whole
 
 
 class Imported(NamedTuple):
@@ -134,8 +138,7 @@ def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
     """
     pack = Path(os.path.expanduser(pack))
     _check_pyarrow(pack)
-    if not pack.is_file():
-        raise UsageError(f"pack {pack} {'is not a file' if pack.exists() else 'does not exist'}")
+    check_file(pack, "pack")
     with opened(path, create=True) as (database, _):
         database.execute(f"CREATE TEMP TABLE pack ({', '.join(COLUMNS)}, PRIMARY KEY (context, arch)) WITHOUT ROWID")
         try:
@@ -148,9 +151,10 @@ def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
             keys = [key for (key,) in database.execute("SELECT DISTINCT context FROM pack")]
             numbers = [(context_id(database, key, day), key) for key in keys]
             before = database.total_changes
+            database.create_function("row_checksum", 6, lambda *row: checksum(row), deterministic=True)
             database.executemany(
-                "INSERT OR IGNORE INTO main.scores SELECT ?, arch, value, status, reason, seconds FROM pack "
-                "WHERE context = ?",
+                "INSERT OR IGNORE INTO main.scores SELECT ?, arch, value, status, reason, seconds, "
+                f"row_checksum({', '.join(COLUMNS)}) FROM pack WHERE context = ?",
                 numbers,
             )
             added = database.total_changes - before
@@ -173,14 +177,21 @@ def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
 
     keys: set[str] = set()
     try:
-        with parquet.ParquetFile(pack) as file:
+        texts = [name for name in COLUMNS if name not in ("value", "seconds")]
+        with (
+            open_file(pack) as content,
+            parquet.ParquetFile(content, read_dictionary=texts, page_checksum_verification=True) as file,
+        ):
             if (file.schema_arrow.metadata or {}).get(MARK) != PACK or tuple(file.schema_arrow.names) != COLUMNS:
                 raise UsageError(f"{pack} is no pack of scores: 'nas store export' writes them; nothing was imported")
             groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
             if any(group.total_byte_size > MAX_ROW_GROUP_BYTES for group in groups):
                 raise ValueError(f"a row group of more than {MAX_ROW_GROUP_BYTES:,} bytes")
+            size, most = pack.stat().st_size, FREE_ROWS + ROWS_PER_BYTE * pack.stat().st_size
+            if file.metadata.num_rows > most:
+                raise Bomb(size, "scores", most)
             for batch in file.iter_batches(ROWS):
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                for row in zip(*map(_values, batch.columns), strict=True):
                     check_row(row, keys)
                     yield row
     except UsageError:
@@ -188,6 +199,18 @@ def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
     except (ValueError, OSError, TypeError, NotImplementedError, RecursionError) as error:  # pyarrow's are among these
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(f"{pack} is damaged, nothing was imported: {said[:200]}") from None
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of a column; texts that are the same are one and the same text."""
+    from pyarrow import types
+
+    if not types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    texts = column.dictionary.to_pylist()
+    if any(text is not None and (not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS) for text in texts):
+        raise ValueError("a text in it is none, or too long")
+    return [None if index is None else texts[index] for index in column.indices.to_pylist()]
 
 
 def check_row(row: tuple[Any, ...], keys: set[str]) -> None:

@@ -8,8 +8,7 @@ import re
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,21 @@ from nas.proxy import Proxy
 from nas.registry import checked_options, normal, options
 from nas.scoring.measurer import Measurer, Score
 from nas.space import SPACES, Arch
+from nas.store.database import (
+    ADD,
+    FIND,
+    WAIT,
+    Locked,
+    Row,
+    checksum,
+    connect,
+    context_id,
+    has_lost,
+    is_another,
+    is_busy,
+    is_whole,
+    transaction,
+)
 from nas.store.versions import version
 
 ENGINE_VERSION = 2
@@ -34,30 +48,22 @@ MACHINE = re.compile(r"memory|alloc|cuda|cudnn|cublas|nccl|OSError|No space left
 """Reasons of failures that tell of the machine. One too many costs a score that is measured again, one too few would
 be believed for ever."""
 
-APPLICATION = int.from_bytes(b"GANS")
-FORMAT = 1
-SCHEMA = """
-CREATE TABLE contexts (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, used TEXT NOT NULL);
-CREATE TABLE scores (
-    context INTEGER NOT NULL REFERENCES contexts (id) ON DELETE CASCADE, arch TEXT NOT NULL,
-    value REAL, status TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (context, arch)
-) WITHOUT ROWID;
-"""
-"""What all scores of one proxy in one setting share, as JSON, with the day on which a run last used it (which `prune`
-goes by); and the scores. An id is never given twice, so a context that is deleted while a run knows it stays empty."""
-
-WAIT = 30.0
-"""Seconds to wait for another process that is writing."""
 PAUSE = 0.5
-"""Seconds between writes where scores come fast; each transaction takes milliseconds."""
-
-Row = tuple[str, str, float | None, str, str, float]
-"""(key, architecture, value, status, reason, seconds)"""
+"""Seconds between writes where scores come fast."""
+SHARE = 20
+"""How many times longer than a write took nothing is written, so that many processes on one file wait little."""
+REOPENED = 5
+"""How often a file that cannot be read is opened again, within about a second, since it may be being copied; and how
+often in a run."""
 
 
 def default_store() -> str | Path:
-    """What ``NAS_STORE`` says, a file or ``none``; without it a file in the user's cache directory."""
-    return os.environ.get("NAS_STORE") or platformdirs.user_cache_path("gradalign-nas") / "scores.sqlite"
+    """What ``NAS_STORE`` says, a file or ``none``; without it a file in the user's cache directory, and where the user
+    has no home, ``none``."""
+    if given := os.environ.get("NAS_STORE"):
+        return given
+    folder = platformdirs.user_cache_path("gradalign-nas")
+    return folder / "scores.sqlite" if folder.is_absolute() else "none"
 
 
 def worth_keeping(score: Score) -> bool:
@@ -65,43 +71,66 @@ def worth_keeping(score: Score) -> bool:
     return score.status in KEPT and not (score.status == "failed" and MACHINE.search(score.reason))
 
 
+WITHOUT = ": the run goes on without it"
+THERE = ": the scores of this run go to what is there now"
+MOVED = "was removed or replaced while it was in use"
+
+
 @final
 class Store:
     """The scores in a file, which is made where it does not exist. Use it as a context manager.
 
     A score that is put is written at once, or where scores come fast within half a second. One that is there is never
-    replaced. Should the file fail while it is open (a full disk, say), a warning says so once, and from
-    then on nothing is found and nothing is kept.
+    replaced, unless its checksum says that it is damaged. Where the file is removed or replaced while it is open, the
+    new one gets the scores of this run. Should it fail (a full disk, say), a warning says so once, and from then on
+    nothing is found and nothing is kept; while another process has it for long, nothing is found, and what is put
+    waits.
 
     Args:
-        path: None for the default; ``none`` for no file, nothing found and nothing kept.
+        path: None for the default, without which a run goes on where it cannot be used; ``none`` for no file, nothing
+            found and nothing kept.
         create: whether to make a file where there is none.
 
     Raises:
-        UsageError: (on entering) the file is damaged, no store, of a newer version or cannot be written.
+        UsageError: (on entering) the file that was named is damaged, no store, of a newer version or cannot be written.
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = True) -> None:
         given = default_store() if path is None else path
         self.path = None if str(given) == "none" else Path(os.path.expanduser(os.path.expandvars(given)))
         self.create = create
+        self._named = path is not None
         self._database: sqlite3.Connection | None = None
         self._waiting: dict[tuple[str, str], Row] = {}
+        self._own: dict[tuple[str, str], Row] = {}
+        self._damaged: set[tuple[str, str]] = set()
         self._used: set[str] = set()
-        self._ids: dict[str, int] = {}
-        self._written = 0.0
+        self._last: tuple[int, str, str] | None = None
+        self._next = self._busy = 0.0  # when to write, and when to ask again
+        self._said: set[str] = set()
+        self._reopened = 0
+        self._homeless = path is None and self.path is None and not os.environ.get("NAS_STORE")
 
     def __enter__(self) -> Store:
-        if self.path is not None:
-            self._database = connect(self.path, self.create)
+        if self._homeless:
+            self._say("there is no home folder here, so scores are not kept: --store FILE, or NAS_STORE, names a file")
+        if self.path is None:
+            return self
+        try:
+            self._open()
+        except Locked as error:
+            self._say(f"{error}{WITHOUT}")
+        except UsageError as error:
+            if self._named:
+                raise
+            self._say(f"{error}{WITHOUT}")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._database is not None:
-            self._write()
-        if self._database is not None:
-            self._database.close()
-        self._database = None
+        self._write()
+        if self._waiting:
+            self._say(f"the store {self.path} is in use by another process: {len(self._waiting)} scores are not kept")
+        self._close()
 
     def shelf(self, space: str, settings: Mapping[str, Mapping[str, Any]]) -> Callable[[Measurer], StoreShelf] | None:
         """What gives a `nas.scoring.scorer.Scorer` its shelf, for the registered space of that name and its options."""
@@ -112,53 +141,131 @@ class Store:
 
     def find(self, key: str, arch: str) -> Score | None:
         """The score of an architecture, in its space's notation."""
-        if self._database is None:
-            return None
         if (key, arch) in self._waiting:
             return Score(*self._waiting[key, arch][2:])
-        try:
-            if key not in self._ids:
-                known = self._database.execute("SELECT id FROM contexts WHERE key = ?", (key,)).fetchone()
-                if known is None:
-                    return None
-                self._ids[key] = known[0]
-            row = self._database.execute(FIND, (self._ids[key], arch)).fetchone()
-        except sqlite3.Error as error:
-            self._fail(error)
+        if self._database is None or time.monotonic() < self._busy:
             return None
-        if row is None or not sound(row):
+        try:
+            row = self._database.execute(FIND, (key, arch)).fetchone()
+        except sqlite3.Error as error:
+            if is_busy(error):
+                self._busy = time.monotonic() + WAIT
+                return None
+            if not (is_another(error) and self._reopen(f"could not be read ({error})")):
+                self._fail(error)
+            return None
+        if row is None or not sound(row[:-1]):
+            return None
+        if not is_whole((key, arch, *row[:-1]), row[-1]):
+            self._damaged.add((key, arch))
+            self._say(
+                f"the store {self.path} holds scores that are damaged, by their checksums: they are measured again"
+            )
             return None
         self._used.add(key)
-        return Score(*row)
+        return Score(*row[:-1])
 
     def put(self, key: str, arch: str, score: Score) -> None:
         """Keeps a score that is `worth_keeping`."""
         if self._database is None or not worth_keeping(score):
             return
-        self._waiting[key, arch] = (key, arch, *score)
-        if time.monotonic() > self._written + PAUSE:
+        self._own[key, arch] = self._waiting[key, arch] = (key, arch, *score)
+        if time.monotonic() > self._next:
             self._write()
 
     def _write(self) -> None:
-        database, today = self._database, time.strftime("%Y-%m-%d")
-        if database is None:
+        start = time.monotonic()
+        if not (self._waiting or self._used or self._own):
+            return
+        if self._database is None or (self._is_elsewhere() and not self._reopen(MOVED)):
             return
         try:
-            with transaction(database):
-                for key in self._used | {key for key, _ in self._waiting}:
-                    self._ids[key] = context_id(database, key, today)
-                database.executemany(ADD, ((self._ids[row[0]], *row[1:]) for row in self._waiting.values()))
+            self._write_rows()
         except sqlite3.Error as error:
-            self._fail(error)
+            if is_busy(error):
+                self._next = self._busy = time.monotonic() + WAIT
+                return
+            if not (is_another(error) and self._reopen(f"could not be written ({error})")):
+                self._fail(error)
+                return
+            try:
+                self._write_rows()
+            except sqlite3.Error as again:
+                self._fail(again)
+                return
         self._waiting.clear()
         self._used.clear()
-        self._written = time.monotonic()
+        self._next = time.monotonic() + max(PAUSE, SHARE * (time.monotonic() - start))
 
-    def _fail(self, error: sqlite3.Error) -> None:
+    def _write_rows(self) -> None:
+        database, today = self._database, time.strftime("%Y-%m-%d")
+        assert database is not None
+        with transaction(database):
+            if self._last is not None and has_lost(database, *self._last):
+                self._waiting = self._own | self._waiting
+                self._say(f"the store {self.path} {MOVED}{THERE}")
+            ids = {key: context_id(database, key, today) for key in self._used | {key for key, _ in self._waiting}}
+            for place, row in self._waiting.items():
+                how = "INSERT OR REPLACE " if place in self._damaged else "INSERT OR IGNORE "
+                database.execute(how + ADD, (ids[row[0]], *row[1:], checksum(row)))
+        for key, arch in list(self._waiting)[-1:]:
+            self._last = ids[key], key, arch
+
+    def _open(self) -> None:
+        assert self.path is not None
+        self._database = connect(self.path, self.create)
+        place = self.path.stat()
+        self._place = place.st_dev, place.st_ino
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the file that is open is no longer the one at its path."""
+        assert self.path is not None
+        try:
+            place = self.path.stat()
+        except OSError:
+            return True
+        return (place.st_dev, place.st_ino) != self._place
+
+    def _reopen(self, why: str) -> bool:
+        """Opens what lies at the path now, to which all scores of this run are written again; False where that fails,
+        of which a warning tells, or was done too often."""
+        self._close()
+        self._last = None
+        self._reopened += why != MOVED
+        if self._reopened > REOPENED:
+            self._waiting.clear()
+            return False
+        for attempt in range(1, REOPENED + 1):
+            try:
+                self._open()
+            except UsageError as error:
+                if attempt == REOPENED or isinstance(error, Locked):
+                    self._say(f"{error}{WITHOUT}")
+                    self._waiting.clear()
+                    return False
+                time.sleep(0.05 * attempt)
+            else:
+                break
+        self._waiting = self._own | self._waiting
+        self._say(f"the store {self.path} {why}{THERE}")
+        return True
+
+    def _close(self) -> None:
         if self._database is not None:
             self._database.close()
         self._database = None
-        warnings.warn(f"the store {self.path} failed ({error}): the run goes on without it", stacklevel=3)
+
+    def _fail(self, error: sqlite3.Error) -> None:
+        self._close()
+        self._waiting.clear()
+        if not any(sentence.endswith(WITHOUT) for sentence in self._said):
+            self._say(f"the store {self.path} failed ({error}){WITHOUT}")
+
+    def _say(self, sentence: str) -> None:
+        """Warns, of each thing once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            warnings.warn(sentence, stacklevel=3)
 
 
 def sound(row: Sequence[Any]) -> bool:
@@ -172,17 +279,6 @@ def sound(row: Sequence[Any]) -> bool:
         and isinstance(reason, str)
         and status in KEPT
     )
-
-
-FIND = "SELECT value, status, reason, seconds FROM scores WHERE context = ? AND arch = ?"
-ADD = "INSERT OR IGNORE INTO scores (context, arch, value, status, reason, seconds) VALUES (?, ?, ?, ?, ?, ?)"
-USE = "INSERT INTO contexts (key, used) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET used = max(used, excluded.used)"
-
-
-def context_id(database: sqlite3.Connection, key: str, day: str) -> int:
-    """The number of a context, which is now used."""
-    database.execute(USE, (key, day))
-    return int(database.execute("SELECT id FROM contexts WHERE key = ?", (key,)).fetchone()[0])
 
 
 @final
@@ -263,72 +359,3 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def torch_release() -> str:
     """Torch's version without its last part: how it draws weights may change from one release to the next."""
     return ".".join(torch.__version__.split(".")[:2])
-
-
-def connect(path: Path, create: bool) -> sqlite3.Connection:
-    """The store in a file, opened; `UsageError` for anything that is none. Nothing but a store is ever written to."""
-    advice = "give another one with --store FILE, or --store none"
-    try:
-        new = not path.exists() or not path.stat().st_size
-        if new and not create:
-            raise UsageError(f"there is no store at {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not new:
-            check_header(path)
-        database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
-    except OSError as error:
-        raise UsageError(f"the store {path} cannot be used: {error.filename}: {error.strerror}: {advice}") from None
-    except sqlite3.Error as error:
-        raise UsageError(f"the store {path} cannot be used: {error}: {advice}") from None
-    try:
-        database.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last scores, never the file
-        database.execute("PRAGMA foreign_keys = ON")
-        with transaction(database):
-            if not database.execute("PRAGMA application_id").fetchone()[0]:
-                for statement in SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA application_id = {APPLICATION}")
-                database.execute(f"PRAGMA user_version = {FORMAT}")
-            check_tables(database, path)
-        database.execute("PRAGMA journal_mode = WAL")
-    except (sqlite3.Error, UsageError) as error:
-        database.close()
-        raise UsageError(f"the store {path} cannot be used: {error}: {advice}") from None
-    return database
-
-
-def check_header(path: Path) -> None:
-    """`UsageError` unless the first bytes are those of a store that this version can read."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    advice = "it is left as it is; give another one with --store FILE, or --store none"
-    if header[:16] != b"SQLite format 3\0" or len(header) < 100 or header[68:72] != APPLICATION.to_bytes(4):
-        raise UsageError(f"{path} is no store of scores: {advice}")
-    if (written := int.from_bytes(header[60:64])) > FORMAT:
-        raise UsageError(f"the store {path} is of format {written}, newer than {FORMAT}, the last one known: {advice}")
-
-
-def check_tables(database: sqlite3.Connection, path: Path) -> None:
-    """`UsageError` where there are other tables than the store's, or a part of the file is missing; what else may be
-    damaged is found when it is read."""
-    schema = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")}
-    if schema != {statement.strip() for statement in SCHEMA.split(";") if statement.strip()}:
-        raise UsageError("it has other tables than a store")
-    pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    if path.stat().st_size < pages * size:  # damaged, or what is missing is in the write-ahead log
-        (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if answer != "ok":
-            raise UsageError(f"it is damaged ({' '.join(str(answer).split())})")
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """All or nothing, and one process at a time; with ``DEFERRED`` only once it writes to the file."""
-    database.execute(f"BEGIN {kind}")
-    try:
-        yield
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")

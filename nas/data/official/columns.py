@@ -44,10 +44,18 @@ TEXTS = ("arch", "hash")
 """The columns that are texts; all others are numbers."""
 
 
+MAX_JSON_BYTES = 2**31
+"""Bytes of a JSON file, which is read as a whole; the largest of the benchmarks' have some hundred million."""
+MAX_TRAININGS = 1000
+"""Trainings of one network; benchmarks have three."""
+
+
 def measured(what: str, epochs: int | str, trials: Mapping[str, float]) -> Row:
     """The columns of one quantity: each training's by its name (``seed777``, ``run1``), their mean and their number."""
     if not trials:
         return {}
+    if len(trials) > MAX_TRAININGS:
+        raise ValueError(f"a network has {len(trials):,} trainings, more than {MAX_TRAININGS:,}")
     row: Row = {f"{what}_{epochs}ep_{name}": float(value) for name, value in trials.items()}
     return row | {f"{what}_{epochs}ep_mean": fmean(trials.values()), f"{what}_{epochs}ep_trials": float(len(trials))}
 

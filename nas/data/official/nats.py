@@ -9,15 +9,17 @@ from __future__ import annotations
 import bz2
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
+from nas.data.bounded import buffered, most_bytes
 from nas.data.official.columns import Row, Watch, measured, reading
 from nas.data.unpickle import Unpickler
 from nas.errors import UsageError
+from nas.files import open_file
 
 META = "meta.pickle.pbz2"
 DATASETS = {
@@ -28,6 +30,11 @@ MILLION = 1e6
 MAGIC = 0x1950A86A20F9469CFC6C
 """What torch writes before a pickle where it does not write a zip file."""
 MEGABYTE = 2**20
+FREE_PICKLE_BYTES = 8 * MEGABYTE
+"""Bytes that any packed pickle may become: that of an architecture becomes a tenth of them, the list of all a fifth."""
+MAX_EPOCHS, MAX_NAMES, MAX_RESULTS, MAX_SCHEDULES = 10_000, 100, 1000, 10
+"""Of a training its epochs and the images that it is evaluated on; of a schedule its trainings; of a network its
+schedules. What is read once may stand in many places, so what is computed of it has to be short."""
 
 
 def recognises_folder(path: Path) -> bool:
@@ -63,16 +70,20 @@ def torch_rows(path: Path, watch: Watch) -> Iterator[Row]:
     0.3 GB of the official 4.7; torch would take tens of gigabytes for its hundreds of millions of numbers.
     """
     with reading(path), ExitStack() as opened:
-        file = opened.enter_context(path.open("rb", buffering=MEGABYTE))
+        file = opened.enter_context(open_file(path, MEGABYTE))
         whole = path.stat().st_size // MEGABYTE
         pickled = _open_torch(file, opened)
-        for row in Unpickler(pickled, _summarise_architecture).pieces():
+        for row in Unpickler(pickled, _summarise_architecture, storages=True).pieces():
             watch(min(pickled.tell() // MEGABYTE, whole), whole, "MB")
             yield row
 
 
-def _buffered(path: Path) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(bz2.BZ2File(path), MEGABYTE))
+@contextmanager
+def _buffered(path: Path) -> Iterator[BinaryIO]:
+    """The pickle in a packed file."""
+    with open_file(path) as file, bz2.BZ2File(file) as unpacked:
+        size = path.stat().st_size
+        yield buffered(unpacked, size, most_bytes(size, free=FREE_PICKLE_BYTES))
 
 
 def _file_of(folder: Path, index: int) -> Path:
@@ -91,7 +102,8 @@ def _open_torch(file: BinaryIO, opened: ExitStack) -> BinaryIO:
         if len(names) != 1:
             raise UsageError("is a zip file, but none that torch writes: it has no data.pkl")
         member = opened.enter_context(archive.open(names[0]))
-        return cast(BinaryIO, io.BufferedReader(member, MEGABYTE))
+        size = file.seek(0, io.SEEK_END)
+        return buffered(member, size, most_bytes(size, free=FREE_PICKLE_BYTES))
     file.seek(0)
     if file.read(1) != b"\x80":
         raise UsageError("is no file that torch writes")
@@ -108,6 +120,10 @@ def _summarise_training(record: dict[Any, Any]) -> list[Row] | None:
     if "train_acc1es" not in record or "eval_acc1es" not in record:
         return None
     epochs, times = record["epochs"], record["train_times"]
+    if type(epochs) is not int or not 1 <= epochs <= MAX_EPOCHS:
+        raise ValueError(f"a training of {epochs!r} epochs"[:200])
+    _check_length("latency", record["latency"], MAX_EPOCHS)
+    _check_length("eval_names", record["eval_names"], MAX_NAMES)
     accuracies = {"train": record["train_acc1es"].get(epochs - 1)} | {
         name: record["eval_acc1es"].get(f"{name}@{epochs - 1}") for name in record["eval_names"]
     }
@@ -124,6 +140,11 @@ def _summarise_training(record: dict[Any, Any]) -> list[Row] | None:
     return []
 
 
+def _check_length(name: str, values: Collection[Any] | None, most: int) -> None:
+    if values is not None and len(values) > most:
+        raise ValueError(f"{name} of {len(values):,} entries, more than {most:,}")
+
+
 def _summarise_architecture(record: dict[Any, Any]) -> list[Row] | None:
     if "less" not in record or "full" not in record:  # the 12-epoch and the 200-epoch schedule
         return _summarise_training(record)
@@ -137,7 +158,9 @@ def _row(arch: str, schedules: Mapping[str, Any]) -> Row:
     if not isinstance(arch, str):
         raise TypeError(f"an architecture is called by a {type(arch).__name__}")
     row: Row = {"arch": arch}
+    _check_length("schedules", schedules, MAX_SCHEDULES)
     for results in schedules.values():
+        _check_length("all_results", results["all_results"], MAX_RESULTS)
         trainings: dict[str, dict[int, Any]] = {}
         for (dataset, seed), training in results["all_results"].items():
             trainings.setdefault(dataset, {})[seed] = training

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from nas.data.official.columns import Row, Watch, measured, reading
+from nas.data.official.columns import MAX_JSON_BYTES, Row, Watch, measured, reading
 from nas.errors import UsageError
+from nas.files import read_file
 
 CELLS = ("normal", "normal_concat", "reduce", "reduce_concat")
 STAGES = ("ds", "ws", "bot_muls", "num_gs")
@@ -32,7 +33,7 @@ def rows(path: Path, watch: Watch) -> Iterator[Row]:
     Memory: the text of the file (up to some hundred megabytes), and of each network what becomes its row.
     """
     with reading(path):
-        data = json.loads(path.read_text(encoding="utf-8"), object_hook=_last_epoch)
+        data = json.loads(read_file(path, MAX_JSON_BYTES), object_hook=_last_epoch)
         parts = [data[part] for part in PARTS if part in data] if isinstance(data, dict) else [data]
         entries = [entry for part in parts for entry in part]
         if not entries or not all(isinstance(entry, dict) and "net" in entry for entry in entries):
@@ -41,14 +42,13 @@ def rows(path: Path, watch: Watch) -> Iterator[Row]:
             )
         dataset = "imagenet" if path.stem.endswith("_in") else "cifar10"
         networks: dict[tuple[object, ...], dict[str, dict[str, Any]]] = {}
+        repeats: Counter[tuple[object, ...]] = Counter()
         for entry in entries:
             optimiser = entry.get("optim") or {}
             seed = f"seed{int(entry['rng_seed'])}" if entry.get("rng_seed") is not None else "run1"
-            for repeat in count():
-                key = (_text(entry["net"]), optimiser.get("lr"), optimiser.get("wd"), repeat)
-                if seed not in networks.setdefault(key, {}):
-                    networks[key][seed] = entry
-                    break
+            alike = (_text(entry["net"]), optimiser.get("lr"), optimiser.get("wd"))
+            networks.setdefault((*alike, repeats[*alike, seed]), {})[seed] = entry
+            repeats[*alike, seed] += 1
         for done, ((arch, rate, decay, _), trainings) in enumerate(networks.items(), start=1):
             costs = {cost: next(iter(trainings.values())).get(cost) for cost in ("params", "flops")}
             row: Row = {"arch": str(arch), **_numbers(costs | {"lr": rate, "wd": decay})}

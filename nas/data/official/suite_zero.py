@@ -9,8 +9,9 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
-from nas.data.official.columns import Row, Watch, reading
+from nas.data.official.columns import MAX_JSON_BYTES, Row, Watch, reading
 from nas.errors import UsageError
+from nas.files import read_file
 
 CELL_201 = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 EDGES_201 = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
@@ -37,7 +38,7 @@ def rows(path: Path, watch: Watch) -> Iterator[Row]:
         known = ", ".join(f"zc_{name}.json" for name in NOTATIONS)
         raise UsageError(f"{path}: of NAS-Bench-Suite-Zero's files {known} are understood")
     with reading(path):
-        data = json.loads(path.read_text(encoding="utf-8"), object_hook=_scores)
+        data = json.loads(read_file(path, MAX_JSON_BYTES), object_hook=_scores)
         archs = {key: notation(ast.literal_eval(key)) for key in dict.fromkeys(key for d in data.values() for key in d)}
         for done, (key, arch) in enumerate(archs.items(), start=1):
             row: Row = {"arch": arch}

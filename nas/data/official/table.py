@@ -18,7 +18,9 @@ from nas.data.official import nats as official_nats
 from nas.data.official import nds as official_nds
 from nas.data.official import suite_zero as official_suite_zero
 from nas.data.official.columns import TEXTS, Row, Watch
-from nas.errors import UsageError
+from nas.data.reading import MAX_COLUMNS
+from nas.errors import UsageError, without_pyarrow
+from nas.files import check_writable, replacing
 
 ROWS = 2000
 """Rows that are in memory together, and in a row group of Parquet."""
@@ -96,38 +98,32 @@ def import_table(source: str | Path, out: str | Path, watch: Watch = lambda done
     reader = reader_of(source)
     columns: dict[str, None] = {}
     total = 0
-    temporary = out.with_name(f".{os.getpid()}-{out.name}")  # of the same suffix, which says how to write it
-    try:
-        with TemporaryFile(dir=out.absolute().parent) as waiting:
-            rows = reader.rows(source, watch)
-            while batch := list(islice(rows, ROWS)):
-                frame = pd.DataFrame(batch)
-                columns |= dict.fromkeys(frame.columns)
-                total += len(frame)
-                pickle.dump(frame, waiting)
-            if not total:
-                raise UsageError(f"{source} holds no architectures of {reader.name}")
-            waiting.seek(0)
-            ordered = sorted(columns, key=lambda name: name not in TEXTS)  # stable: texts first, then as they came
-            _write(temporary, (pickle.load(waiting) for _ in range(0, total, ROWS)), ordered)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(out) as temporary, TemporaryFile(dir=out.absolute().parent) as waiting:
+        rows = reader.rows(source, watch)
+        while batch := list(islice(rows, ROWS)):
+            columns |= dict.fromkeys(name for row in batch for name in row)
+            if len(columns) > MAX_COLUMNS:
+                raise UsageError(f"{source} makes more than the {MAX_COLUMNS:,} columns that a table may have")
+            frame = pd.DataFrame(batch)
+            total += len(frame)
+            pickle.dump(frame, waiting)
+        if not total:
+            raise UsageError(f"{source} holds no architectures of {reader.name}")
+        waiting.seek(0)
+        ordered = sorted(columns, key=lambda name: name not in TEXTS)  # stable: texts first, then as they came
+        _write(temporary, (pickle.load(waiting) for _ in range(0, total, ROWS)), ordered)
     return Imported(reader.name, total, ordered)
 
 
 def _check_output(out: Path) -> None:
     """`UsageError` where ``out`` cannot be written, before anything is read for it."""
-    folder = out.absolute().parent
     if not out.name.endswith(SUFFIXES):
         raise UsageError(f"{out} cannot be written: a table is a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file")
-    if out.is_dir() or not folder.is_dir():
-        raise UsageError(f"{out} cannot be written: {'it is a folder' if out.is_dir() else f'no folder {out.parent}'}")
-    if not os.access(folder, os.W_OK):
+    folder = out.absolute().parent
+    if folder.is_dir() and not os.access(folder, os.W_OK):
         raise UsageError(f"{out} cannot be written: nothing may be written in {folder}")
+    check_writable(out)
     if out.suffix == ".parquet" and find_spec("pyarrow") is None:
-        from nas.errors import without_pyarrow
-
         raise without_pyarrow(out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from nas.data.bounded import Bomb
 from nas.errors import UsageError, unreadable
+from nas.files import open_file
 
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
+"""Whatever a file is called, it is read as one of these: Pillow hands others, PostScript among them, to programs."""
+FREE_PIXELS, PIXELS_PER_BYTE = 16_000_000, 100
+"""Pixels that any image may have, and for each byte of its file."""
 GREY = {"1", "L", "LA", "La"}
 DEEP = {"I;16", "I;16L", "I;16B", "I;16N"}
 NUMBERS = {"I", "F"}
@@ -159,9 +166,13 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     if not file.is_file():  # opening a pipe would wait for ever
         raise UsageError(f"{file}: is not a file")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open_file(file) as content:
             warnings.simplefilter("ignore")  # of damaged EXIF data and the like, which are not the image
-            with Image.open(file) as image:
+            with Image.open(content, formats=FORMATS) as image:
+                size = os.fstat(content.fileno()).st_size
+                most = max(FREE_PIXELS, PIXELS_PER_BYTE * size)
+                if image.width * image.height > most:
+                    raise Bomb(size, "pixels", most)
                 yield image
     except UsageError:
         raise

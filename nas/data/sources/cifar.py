@@ -14,9 +14,11 @@ from nas.data.sources import Source, source
 from nas.data.sources._arrays import of_arrays
 from nas.data.unpickle import ARRAYS, Array, Unpickler
 from nas.errors import UsageError, unreadable
+from nas.files import open_file
 
 FOLDERS = ("", "cifar-10-batches-py", "cifar-100-python")
 """Where the batches lie, below the folder that is named."""
+MEGABYTE = 2**20
 BATCHES = 5
 """Training batches of CIFAR-10."""
 
@@ -92,7 +94,7 @@ def _joined(folder: Path, batches: list[Path], key: str, names: list[str]) -> So
 def _unpickle(path: Path) -> Any:
     """A batch as plain data, with the arrays in it as arrays."""
     try:
-        with path.open("rb") as file:
+        with open_file(path, MEGABYTE) as file:
             batch = Unpickler(file, allowed=ARRAYS).load()
     except UsageError as error:
         raise UsageError(f"{path}: cannot be read as a CIFAR batch: {error}") from None

@@ -11,13 +11,17 @@ from typing import Annotated
 
 import numpy as np
 
+from nas.data.bounded import Bomb, most_bytes
 from nas.data.sources import MAX_COUNT, Source, source
 from nas.data.sources._arrays import of_arrays
 from nas.errors import UsageError, unreadable
+from nas.files import open_file
 from nas.registry import Range
 
 MAX_RATIO = 1000
 """Images do not compress to a smaller part of their size than this."""
+FREE_BYTES, LARGE_RATIO = 2**26, 100
+"""What becomes more bytes than these may be so many times its own size."""
 PARTS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 """What parts of the data are called in the names of arrays."""
 NAMES = (("images_{}", "labels_{}"), ("{}_images", "{}_labels"), ("x_{}", "y_{}"))
@@ -64,12 +68,16 @@ def _pairs(path: Path, names: list[str]) -> dict[str, tuple[str, str]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
-        with path.open("rb") as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
+        with open_file(path) as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
             members = file.zip.infolist() if file.zip is not None else []
-            if sum(member.file_size for member in members) > MAX_RATIO * path.stat().st_size:
+            size = path.stat().st_size
+            total, most = sum(member.file_size for member in members), most_bytes(size, LARGE_RATIO, FREE_BYTES)
+            if total > MAX_RATIO * size:
                 raise UsageError(
                     f"{path}: holds more than {MAX_RATIO} times its own size: it is damaged, or made to do harm"
                 )
+            if total > most:
+                raise Bomb(size, "bytes", most)
             yield file
     except UsageError:
         raise

@@ -1,0 +1,196 @@
+"""Files from outside and to the outside: what is read is a file, what is written appears when it is whole.
+
+A file that the user did not write may name code. `only_data` says that what is read comes out of such a file, and
+`check_may_run` is asked before anything is run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import BinaryIO
+
+from nas.errors import UsageError
+
+KINDS: dict[str, Callable[[int], bool]] = {
+    "a folder": stat.S_ISDIR, "a named pipe": stat.S_ISFIFO, "a device": stat.S_ISCHR, "a disk": stat.S_ISBLK,
+    "a socket": stat.S_ISSOCK,
+}  # fmt: skip
+"""What is no file: reading it may wait for ever, or never end; writing to it may do anything."""
+
+AnyPath = str | os.PathLike[str]
+
+
+def kind_of(mode: int) -> str | None:
+    """What a thing with this mode is, with its article; None for a file."""
+    if stat.S_ISREG(mode):
+        return None
+    return next((name for name, is_one in KINDS.items() if is_one(mode)), "no file")
+
+
+def open_file(path: AnyPath, buffering: int = -1) -> BinaryIO:
+    """A file opened to be read, in pieces of ``buffering`` bytes.
+
+    Raises:
+        OSError: it cannot be, or is something else than a file; ``strerror`` says what.
+    """
+    check_kind(path, _stat(path).st_mode)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        check_kind(path, os.fstat(descriptor).st_mode)  # it may have become another one since
+        return os.fdopen(descriptor, "rb", buffering=buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: AnyPath, most: int) -> bytes:
+    """The content of a file of at most so many bytes; `OSError` as `open_file`, and where there are more."""
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", os.fspath(path))
+    return content
+
+
+def check_file(path: Path, what: str) -> None:
+    """`UsageError` unless ``path``, which the message calls ``what``, is a file that exists."""
+    try:
+        kind = kind_of(_stat(path).st_mode)
+    except FileNotFoundError:
+        raise UsageError(f"{what} {path} does not exist") from None
+    except OSError as error:
+        raise UsageError(f"{what} {path} cannot be read: {error.strerror}") from None
+    if kind is not None:
+        raise UsageError(f"{what} {path} is not a file but {kind}")
+
+
+def check_writable(path: Path) -> None:
+    """`UsageError` where ``path`` cannot be written as a file, before anything is computed for it."""
+    try:
+        kind = kind_of(_stat(path).st_mode)
+        there = True
+    except FileNotFoundError:
+        kind, there = None, False
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    folder = path.absolute().parent
+    if kind is not None:
+        reason = f"it is {kind}"
+    elif not folder.is_dir():
+        reason = f"no folder {path.parent}"
+    elif there and not os.access(path, os.W_OK):
+        reason = "no permission to write it"
+    elif not os.access(folder, os.W_OK):
+        reason = f"no permission to write to the folder {folder}"
+    else:
+        return
+    raise UsageError(f"{path} cannot be written: {reason}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside ``path``, of the same suffix, to write to: at the end of the context it takes the place of
+    ``path``, or is removed where an error ends it. What was there stays whole until then."""
+    _check_place(path)
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        yield temporary
+        _put_in_place(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file that appears, or is replaced, when it is whole and on the disk: through ``NAME.new``.
+
+    Of two processes that write one file so, one may fail: they have a lock, or use `replacing`.
+    """
+    _check_place(path)
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)  # what a run that was killed left, or a link that somebody laid
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    _put_in_place(temporary, path)
+
+
+def _check_place(path: Path) -> None:
+    if os.path.lexists(path):
+        check_kind(path, _stat(path).st_mode)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Has the system write down which files are in a folder; nothing where it does not do that for folders."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _stat(path: AnyPath) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except ValueError as error:  # a zero byte in its name
+        raise OSError(errno.EINVAL, f"its name is none: {error}", os.fspath(path)) from None
+
+
+def check_kind(path: AnyPath, mode: int) -> None:
+    """`OSError` unless what has this mode is a file."""
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if kind := kind_of(mode):
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", os.fspath(path))
+
+
+_source: ContextVar[str | None] = ContextVar("source", default=None)
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
+
+
+@contextmanager
+def only_data(source: object) -> Iterator[None]:
+    """Within it, what is read comes out of the file ``source``: nothing that it names is run."""
+    token = _source.set(str(source))
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
+@contextmanager
+def trusting(trust: bool = True) -> Iterator[None]:
+    """Within it, files may name code that is run: the user knows where they come from."""
+    token = _trusted.set(trust)
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+def check_may_run(file: object) -> None:
+    """`UsageError` where a file that is only data names ``file``, whose code would run."""
+    source = _source.get()
+    if source is not None and not _trusted.get():
+        raise UsageError(
+            f"{source} names {file}, whose code would run: name {file} yourself, or say with --trust (in Python: with "
+            "nas.files.trusting()) that files may do so"
+        )
