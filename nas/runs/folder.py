@@ -28,6 +28,7 @@ class RunFolder:
         config: everything that determines the run.
         free: settings that may differ from those recorded.
         normalised: makes recorded settings comparable with ``config``.
+        option: what names the folder on the command line.
 
     Raises:
         UsageError: another run is writing to it, it holds a run with other settings, or it is no run folder.
@@ -39,8 +40,9 @@ class RunFolder:
         config: Mapping[str, Any],
         free: Iterable[str] = (),
         normalised: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+        option: str = "--run",
     ) -> None:
-        self.path = path
+        self.path, self._option = path, option
         try:
             path.mkdir(parents=True, exist_ok=True)
             others = sorted(entry.name for entry in path.iterdir() if entry.name not in OURS)
@@ -48,7 +50,7 @@ class RunFolder:
             raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
         if others and "config.yaml" not in others:
             raise UsageError(f"{path} is no run folder: it has no config.yaml, but {others[0]}")
-        self._lock = _lock(path)
+        self._lock = _lock(path, option)
         try:
             with _writing(path):
                 self._settle(dict(config), set(free), normalised)
@@ -106,7 +108,7 @@ class RunFolder:
                 if key not in free and config.get(key) != recorded.get(key):
                     raise UsageError(
                         f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "
-                        "another folder with --run"
+                        f"another folder with {self._option}"
                     )
         else:
             write_yaml(path, config)
@@ -145,7 +147,7 @@ OURS = (LOCK, "config.yaml.new")
 """What a run that was killed before its first settings were written leaves behind."""
 
 
-def _lock(path: Path) -> IO[str]:
+def _lock(path: Path, option: str) -> IO[str]:
     """A lock that lasts until it is closed or the process ends, however it ends."""
     lock = (path / LOCK).open("w")
     try:
@@ -156,7 +158,9 @@ def _lock(path: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise UsageError(f"another run is writing to {path}: wait for it, or give another folder with --run") from None
+        raise UsageError(
+            f"another run is writing to {path}: wait for it, or give another folder with {option}"
+        ) from None
     return lock
 
 

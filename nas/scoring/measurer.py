@@ -149,7 +149,7 @@ def running(space: Space, arch: Arch, task: Task) -> Iterator[None]:
         yield
     except Exception as error:
         images = f"images of {task.channels} x {task.size} x {task.size}"
-        raise UsageError(f"{space.text(arch)} does not run on {images}: {_reason(error)}") from error
+        raise UsageError(f"{space.text(arch)} does not run on {images}: {reason_of(error)}") from error
 
 
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:
@@ -170,7 +170,7 @@ def _score_of(value: Any) -> Score:
     if isinstance(value, ProxyFailure):
         return Score(None, value.status, str(value))
     if isinstance(value, Exception):
-        return Score(None, "memory" if _is_out_of_memory(value) else "failed", _reason(value))
+        return Score(None, "memory" if is_out_of_memory(value) else "failed", reason_of(value))
     if isinstance(value, Tensor) and value.numel() != 1:
         return Score(None, "failed", f"the proxy returned a tensor of shape {list(value.shape)} instead of a number")
     if isinstance(value, Tensor):
@@ -182,14 +182,14 @@ def _score_of(value: Any) -> Score:
     return Score(float(value))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """torch's allocator raises a plain `RuntimeError` on the CPU."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What ``error`` says, in one line."""
     return f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
 
