@@ -97,7 +97,7 @@ def train(
         seed=setup.seed,
     )  # fmt: skip
     with replace(setup, batch_size=recipe.batch_size) as setup:
-        plan = _prepare(setup, parts, recipe, named, spread_by, out, events)
+        plan = _prepare(setup, parts, recipe, _archs(setup, parts, named, spread_by, watch), out, events)
         with plan.opened() as folder:
             return _report(plan, folder, _run(plan, folder, watch))
 
@@ -181,8 +181,7 @@ def _prepare(
     setup: Setup,
     parts: Splits,
     recipe: Recipe,
-    named: Named,
-    spread_by: str | None,
+    archs: Sequence[Arch],
     out: str | Path | None,
     events: bool,
 ) -> Trainings:
@@ -190,7 +189,6 @@ def _prepare(
         LOG.info("data: %s", note)
     how = " and ".join({"flip": "flipped", "crop": "cropped"}[name] for name in recipe.augment)
     LOG.info("training: images are %s; --augment says otherwise", how or "shown as they are")
-    archs = _archs(setup, parts, named, spread_by)
     config: dict[str, Any] = {}
     folder = None
     if out is not None:
@@ -206,7 +204,7 @@ def _prepare(
     return Trainings(setup, conditions, archs, folder, config)
 
 
-def _archs(setup: Setup, parts: Splits, named: Named, spread_by: str | None) -> list[Arch]:
+def _archs(setup: Setup, parts: Splits, named: Named, spread_by: str | None, watch: RunWatch | None) -> list[Arch]:
     if isinstance(named, list):
         if spread_by is not None:
             raise UsageError("a proxy spreads what --archs N draws: leave it out for architectures that are named")
@@ -225,19 +223,25 @@ def _archs(setup: Setup, parts: Splits, named: Named, spread_by: str | None) -> 
     objective = Objective(setup.scorer(kept=setup.may_keep([expression])), expression, setup.settings)
 
     def values(pool: Sequence[Arch]) -> list[float | None]:
-        return [outcome.score if outcome.status == "ok" else None for outcome in objective(pool)]
+        scores: list[float | None] = []
+        for outcome in objective(pool):
+            scores.append(outcome.score if outcome.status == "ok" else None)
+            if watch is not None:
+                watch(len(scores), len(pool), "architectures to draw from")
+        return scores
 
     return spread(space, named, setup.seed, values)
 
 
 def _config(setup: Setup, parts: Splits, recipe: Recipe) -> dict[str, Any]:
-    settled = {name: value for name, value in (("lr", recipe.lr), ("weight_decay", recipe.weight_decay)) if value}
+    rates = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    settled = {name: value for name, value in rates.items() if value is not None}
     config = setup.record(
         epochs=recipe.epochs, optimiser=recipe.optimiser, **settled, label_smoothing=recipe.label_smoothing,
-        augment=",".join(recipe.augment) or "none", images=_fingerprint(parts),
+        augment=",".join(recipe.augment) or "none",
     )  # fmt: skip
     del config["constraint"]  # it has a say in what is drawn, none in how that is trained
-    return config
+    return config | {"images": _fingerprint(parts)}
 
 
 def _fingerprint(parts: Splits) -> str:

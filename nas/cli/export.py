@@ -11,6 +11,7 @@ from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.cli.options import Config, takes_setup
 from nas.cli.printing import plain_console
 
+INTERRUPTED = 130
 LOADED = {
     ".py": "from {stem} import load; net = load()",
     ".pt2": "import torch; net = torch.export.load({file!r}).module()",
@@ -40,7 +41,11 @@ def export(
     """Write a network, trained or not, as a file that runs without this toolkit."""
     from nas.calls.export import export as call
 
-    done = call(arch, out, space=space, run=run, weights=weights, **options)
+    try:
+        done = call(arch, out, space=space, run=run, weights=weights, **options)
+    except KeyboardInterrupt:  # unlike a training this does not go on where it stopped
+        typer.echo(f"nas: interrupted; {out} was not written", err=True)
+        raise SystemExit(INTERRUPTED) from None
     task, console = done.card.task, plain_console()
     count = "any number of images" if done.free.batch else "one image"
     sizes = ", and of other sizes" if done.free.size else ""

@@ -20,6 +20,8 @@ ROOTS = frozenset({"torch", *sys.stdlib_module_names})
 """What exported source may import: PyTorch, and what comes with Python."""
 DUNDERS = ("__call__", "__len__", "__getitem__", "__iter__", "__contains__")
 """Methods that are called without being named."""
+PUBLIC = ("torch.nn.functional", "torch")
+"""Where functions are that do not say so themselves."""
 COMMENT = re.compile(r"  # (type: ignore|noqa|fmt)\S*( .*)?$", re.MULTILINE)
 
 
@@ -251,11 +253,11 @@ def _import_line(name: str, scope: Mapping[str, Any]) -> str | None:
             return None
         line = f"from {parent} import {last}" if parent else f"import {last}"
         return line if last == name else f"{line} as {name}"
-    module = str(getattr(value, "__module__", "")).removeprefix("_")  # those written in C say _functools
+    written = str(getattr(value, "__module__", "")).removeprefix("_")  # those written in C say _functools
     own = str(getattr(value, "__qualname__", name))
-    if module.partition(".")[0] not in ROOTS:
-        return None
-    for candidate in dict.fromkeys((own, name)):
-        if candidate.isidentifier() and getattr(import_module(module), candidate, None) is value:
-            return f"from {module} import {candidate}" + ("" if candidate == name else f" as {name}")
+    for module in (written, *PUBLIC):
+        if module.partition(".")[0] in ROOTS and not module.startswith("torch._"):
+            for candidate in dict.fromkeys((own, name)):
+                if candidate.isidentifier() and getattr(import_module(module), candidate, None) is value:
+                    return f"from {module} import {candidate}" + ("" if candidate == name else f" as {name}")
     return None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO, Any
+from types import UnionType
+from typing import Any
 
 import torch
 import yaml
@@ -21,6 +22,12 @@ from nas.training.loop import Epoch, Training
 
 WEIGHTS = {"best": "best.pt", "last": "last.pt"}
 """Of the epoch with the best validation accuracy, and of the last one."""
+FAILED: dict[str, type | UnionType] = {"arch": str, "status": str, "reason": str}
+TRAINED = FAILED | {
+    "valid_accuracy": float, "test_accuracy": float, "best_epoch": int, "epochs": int, "seed": int, "params": int,
+    "seconds": int | float, "task": dict, "classes": list, "mean": list, "std": list,
+}  # fmt: skip
+"""What a result has, of a network that failed and of one that was trained."""
 CHECKPOINT, HISTORY, RESULT = "checkpoint.pt", "history.csv", "result.yaml"
 
 
@@ -28,17 +35,23 @@ CHECKPOINT, HISTORY, RESULT = "checkpoint.pt", "history.csv", "result.yaml"
 class TrainingFolder:
     """The files of one network.
 
-    ``checkpoint.pt`` is the truth while training goes on: it is written after every epoch, before the others, and they
-    are written again from it when training is taken up. ``result.yaml`` is written last of all, and says that training
-    is over; the checkpoint goes then. The weights are state dictionaries: ``torch.load(FILE, weights_only=True)``.
+    ``checkpoint.pt`` is the truth while training goes on: it is on the disk after every epoch, before the others, and
+    they are written again from it when training is taken up. ``result.yaml`` is written last of all, and says that
+    training is over; the checkpoint goes then. The weights are state dictionaries: ``torch.load(FILE, weights_only=True)``.
     """
 
     path: Path
 
     def result(self) -> dict[str, Any] | None:
         """What ``result.yaml`` holds; None while training is not over, or failed for a reason of the machine."""
-        result = read_yaml(self.path / RESULT) if (self.path / RESULT).exists() else None
-        return None if result is None or result.get("status") in OF_THE_MACHINE else result
+        file = self.path / RESULT
+        if not file.exists():
+            return None
+        result = read_yaml(file)
+        wanted = TRAINED if result.get("status") == "ok" else FAILED
+        if wrong := [name for name, kind in wanted.items() if not isinstance(result.get(name), kind)]:
+            raise UsageError(f"{file} is damaged: it has no {', '.join(wrong)}")
+        return None if result["status"] in OF_THE_MACHINE else result
 
     def history(self) -> list[Epoch]:
         """The rows of ``history.csv``; `UsageError` where it cannot be read."""
@@ -75,28 +88,36 @@ class TrainingFolder:
 
     def keep(self, training: Training) -> None:
         """Writes what has been reached after an epoch."""
-        write_durably(self.path / CHECKPOINT, lambda file: torch.save(training.state(), file))
         assert training.best is not None
+        write_whole(self.path / CHECKPOINT, saved(training.state()), durably=True)
         self._write_rest(training, best=training.best.epoch == len(training.history))
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Writes the result; unless another try may come to another one, there is nothing to go on with any more."""
         text = yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True)
-        write_durably(self.path / RESULT, lambda file: file.write(text.encode()))
+        checkpoint = self.path / CHECKPOINT
+        if os.name == "posix" and checkpoint.exists():  # what could be made of it must last before it goes
+            for name in (HISTORY, *WEIGHTS.values()):
+                if (self.path / name).exists():
+                    sync(self.path / name)
+        write_whole(self.path / RESULT, text.encode(), durably=True)
+        if os.name == "posix":
+            sync(self.path)
         if result["status"] not in OF_THE_MACHINE:
-            (self.path / CHECKPOINT).unlink(missing_ok=True)
+            checkpoint.unlink(missing_ok=True)
 
     def _write_rest(self, training: Training, *, best: bool) -> None:
         text = StringIO()
         csv.writer(text, lineterminator="\n").writerows([Epoch._fields, *training.history])
-        write_durably(self.path / HISTORY, lambda file: file.write(text.getvalue().encode()))
+        write_whole(self.path / HISTORY, text.getvalue().encode())
         if best and training.best is not None:
             write_weights(self.path / WEIGHTS["best"], training.best.state)
         write_weights(self.path / WEIGHTS["last"], training.weights().state)
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    write_durably(path, lambda file: torch.save(dict(state), file))
+    """Writes a state dictionary."""
+    write_whole(path, saved(dict(state)))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -115,18 +136,32 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 NEW = ".new"
 
 
-def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes through a second file of this process's own, so that what was there stays whole until the new one is on
-    the disk, whenever the process or the machine stops."""
+def saved(value: Any) -> bytes:
+    """What `torch.save` writes; to a file of its own it hides that there is no room."""
+    buffer = BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
+    """Writes through a second file of this process's own, so that what was there stays whole until the new one is.
+
+    Args:
+        durably: on the disk before it takes its place, so that this holds when the machine stops, too.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}{NEW}")
     with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+        file.write(content)
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
-    if os.name == "posix":  # the new name is in the folder, which is a file of its own
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+
+def sync(path: Path) -> None:
+    """Has what was written to a file, or to the names in a folder, on the disk before it returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
