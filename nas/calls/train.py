@@ -70,14 +70,12 @@ def train(
         run: the folder of a search, whose best architecture is trained, on its data where none are given.
         spread_by: of architectures that are drawn, a proxy over whose quantiles they spread.
         epochs, optimiser, lr, weight_decay, label_smoothing, augment: see `nas.training.recipe.Recipe`.
-        out: the folder that keeps weights, histories and ``table.csv``, or ``auto`` for one below ``runs`` that is
-            named after the settings. What was interrupted there is continued, and further architectures are added.
-            None: nothing is kept but what is returned.
+        out: the folder that keeps weights, histories and ``table.csv``, or ``auto`` for one that is named after the
+            settings. What was interrupted there is continued, and further architectures are added.
         events: write TensorBoard's events there, too.
         watch: told how many steps are done of how many.
-        given: see `nas.calls.setup.SetupOptions`. ``batch_size`` and ``precision`` are those of training: by default
-            `nas.training.recipe.batch_size_for` the images, and mixed precision on a GPU. Constraints limit what is
-            drawn. There is no store.
+        given: see `nas.calls.setup.SetupOptions`; no store. ``batch_size`` and ``precision`` are by default those that
+            suit the data and the device; constraints limit what is drawn.
 
     Raises:
         UsageError: something given cannot be used, or none of the networks could be trained.
@@ -87,9 +85,7 @@ def train(
     if run is not None:
         space, options, best = _from_run(run, space, options)
         named = named or [best]
-    if events:
-        check_tensorboard()
-    setup = _setup(space, named, options, out)
+    setup = _setup(space, named, options, out, events)
     parts = splits(setup.data, setup.seed)
     recipe = recipe_of(
         len(parts.train), parts.task, epochs=epochs, batch_size=options.get("batch_size"), optimiser=optimiser, lr=lr,
@@ -154,7 +150,11 @@ def _from_run(run: str | Path, space: Space | str | None, options: dict[str, Any
     return str(config["space"]), {"data": config["data"]} | options | {"settings": settings}, result.best.arch
 
 
-def _setup(space: Space | str | None, named: Named, options: Mapping[str, Any], out: str | Path | None) -> Setup:
+def _setup(
+    space: Space | str | None, named: Named, options: Mapping[str, Any], out: str | Path | None, events: bool
+) -> Setup:
+    if events:
+        check_tensorboard()
     modules = [arch for arch in named if isinstance(arch, nn.Module)] if isinstance(named, list) else []
     if modules and (len(modules) < len(named) or space not in (None, "networks")):  # type: ignore[arg-type]
         raise UsageError("networks are trained in the space 'networks', and not together with notations")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
-from typing import Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 
@@ -12,6 +13,9 @@ from nas.calls.options import SetupOptions
 from nas.cli.options import Config, Quiet, takes_setup
 from nas.cli.printing import plain_console, print_failures, print_frame, progress
 from nas.errors import UsageError
+
+if TYPE_CHECKING:
+    from nas.calls.trained import TrainResult
 
 SHOWN = 20
 """Networks of the table that are printed, the best first."""
@@ -67,15 +71,28 @@ def train(
             optimiser=optimiser, lr=lr, weight_decay=weight_decay, label_smoothing=label_smoothing, augment=augment,
             out=out or "auto", events=tensorboard, watch=watch, **options,
         )  # fmt: skip
-    console, table = plain_console(), result.table
+    _print(result, time.perf_counter() - start)
+
+
+def _print(result: TrainResult, seconds: float) -> None:
+    """The table, what failed, and what to do next."""
+    from nas.cli.recipe import set_texts
+    from nas.runs.folder import read_yaml
+
+    console, table, folder = plain_console(), result.table, result.folder
+    assert folder is not None
     best_first = table.sort_values("valid_accuracy", ascending=False, kind="stable")
     shown = ["valid_accuracy", "test_accuracy", "epochs", "params", "seconds", "arch"]
     print_frame(console, best_first.head(SHOWN)[shown], "Trained networks")
     if len(table) > SHOWN:
         console.print(f"… and {len(table) - SHOWN} more")
     print_failures(console, result.failures)
-    console.print(f"{time.perf_counter() - start:.0f} s; weights, histories and table.csv in {result.folder}")
-    following = f"nas export --run {result.folder} --out net.onnx (or .pt2, .py)"
+    console.print(f"{seconds:.0f} s; weights, histories and table.csv in {folder}")
+    console.print(f"next: {shlex.join(['nas', 'export', '--run', str(folder), '--out', 'net.onnx'])}  (or .pt2, .py)")
     if len(table) > 1:
-        following += f"; nas compare --table {result.folder}/table.csv --target test_accuracy"
-    console.print(f"next: {following}")
+        config = read_yaml(folder / "config.yaml")
+        sets = [part for text in set_texts(folder, config["set"]) for part in ("--set", text)]
+        sets += [part for file in config["plugin"] for part in ("--plugin", file)]
+        command = ["nas", "compare", "--space", config["space"], "--data", config["data"], *sets]
+        command += ["--table", str(folder / "table.csv"), "--target", "test_accuracy"]
+        console.print(f"or: {shlex.join(command)}")
