@@ -50,7 +50,8 @@ for file in sys.argv[2:]:
         session = onnxruntime.InferenceSession(file)
         run = lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
     with torch.no_grad():
-        np.save(f"{file}.logits.npy", np.concatenate([run(torch.tensor(part)).numpy() for part in (images, images[:1])]))
+        logits = [run(torch.tensor(part)).numpy() for part in (images, images[:1])]
+    np.save(f"{file}.logits.npy", np.concatenate(logits))
 '''
 
 

@@ -37,7 +37,8 @@ class TrainingFolder:
 
     ``checkpoint.pt`` is the truth while training goes on: it is on the disk after every epoch, before the others, and
     they are written again from it when training is taken up. ``result.yaml`` is written last of all, and says that
-    training is over; the checkpoint goes then. The weights are state dictionaries: ``torch.load(FILE, weights_only=True)``.
+    training is over; the checkpoint goes then. The weights are state dictionaries, for ``torch.load(FILE,
+    weights_only=True)``.
     """
 
     path: Path

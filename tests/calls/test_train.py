@@ -59,10 +59,10 @@ def test_asked_again_nothing_is_done_and_more_is_added(tmp_path):
 
 def test_another_setting_is_another_folder(tmp_path):
     train(tmp_path, out=tmp_path / "run")
-    with pytest.raises(UsageError, match="holds a run with epochs 2, not 3: give another folder with --out"):
+    with pytest.raises(UsageError, match=r"holds a run with epochs 2, not 3: give another folder with --out"):
         train(tmp_path, out=tmp_path / "run", epochs=3)
     np.savez(tmp_path / "stripes.npz", images=stripes(seed=1)[0], labels=stripes()[1])
-    with pytest.raises(UsageError, match="holds a run with images '[0-9a-f]+', not"):
+    with pytest.raises(UsageError, match=r"holds a run with images '[0-9a-f]+', not"):
         nas.train("nasbench201", CELL, data=tmp_path / "stripes.npz", out=tmp_path / "run", **GIVEN)
 
 
@@ -113,7 +113,9 @@ def test_limits_hold_for_what_is_drawn(tmp_path):
 
 def test_the_best_of_a_search(tmp_path):
     data = stripes_file(tmp_path)
-    found = nas.search("nasbench201", "params", "random_search", 5, data=data, settings=NARROW, run_folder=tmp_path / "s")
+    found = nas.search(
+        "nasbench201", "params", "random_search", 5, data=data, settings=NARROW, run_folder=tmp_path / "s"
+    )
     result = nas.train(run=tmp_path / "s", epochs=1, out=tmp_path / "run")
     assert list(result.table["arch"]) == [found.best.arch]
     assert result.table["params"].tolist() == [found.best.params]
@@ -150,7 +152,7 @@ def test_a_network_that_cannot_be_trained_fails_alone(tmp_path):
 
 
 def test_divergence_is_a_stated_failure(tmp_path):
-    with pytest.raises(UsageError, match="the (training|validation) loss.* is (nan|inf), not a finite number"):
+    with pytest.raises(UsageError, match=r"the (training|validation) loss.* is (nan|inf), not a finite number"):
         train(tmp_path, out=tmp_path / "run", lr=1e30, epochs=3)
     (result,) = (yaml.safe_load(file.read_text()) for file in (tmp_path / "run").glob("*/result.yaml"))
     assert result["status"] == "failed"

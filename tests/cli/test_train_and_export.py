@@ -30,15 +30,20 @@ def test_train_prints_its_table_and_what_is_next(nas, tmp_path):
     lines = out.splitlines()
     assert lines[0] == "Trained networks"
     assert lines[2].endswith(best)
+    assert lines[-2] == "next: nas export --run run --out net.onnx  (or .pt2, .py)"
     assert lines[-1] == (
-        "next: nas export --run run --out net.onnx (or .pt2, .py); nas compare --table run/table.csv --target test_accuracy"
+        "or: nas compare --space nasbench201 --data stripes.npz --set 'nasbench201.widths=[4, 8]' "
+        "--set nasbench201.repeats=1 --table run/table.csv --target test_accuracy"
     )
     before = (tmp_path / "run" / "table.csv").read_text()
     assert nas(*call)[0] == 0
     assert (tmp_path / "run" / "table.csv").read_text() == before
     assert nas("train", CELL, "--config", "run/config.yaml", "--out", "run")[0] == 0
     code, _, err = nas(*call, "--lr", "0.2")
-    assert (code, err.splitlines()[-1]) == (2, "nas: run holds a run with lr None, not 0.2: give another folder with --out")
+    assert (code, err.splitlines()[-1]) == (
+        2,
+        "nas: run holds a run with lr None, not 0.2: give another folder with --out",
+    )
 
 
 def test_export_says_what_it_wrote_and_what_is_next(nas, tmp_path):
@@ -95,7 +100,9 @@ def test_killed_twice_it_comes_to_the_same(tmp_path):
         process = subprocess.Popen([*command, "--out", "killed"], cwd=tmp_path, stderr=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
         end = time.monotonic() + 120
-        while process.poll() is None and not (list((tmp_path / "killed").glob("*/history.csv")) and len(rows("killed")) > reached):
+        while process.poll() is None and not (
+            list((tmp_path / "killed").glob("*/history.csv")) and len(rows("killed")) > reached
+        ):
             assert time.monotonic() < end, "training does not begin"
             time.sleep(0.01)
         time.sleep(pause)
@@ -114,7 +121,9 @@ def test_killed_twice_it_comes_to_the_same(tmp_path):
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """A third of the handwritten digits of scikit-learn, 8 x 8, as arrays and as class folders."""
-    load_digits = pytest.importorskip("sklearn.datasets", reason="scikit-learn, which has them, is not installed").load_digits
+    load_digits = pytest.importorskip(
+        "sklearn.datasets", reason="scikit-learn, which has them, is not installed"
+    ).load_digits
     folder = tmp_path_factory.mktemp("digits")
     loaded = load_digits()
     images = np.round(loaded.images[::3] * 255 / 16).astype(np.uint8)

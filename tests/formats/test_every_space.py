@@ -54,7 +54,9 @@ def exported(request, tmp_path_factory):
 
 
 def test_every_space_is_here():
-    assert {name for name in SPACES if name.partition("_")[0] in ("nds", *SMALL)} | set(SMALL) >= set(SPACES_WITH_CHOICES)
+    assert {name for name in SPACES if name.partition("_")[0] in ("nds", *SMALL)} | set(SMALL) >= set(
+        SPACES_WITH_CHOICES
+    )
 
 
 @pytest.mark.parametrize("name", SPACES_WITH_CHOICES)
@@ -80,7 +82,9 @@ def test_sources_are_readable(exported):
     for name, export in done.items():
         text = export.files[0].read_text()
         assert max(map(len, text.splitlines())) <= 120, name
-        assert "nas" not in {line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import", "from"))}
+        assert "nas" not in {
+            line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import", "from"))
+        }
         weights = torch.load(export.files[1], weights_only=True)
         assert {key: value.shape for key, value in weights.items()} == {
             key: value.shape for key, value in nets[name].state_dict().items()

@@ -18,7 +18,11 @@ def block(a, b):
     return call("Block", call("Conv", a, b), call("Norm", b), call("Act"), suggested="block")
 
 
-SCOPE = {name: (lambda name: lambda *a, **k: (name, a, tuple(k.items())))(name) for name in ("Block", "Conv", "Norm", "Act", "Net")}
+def noted(name):
+    return lambda *arguments, **more: (name, arguments, tuple(more.items()))
+
+
+SCOPE = {name: noted(name) for name in ("Block", "Conv", "Norm", "Act", "Net")}
 
 
 def evaluated(expression, functions):
@@ -57,7 +61,9 @@ def test_functions_within_functions():
     assert evaluated(short, functions) == evaluated(net, [])
 
 
-@pytest.mark.parametrize("net", [call("Net", block(1, 2)), call("Net", call("Act", suggested="act"), call("Act", suggested="act"))])
+@pytest.mark.parametrize(
+    "net", [call("Net", block(1, 2)), call("Net", call("Act", suggested="act"), call("Act", suggested="act"))]
+)
 def test_what_is_small_or_occurs_once_stays(net):
     assert factored(net, []) == (net, [])
 

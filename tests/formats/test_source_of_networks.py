@@ -183,7 +183,9 @@ def everywhere(tmp_path_factory):
     torch.manual_seed(0)
     nets = {name: moved(make()) for name, make in NETWORKS.items()}
     files = [written(net, folder, f"net{number}") for number, net in enumerate(nets.values())]
-    outputs = outputs_elsewhere([file for file, net in zip(files, nets.values(), strict=True) if classes(net) == 5], IMAGES)
+    outputs = outputs_elsewhere(
+        [file for file, net in zip(files, nets.values(), strict=True) if classes(net) == 5], IMAGES
+    )
     return nets, dict(zip(nets, files, strict=True)), outputs
 
 
@@ -228,7 +230,7 @@ def test_a_docstring_may_hold_anything(tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
     text = source_of(net, card('a """ network \\ with\n"quotes"'))
     (tmp_path / "net.py").write_text(text)
-    assert import_file(tmp_path / "net.py").CLASSES == tuple("abcde")
+    assert tuple("abcde") == import_file(tmp_path / "net.py").CLASSES
 
 
 class TakesNumpy(nn.Linear):

@@ -4,13 +4,12 @@ import pytest
 import torch
 from cases import Tokens
 from torch import nn
-from trainings import conditions, network, recipe
+from trainings import conditions, network, recipe, stripes
 
 from nas.data.splits import splits
 from nas.errors import UsageError
 from nas.space import Task
 from nas.training.recipe import augmentation_for, batch_size_for
-from trainings import stripes
 
 
 @pytest.fixture(scope="module")

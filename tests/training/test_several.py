@@ -7,6 +7,7 @@ import pytest
 import torch
 from trainings import CELL, NARROW, OTHER, conditions, stripes_file
 
+from nas.space import SPACES
 from nas.training.checkpoint import TrainingFolder
 from nas.training.network import train_network
 from nas.training.several import Job, Plan, train_here, train_in_processes
@@ -101,15 +102,13 @@ def test_a_worker_that_dies(tmp_path, monkeypatch, how):
         assert (folder.path / "checkpoint.pt").exists()
         assert folder.result() is None
         (tmp_path / "dying.py").write_text(DYING.replace("self.again or", ""))
-        ((_, done),) = train_in_processes(told, [Job("dying.py:always", folder)], 1)
+        ((_, done),) = train_here(told.conditions("cpu"), [Job("dying.py:always", folder)])
         assert done.trained
 
 
 def test_a_network_that_fails_is_its_own_failure(tmp_path):
     (tmp_path / "own.py").write_text("def net(classes): raise KeyError('gone')\n")
     cond = conditions()
-    from nas.space import SPACES
-
     space = SPACES["networks"]()
     folder = TrainingFolder(tmp_path / "one")
     failed = train_network(
