@@ -16,20 +16,25 @@ if TYPE_CHECKING:
     from nas.calls.bench import bench
     from nas.calls.build import build
     from nas.calls.compare import compare
+    from nas.calls.export import export
     from nas.calls.result import SearchResult, load
     from nas.calls.score import score
     from nas.calls.search import search
     from nas.calls.study import study
+    from nas.calls.train import train
+    from nas.calls.trained import TrainResult
     from nas.errors import UsageError
     from nas.statistics.comparison import Comparison
 
 __all__ = [
-    "Comparison", "SearchResult", "UsageError", "bench", "build", "compare", "load", "score", "search", "study",
+    "Comparison", "SearchResult", "TrainResult", "UsageError", "bench", "build", "compare", "export", "load", "score",
+    "search", "study", "train",
 ]  # fmt: skip
 
 _HOMES = {
     "Comparison": "nas.statistics.comparison",
     "SearchResult": "nas.calls.result",
+    "TrainResult": "nas.calls.trained",
     "UsageError": "nas.errors",
     "load": "nas.calls.result",
 }

@@ -24,6 +24,7 @@ FLOORS = (
     ("statistics", "store"),
     ("engines",),
     ("runs",),
+    ("training", "formats"),
     ("report",),
     ("studies",),
     ("calls",),

@@ -1,4 +1,4 @@
-"""The command line: ``nas search | compare | score | bench | study | run | show | convert | list | store | table``.
+"""The command line: ``nas search | compare | score | train | export | bench | study | run | show | …``.
 
 One file for each command; torch is imported when a command runs, not before.
 """
@@ -13,6 +13,7 @@ import typer
 from nas.cli.bench import bench
 from nas.cli.compare import compare
 from nas.cli.convert import convert
+from nas.cli.export import export
 from nas.cli.list import list_
 from nas.cli.run import run
 from nas.cli.score import score
@@ -21,6 +22,7 @@ from nas.cli.show import show
 from nas.cli.store import app as store
 from nas.cli.study import study
 from nas.cli.table import app as table
+from nas.cli.train import train
 from nas.errors import UsageError
 
 INTERRUPTED = 130
@@ -33,7 +35,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(store, name="store")
 app.add_typer(table, name="table")
-for command in (search, compare, score, bench):
+for command in (search, compare, score, train, export, bench):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
 for command in (study, show, convert):

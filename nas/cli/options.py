@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -79,7 +79,7 @@ def ask_for_consent(context: typer.Context, file: Path | None) -> None:
 
 
 SET, SAID, GIVEN = "nas.set", "nas.said", "nas.given"
-RECORDED = ("minibatch", "plugin_source", "versions")
+RECORDED = ("minibatch", "images", "plugin_source", "versions")
 """What a run folder's config.yaml holds beside the options, to compare with."""
 SEVERAL = ("constraint", "plugin", "set")
 
@@ -107,9 +107,13 @@ COMMON = (
 """What every command has that takes a file of options."""
 
 
-def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_setup(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command, instead of its ``**options``, those of `nas.calls.options.SetupOptions` but ``without``
-    some; the command is called with their values, plug-ins loaded."""
+    some; the command is called with their values, plug-ins loaded.
+
+    Args:
+        defaults: those that are others than in `nas.calls.options.DEFAULTS`.
+    """
     names = [name for name in OPTIONS if name not in without]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -126,7 +130,7 @@ def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
             with trusting(trust):
                 command(**given, **options)
 
-        parameters = [*own, *map(_parameter, names), *COMMON]
+        parameters = [*own, *(_parameter(name, DEFAULTS | defaults) for name in names), *COMMON]
         run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__  # typer would look there for the annotations
@@ -135,13 +139,16 @@ def takes_setup(*without: str) -> Callable[[Callable[..., None]], Callable[..., 
     return decorate
 
 
-def _parameter(name: str) -> Parameter:
+def _parameter(name: str, defaults: Mapping[str, Any]) -> Parameter:
     kind, *on_the_line, option = get_args(OPTIONS[name])
     if name == "settings":
         option = copy(option)
         option.callback = merge_set
-    annotation = Annotated[on_the_line[0] if on_the_line else kind, option]  # type: ignore[valid-type]
-    default = None if DEFAULTS[name] in ((), {}) else DEFAULTS[name]
+    value = on_the_line[0] if on_the_line else kind
+    if defaults[name] is None:
+        value |= None
+    annotation = Annotated[value, option]  # type: ignore[valid-type]
+    default = None if defaults[name] in ((), {}) else defaults[name]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

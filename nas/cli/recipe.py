@@ -13,8 +13,15 @@ from nas.cli.consent import Question, questions
 from nas.errors import UsageError, unknown
 from nas.runs.folder import read_yaml
 
-COMMANDS = ("search", "compare", "score", "bench", "study")
-OUTPUTS = {"search": "--run", "compare": "--run", "study": "--run", "score": "--csv", "bench": "--json"}
+COMMANDS = ("search", "compare", "score", "train", "bench", "study")
+OUTPUTS = {
+    "search": "--run",
+    "compare": "--run",
+    "study": "--run",
+    "train": "--out",
+    "score": "--csv",
+    "bench": "--json",
+}
 """The option that says where a command's results go."""
 
 ABOUT = ("command", "name", "quick")

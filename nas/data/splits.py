@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from nas.data.minibatch import Minibatch
+from nas.data.minibatch import Data, Minibatch
 from nas.data.opening import open_source
 from nas.data.sources import Source
 from nas.data.sources._files import counted, shortened
@@ -86,9 +83,7 @@ class Splits:
     notes: tuple[str, ...]
 
 
-def splits(
-    source: str | Path | tuple[Any, Any] | Dataset[Any], seed: int = 0, fractions: Mapping[str, float] = FRACTIONS
-) -> Splits:
+def splits(source: Data, seed: int = 0, fractions: Mapping[str, float] = FRACTIONS) -> Splits:
     """The images of a source to train on, to choose by, and to test with at the end.
 
     Parts that a source keeps apart are those parts: the folders ``train``, ``val`` and ``test``, the test batch of

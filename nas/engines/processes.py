@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Any, final
 
 import torch
 from pebble import ProcessExpired, ProcessPool
 
+from nas.engines.children import end_with_parent, how_it_ended, uninterrupted
 from nas.engines.clock import POLL
 from nas.engines.crew import Asked, Crew, LostWorker, NeverBegun, Plan, Recipe, TimedOut, Workbench
 from nas.scoring.measurer import Measurer, Score
@@ -67,7 +63,7 @@ class Processes(Crew[Future[Answer]]):
             return handle.result()
         except ProcessExpired as error:
             self._replace(worker)
-            raise LostWorker(_how_it_ended(error.exitcode)) from None
+            raise LostWorker(how_it_ended(error.exitcode)) from None
         except (BrokenProcessPool, CancelledError):
             self._replace(worker)
             raise NeverBegun("the process ended at its start") from None
@@ -91,7 +87,7 @@ class Processes(Crew[Future[Answer]]):
         pool = self._pools[worker]
         assert pool is not None
         try:
-            with _uninterrupted():
+            with uninterrupted():
                 return pool.schedule(function, args=arguments)
         except RuntimeError as error:  # it has broken since it was looked at
             failed: Future[Answer] = Future()
@@ -106,15 +102,7 @@ _bench: Workbench
 def _begin(threads: int) -> None:
     global _bench
     _bench = Workbench(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would finish its job, and hang for ever where the job hangs."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _prepare(key: int, recipe: Recipe) -> None:
@@ -123,25 +111,3 @@ def _prepare(key: int, recipe: Recipe) -> None:
 
 def _measure(key: int, arch: Arch, asked: Asked) -> dict[str, Score]:
     return _bench.measure(key, arch, asked)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Within it Ctrl-C waits, and what is started there, threads and their processes, is never told of it: the main
-    process ends its workers itself."""
-    if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
-        yield
-        return
-    resource_tracker.ensure_running()  # starting it would let signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    why = ", perhaps out of memory" if -code == getattr(signal, "SIGKILL", None) else ""
-    return f"signal {-code}{why}"

@@ -156,6 +156,15 @@ def progress_of(numbers: NDArray[np.int64], values: Vector, *, up: str) -> Figur
     return figure
 
 
+def curves(across_values: Vector, series: Mapping[str, Vector], *, across: str, up: str) -> Figure:
+    """Several quantities over one, each a line by its name; a single value is a dot."""
+    figure, axes = _axes(MEDIUM, "", across, up)
+    for (name, values), colour in zip(series.items(), (STANDING_BACK, MAIN, STANDING_OUT), strict=False):
+        axes.plot(across_values, values, color=colour, linewidth=1.5, marker="o", markersize=2.5, label=plain(name))
+    _legend(figure)
+    return figure
+
+
 def level_key(params: Vector) -> Figure:
     """The colours of `levels` and the numbers of parameters that they stand for."""
     level = levels(params)

@@ -41,6 +41,7 @@ class RunFolder:
         config: everything that determines the run.
         free: settings that may differ from those recorded.
         normalised: makes recorded settings comparable with ``config``.
+        option: what names the folder on the command line.
 
     Attributes:
         unsure: ``config.yaml`` is missing, so that nothing says what the records were measured with; it is written by
@@ -56,8 +57,9 @@ class RunFolder:
         config: Mapping[str, Any],
         free: Iterable[str] = (),
         normalised: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+        option: str = "--run",
     ) -> None:
-        self.path = path
+        self.path, self._option = path, option
         self._why_not = ""
         self.unsure = _prepared(path)
         self._lock = self._locked()
@@ -124,7 +126,7 @@ class RunFolder:
 
     def _locked(self) -> FolderLock | None:
         try:
-            return FolderLock(self.path)
+            return FolderLock(self.path, self._option)
         except OSError as error:
             if error.errno not in READ_ONLY or not (self.path / CONFIG).is_file():
                 raise UsageError(f"run folder {self.path} cannot be made: {error.strerror}") from None
@@ -139,7 +141,7 @@ class RunFolder:
         if self._lock is None:
             raise UsageError(
                 f"{self.path} holds a run that is not finished, and cannot be written ({self._why_not}): copy it, and "
-                "name the copy with --run"
+                f"name the copy with {self._option}"
             )
         self._lock.check()
 
@@ -156,7 +158,7 @@ class RunFolder:
         except UsageError as error:
             raise UsageError(
                 f"{error}: where the records beside it are of this very command, remove {CONFIG} and give the command "
-                "again, which then measures some of them anew to compare; else give another folder with --run"
+                f"again, which then measures some of them anew to compare; else give another folder with {self._option}"
             ) from None
         for key in [*config, *recorded]:
             if key in free or (key in SINCE and (key not in recorded or key not in config)):
@@ -165,12 +167,12 @@ class RunFolder:
                 if name := changed_version(recorded[key], config[key]):
                     raise UsageError(
                         f"{self.path} holds a run with another version of {name}, whose scores are not mixed with new "
-                        "ones: give another folder with --run"
+                        f"ones: give another folder with {self._option}"
                     )
             elif config.get(key) != recorded.get(key):
                 raise UsageError(
                     f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "
-                    "another folder with --run"
+                    f"another folder with {self._option}"
                 )
 
 

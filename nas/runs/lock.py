@@ -31,8 +31,8 @@ class FolderLock:
         OSError: nothing may be written there.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, option: str = "--run") -> None:
+        self._folder, self._option = folder, option  # the option names the folder on the command line
         self._open: list[int] = []
         try:
             self._lock_folder()
@@ -82,7 +82,7 @@ class FolderLock:
             lock.flock(descriptor, lock.LOCK_EX | lock.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another run is writing to {self._folder}: wait for it, or give another folder with --run"
+                f"another run is writing to {self._folder}: wait for it, or give another folder with {self._option}"
             ) from None
         except OSError as error:
             if error.errno not in UNSUPPORTED:

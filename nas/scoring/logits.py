@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 def returning_logits(net: nn.Module, classes: int) -> nn.Module:
     """``net``, which from now on returns its logits alone, whatever else it returned; see `logits_of`."""
-    net.register_forward_hook(partial(_replace, classes=classes))
+    net.register_forward_hook(partial(replace_by_logits, classes=classes))
     return net
 
 
@@ -42,7 +42,8 @@ def logits_of(out: Any, classes: int) -> Tensor:
     return logits
 
 
-def _replace(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
+def replace_by_logits(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
+    """The hook of `returning_logits`."""
     if isinstance(out, Tensor) and out.ndim == 1 and len(inputs[0]) == 1:
         out = out[None]  # the dimension of one sample is gone, as by `Tensor.squeeze`
     return logits_of(out, classes)

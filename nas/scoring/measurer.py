@@ -185,7 +185,7 @@ def running(space: Space, arch: Arch, task: Task) -> Iterator[None]:
         yield
     except Exception as error:
         images = f"images of {task.channels} x {task.size} x {task.size}"
-        raise UsageError(f"{space.text(arch)} does not run on {images}: {_reason(error)}") from error
+        raise UsageError(f"{space.text(arch)} does not run on {images}: {reason_of(error)}") from error
 
 
 def counted(space: Space, arch: Arch, task: Task) -> Probe:
@@ -242,14 +242,14 @@ def initialisation_seed(seed: int, initialisation: int) -> int:
 def _score_of(value: Any) -> Score:
     """A proxy's answer as a score: a finite number is ok, anything else failed with its reason."""
     if isinstance(value, BaseException):
-        status = "memory" if _is_out_of_memory(value) else "saturated" if isinstance(value, Saturated) else "failed"
-        return Score(None, status, _reason(value))
+        status = "memory" if is_out_of_memory(value) else "saturated" if isinstance(value, Saturated) else "failed"
+        return Score(None, status, reason_of(value))
     try:
         number = _number(value)
     except BaseException as error:  # a conversion is the proxy's code too
         if not is_failure(error):
             raise
-        return Score(None, "failed", _reason(error))
+        return Score(None, "failed", reason_of(error))
     return Score(number) if isfinite(number) else Score(None, "failed", f"the proxy returned {number}")
 
 
@@ -267,14 +267,14 @@ def _number(value: Any) -> float:
         raise ProxyFailure(f"the proxy returned a whole number of {int(value).bit_length()} bits") from None
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """torch's allocator raises a plain `RuntimeError` on the CPU."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in _text(error)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What ``error`` says, in one line of printable characters; of a `ProxyFailure`, which says it all, no name."""
     text = _text(error).strip()
     if not isinstance(error, ProxyFailure):

@@ -1,0 +1,245 @@
+"""The call `nas.export`: a network as a file that runs without this project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from nas.calls.modules import Modules
+from nas.calls.options import ELSEWHERE, SetupOptions
+from nas.calls.result import load
+from nas.calls.settings import parse
+from nas.calls.setup import LOG, Setup
+from nas.calls.trained import is_training, read_trained
+from nas.data.splits import Splits, splits
+from nas.errors import UsageError, unknown
+from nas.formats.agreement import Free, Run, largest_difference, random_images, runs
+from nas.formats.card import ModelCard
+from nas.formats.logits import logits_alone
+from nas.formats.programs import check_onnx, load_onnx, load_program, program_of, save_onnx, save_program
+from nas.formats.python import import_file, source_of, weights_for
+from nas.formats.sources import NoSource
+from nas.registry import normal
+from nas.runs.folder import read_yaml
+from nas.scoring.measurer import build, reason_of
+from nas.space import Space, Task, is_leaf
+from nas.training.checkpoint import read_weights, write_weights
+
+FORMATS = (".py", ".pt2", ".onnx")
+WITHOUT = ("batch_size", "device", "precision", *ELSEWHERE)
+IMAGES = 32
+"""Of the data, on which the file is compared with the network."""
+UNKNOWN = Task(classes=10, channels=3, size=32)
+"""What a network is made for where neither data nor a run say."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `nas.export` returns.
+
+    Attributes:
+        files: that were written; the first is the one that was named.
+        card: facts about the network, which are in it too.
+        weights: whose they are, in words.
+        free: what the file leaves free of the shape of its input.
+        difference: the largest between a logit of the file and of the network.
+        compared: on what they were compared, in words.
+    """
+
+    files: tuple[Path, ...]
+    card: ModelCard
+    weights: str
+    free: Free
+    difference: float
+    compared: str
+
+
+def export(
+    arch: str | nn.Module | None = None,
+    out: str | Path = "net.py",
+    *,
+    space: Space | str | None = None,
+    run: str | Path | None = None,
+    weights: str | Path | None = None,
+    **given: Unpack[SetupOptions],
+) -> Export:
+    """Writes a network as a file that runs without this project, in evaluation mode, and compares what it gives.
+
+    Args:
+        arch: in any notation of the space; or a network. Without one, the best of ``run``.
+        out: a file ``.py`` (PyTorch source, with the weights in the ``.pt`` beside it), ``.pt2`` (`torch.export`) or
+            ``.onnx``. There is none left behind whose logits are not those of the network.
+        space: a registered name, or a `Space`; that of ``run``, or ``nasbench201``, where it is not given.
+        run: the folder of `nas.train`, whose weights are taken, or of a search.
+        weights: a state dictionary, in place of those of the run or of the initial ones.
+        given: see `nas.calls.setup.SetupOptions`. Data say what the network takes and tells apart, and give images to
+            compare with; the seed is that of the initial weights.
+
+    Raises:
+        UsageError: something given cannot be used, the network cannot be written so, or gives other logits then.
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    path = _checked(Path(out).expanduser())
+    subject = _from_run(run, arch, space, options) if run is not None else _from_arch(arch, space, options)
+    if weights is not None:
+        file = Path(weights).expanduser()
+        try:
+            subject.net.load_state_dict(read_weights(file))
+        except RuntimeError as error:
+            raise UsageError(f"{file} holds the weights of another network than {subject.card.name}: "
+                             f"{' '.join(str(error).split())[:300]}") from None  # fmt: skip
+        subject = replace(subject, weights=f"those of {file}")
+    return _written(subject, path)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to export.
+
+    Attributes:
+        images: of the data, where there are some.
+    """
+
+    net: nn.Module
+    card: ModelCard
+    weights: str
+    images: Tensor | None
+
+
+def _checked(out: Path) -> Path:
+    if out.suffix.lower() not in FORMATS:
+        raise unknown("format", out.suffix or str(out), FORMATS)
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise UsageError(f"{out} cannot be written: {'it is a folder' if out.is_dir() else f'no folder {out.parent}'}")
+    beside = out.with_suffix(".pt")
+    if out.suffix.lower() == ".py" and beside.exists() and not out.exists():  # else it is that of an earlier export
+        raise UsageError(f"{beside} is there already, and the weights of {out} would take its place: name another file")
+    if out.suffix.lower() == ".onnx":
+        check_onnx()
+    return out
+
+
+def _from_arch(arch: str | nn.Module | None, space: Space | str | None, options: Mapping[str, Any]) -> Subject:
+    """An architecture with its initial weights, or a network with those that it has."""
+    if arch is None:
+        raise UsageError("no architecture was named: name one, or the folder of a run")
+    if isinstance(arch, nn.Module):
+        where: Space | str = Modules([arch])
+    else:
+        where = space if space is not None else "nasbench201"
+    setup = Setup.of(where, options, without=WITHOUT)
+    parsed = ((0,),) if isinstance(arch, nn.Module) else parse(setup.space, arch)
+    if not is_leaf(parsed):
+        raise UsageError(f"{arch} leaves options open: a single network is exported")
+    parts = splits(setup.data, setup.seed) if "data" in options else None
+    if parts is None:
+        LOG.info("export: no data say otherwise, so the network is made for %d classes and images of %d x %d x %d",
+                 UNKNOWN.classes, UNKNOWN.channels, UNKNOWN.size, UNKNOWN.size)  # fmt: skip
+    task = UNKNOWN if parts is None else parts.task
+    try:
+        net = build(setup.space, setup.space.canonical(parsed), task, setup.seed)
+    except Exception as error:  # whatever a space or a user's network raises
+        raise UsageError(f"{setup.space.text(parsed)} cannot be built: {reason_of(error)}") from error
+    whose = "its own" if isinstance(arch, nn.Module) else f"the initial ones of seed {setup.seed}"
+    return Subject(net, _card(setup.space.text(parsed), task, parts, setup.space_name), whose, _images(parts))
+
+
+def _from_run(
+    run: str | Path, arch: str | nn.Module | None, space: Space | str | None, options: dict[str, Any]
+) -> Subject:
+    """The best network of a run, or the one that is named."""
+    config = read_yaml(Path(run).expanduser() / "config.yaml")
+    if space is not None and (not isinstance(space, str) or normal(space) != normal(str(config.get("space")))):
+        raise UsageError(f"{run} is a run of the space {config.get('space')}: leave the space out")
+    if isinstance(arch, nn.Module):
+        raise UsageError("a network is exported without a run")
+    if not is_training(config):
+        result = load(run, options.get("plugin", ()))
+        settings = {**(config.get("set") or {}), **options.get("settings", {})}
+        merged = {"data": config["data"], "seed": config["seed"]} | options | {"settings": settings}
+        return _from_arch(result.best.arch if arch is None else arch, str(config["space"]), merged)
+    trained = read_trained(run, options.get("plugin", ()))
+    facts = trained.training(arch).result
+    parts = _data_of(run, config, options, Task(**facts["task"]))
+    about = {"space": str(config["space"]), "validation accuracy": f"{facts['valid_accuracy']} %",
+             "test accuracy": f"{facts['test_accuracy']} %"}  # fmt: skip
+    card = ModelCard(facts["arch"], Task(**facts["task"]), facts["classes"], facts["mean"], facts["std"], about)
+    whose = f"trained, of epoch {facts['best_epoch']} of {facts['epochs']}"
+    return Subject(trained.network(arch), card, whose, _images(parts))
+
+
+def _data_of(run: str | Path, config: Mapping[str, Any], options: Mapping[str, Any], task: Task) -> Splits | None:
+    """The data that are given, or those of the run as far as they are still there."""
+    if "data" in options:
+        parts = splits(options["data"], config["seed"])
+        if parts.task != task:
+            raise UsageError(
+                f"{run} was trained on {tuple(task)} classes, channels and pixels, not {tuple(parts.task)}"
+            )
+        return parts
+    try:
+        return splits(config["data"], config["seed"])
+    except UsageError as error:
+        LOG.info("export: the data of %s cannot be read again, so the comparison is without them: %s", run, error)
+        return None
+
+
+def _card(name: str, task: Task, parts: Splits | None, space: str | None) -> ModelCard:
+    about = {} if space is None else {"space": space}
+    if parts is None:
+        channels = task.channels
+        return ModelCard(name, task, [str(n) for n in range(task.classes)], [0.0] * channels, [1.0] * channels, about)
+    standard = parts.train.standard
+    return ModelCard(name, task, parts.classes, standard.mean.tolist(), standard.std.tolist(), about)
+
+
+def _images(parts: Splits | None) -> Tensor | None:
+    return None if parts is None else parts.test.images(torch.arange(min(IMAGES, len(parts.test))))
+
+
+def _written(subject: Subject, out: Path) -> Export:
+    """The file, made beside its place and moved there when it has been compared with the network."""
+    task = subject.card.task
+    net = logits_alone(subject.net.cpu().float(), task)
+    with TemporaryDirectory(dir=out.absolute().parent, prefix=".nas-export-") as folder:
+        made = Path(folder) / out.name
+        run, free = {".py": _python, ".pt2": _program, ".onnx": _onnx}[out.suffix.lower()](net, subject.card, made)
+        own = [] if subject.images is None else torch.split(subject.images, IMAGES if free.batch else 1)
+        difference = largest_difference(net, run, chain(random_images(task, free, net), own))
+        files = []
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file != made):
+            files.append(out.with_name(file.name))
+            file.replace(files[-1])
+    compared = "on random images" + ("" if subject.images is None else f" and {len(subject.images)} of the data")
+    return Export(tuple(files), subject.card, subject.weights, free, difference, compared)
+
+
+def _python(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
+    try:
+        file.write_text(source_of(net, card), encoding="utf-8")
+    except NoSource as reason:
+        raise UsageError(f"{card.name} cannot be written as source ({reason}): export it as .pt2 or .onnx") from None
+    made = import_file(file)
+    write_weights(file.with_suffix(".pt"), weights_for(net, made.network()))
+    loaded = made.load()
+    size = 2 * card.task.size
+    return loaded, Free(size=runs(net, torch.zeros(2, card.task.channels, size, size)))
+
+
+def _program(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
+    program, free = program_of(net, card.task)
+    save_program(program, card, file)
+    return load_program(file), free
+
+
+def _onnx(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
+    program, free = program_of(net, card.task)
+    save_onnx(program, card, file)
+    return load_onnx(file), free

@@ -1,0 +1,47 @@
+"""Processes that work for this one: begun without its signals, ended with it, and how one of them ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+
+
+def end_with_parent() -> None:
+    """Has this process, where it is a worker, end with its parent. A worker whose parent was killed would finish its
+    job, and hang for ever where the job hangs."""
+    threading.Thread(target=_wait_and_end, daemon=True).start()
+
+
+def _wait_and_end() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within it Ctrl-C waits, and what is started there, threads and their processes, is never told of it: the main
+    process ends its workers itself."""
+    if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def how_it_ended(code: int) -> str:
+    """What the exit code of a process says."""
+    if code >= 0:
+        return f"exit code {code}"
+    why = ", perhaps out of memory" if -code == getattr(signal, "SIGKILL", None) else ""
+    return f"signal {-code}{why}"

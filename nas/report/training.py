@@ -1,0 +1,75 @@
+"""The page of a run of trainings: what they came to, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nas.report import charts
+from nas.report.page import Section, Sheet, page
+from nas.report.svg import Chart
+from nas.training.loop import Epoch
+
+DRAWN = 6
+"""How many networks have curves of their own, the best ones."""
+
+
+def training_report(
+    title: str,
+    table: pd.DataFrame,
+    failures: pd.DataFrame,
+    histories: Mapping[str, Sequence[Epoch]],
+    settings: Mapping[str, Any],
+) -> str:
+    """The page as HTML.
+
+    Args:
+        table: see `nas.training.table.COLUMNS`.
+        failures: ``arch``, ``status``, ``reason`` of what could not be trained.
+        histories: of each architecture of the table.
+        settings: of the run.
+    """
+    best_first = table.sort_values("valid_accuracy", ascending=False, kind="stable")
+    texts = [str(arch) for arch in table["arch"]]
+    sections = [_results(best_first, failures)]
+    if len(table) > 1:
+        sections.append(_against(table))
+    sections += [_curves(number, arch, histories[arch]) for number, arch in enumerate(best_first["arch"][:DRAWN], 1)]
+    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for name, v in settings.items()]
+    sections.append(Section("Settings", tables=[Sheet(pd.DataFrame(rows, columns=["what", "value"]), sortable=False)]))
+    return page(title, sections, texts)
+
+
+def _results(table: pd.DataFrame, failures: pd.DataFrame) -> Section:
+    tables = [Sheet(table, about={"test_accuracy": "per cent, of the weights of the best validation epoch"})]
+    if len(failures):
+        tables.append(Sheet(failures, "Not trained"))
+    return Section("Accuracies", "In per cent.", tables=tables)
+
+
+def _against(table: pd.DataFrame) -> Section:
+    params, accuracy = (table[name].to_numpy(np.float64) for name in ("params", "test_accuracy"))
+    figure = charts.scatter(
+        params, accuracy, np.zeros(len(table), dtype=np.int64), across="parameters", up="test accuracy, per cent"
+    )
+    points = [
+        (place, f"test {test:.2f} %, {count:,} parameters")
+        for place, (test, count) in enumerate(zip(table["test_accuracy"], table["params"], strict=True))
+    ]
+    return Section("Against size", figures=[Chart(figure, "Test accuracy against the number of parameters", points)])
+
+
+def _curves(number: int, arch: str, history: Sequence[Epoch]) -> Section:
+    epochs = np.array([row.epoch for row in history], dtype=np.float64)
+    figures = []
+    for what, up in (("accuracy", "accuracy, per cent"), ("loss", "loss")):
+        series = {
+            part: np.array([getattr(row, f"{part}_{what}") for row in history], dtype=np.float64)
+            for part in ("train", "validation")
+        }
+        figures.append(Chart(charts.curves(epochs, series, across="epoch", up=up), f"{up} after each epoch"))
+    frame = pd.DataFrame(history, columns=Epoch._fields)
+    return Section(f"Network {number}", arch, figures, [Sheet(frame, "Every epoch", folded=True, sortable=False)])

@@ -1,0 +1,92 @@
+"""A network of every space as source, as a program and as ONNX: what a process without this project gets from it."""
+
+from importlib.util import find_spec
+from random import Random
+
+import pytest
+import torch
+from exported import outputs_elsewhere, own_outputs
+
+import nas
+from nas import plugins
+from nas.space import SPACES, Task
+
+plugins.load()
+SMALL = {
+    "autoformer": {"patch": 4, "depths": (2,), "hidden_dims": (24,), "num_heads": (1, 2)},
+    "cells": {"widths": (4, 8), "repeats": 1},
+    "darts": {"width": 4, "depth": 3},
+    "nasbench101": {"stem": 8, "modules": 1},
+    "nasbench201": {"widths": (4, 8), "repeats": 1},
+    "nasbench_macro": {"width": 4, "last": 16},
+    "nats_sss": {"widths": (4, 8)},
+    "nds_resnet": {"depths": (1,), "widths": (8, 16)},
+    "nds_resnext": {"depths": (1,), "stem": 8},
+}
+NDS_CELLS = {"widths": (4,), "depths": (3,)}
+SPACES_WITH_CHOICES = [name for name in SPACES if name != "networks"]
+ONNX = find_spec("onnx") is not None and find_spec("onnxscript") is not None and find_spec("onnxruntime") is not None
+IMAGES = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def options(name):
+    return SMALL.get(name, NDS_CELLS)
+
+
+@pytest.fixture(scope="module", params=[".py", ".pt2", ".onnx"])
+def exported(request, tmp_path_factory):
+    """By space, what was exported of it, the network, and what the file gives elsewhere."""
+    if request.param == ".onnx" and not ONNX:
+        pytest.skip("ONNX is not installed: pip install 'gradalign-nas[onnx]'")
+    folder = tmp_path_factory.mktemp("exported")
+    nets, done = {}, {}
+    images, labels = IMAGES.numpy(), [0, 1, 2]
+    data = (images.repeat(10, 0), labels * 10)
+    for name in SPACES_WITH_CHOICES:
+        space = SPACES[name](**options(name))
+        arch = space.text(space.sample(Random(3)))
+        settings = {name: options(name)}
+        done[name] = nas.export(arch, folder / f"{name}{request.param}", space=name, data=data, settings=settings)
+        form = space.text(space.canonical(space.parse(arch)))
+        nets[name] = nas.build(name, form, 3, 3, 8, settings=settings).eval()
+    outputs = outputs_elsewhere([done[name].files[0] for name in nets], IMAGES)
+    return request.param, done, nets, dict(zip(nets, outputs, strict=True))
+
+
+def test_every_space_is_here():
+    assert {name for name in SPACES if name.partition("_")[0] in ("nds", *SMALL)} | set(SMALL) >= set(
+        SPACES_WITH_CHOICES
+    )
+
+
+@pytest.mark.parametrize("name", SPACES_WITH_CHOICES)
+def test_elsewhere_it_gives_the_same(exported, name):
+    suffix, done, nets, outputs = exported
+    expected = own_outputs(nets[name], IMAGES)
+    tolerance = 0 if suffix == ".py" else 1e-5 * max(1.0, float(expected.abs().max()))
+    assert float((outputs[name] - expected).abs().max()) <= tolerance
+    assert done[name].difference <= 10 * tolerance
+
+
+@pytest.mark.parametrize("name", SPACES_WITH_CHOICES)
+def test_the_number_of_images_is_free(exported, name):
+    _, done, _, _ = exported
+    assert done[name].free.batch
+    assert done[name].free.size == (name != "autoformer")
+
+
+def test_sources_are_readable(exported):
+    suffix, done, nets, _ = exported
+    if suffix != ".py":
+        return
+    for name, export in done.items():
+        text = export.files[0].read_text()
+        assert max(map(len, text.splitlines())) <= 120, name
+        assert "nas" not in {
+            line.split()[1].partition(".")[0] for line in text.splitlines() if line.startswith(("import", "from"))
+        }
+        weights = torch.load(export.files[1], weights_only=True)
+        assert {key: value.shape for key, value in weights.items()} == {
+            key: value.shape for key, value in nets[name].state_dict().items()
+        }
+    assert Task(3, 3, 8) == done["nasbench201"].card.task
