@@ -1,4 +1,4 @@
-"""What is said to a user who gave something that cannot be used."""
+"""What is said of something that cannot be used, to the user who gave it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 
 class UsageError(ValueError):
     """Something the user gave cannot be used. The message is one sentence: value given, values allowed, next step."""
+
+
+class ProxyError(Exception):
+    """A proxy did what it may not, so that its value cannot be trusted; the message says what."""
 
 
 def unknown(kind: str, given: object, known: Iterable[str]) -> UsageError:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nas.errors import ProxyError as ProxyError
 from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
 from nas.passes.counts import Counts, Trace, trace
@@ -62,12 +63,10 @@ class Probe:
         mixed: torch.dtype | None = None, counts: Counts | None = None,
     ) -> None:  # fmt: skip
         """``net`` may be what makes the network when it is asked for; ``counts`` are its own, where they are known."""
-        self._net = net
-        self._counts = counts
+        self._net, self._counts = net, counts
         self.images = images
         self.labels = labels
-        self.seed = seed
-        self.mixed = mixed
+        self.seed, self.mixed = seed, mixed
         self._asker: str | None = None  # the proxy that runs now; None: answer at once
         self._asked = 0  # questions, by that proxy
         self._suspended = False  # its question is not answered yet
@@ -93,16 +92,13 @@ class Probe:
     @cached_property
     def params(self) -> int:
         """The number of parameters."""
-        if self._counts is not None:
-            return self._counts.params
-        return sum(parameter.numel() for parameter in self.net.parameters())
+        return self._counts.params if self._counts else sum(parameter.numel() for parameter in self.net.parameters())
 
     @cached_property
     def trace(self) -> Trace:
         """What one input costs; see `nas.passes.counts.Trace`."""
-        if self._counts is not None:
-            return Trace(self._counts.flops, self._counts.depth)
-        return trace(self.net, self.images[:1].clone())
+        known = self._counts
+        return trace(self.net, self.images[:1].clone()) if known is None else Trace(known.flops, known.depth)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -224,9 +220,7 @@ class Probe:
 
         again(visit)
         if not maps:
-            raise ValueError(
-                "the network has no feature map of more than one pixel, or no convolution after its last attention"
-            )
+            raise ValueError("the network has no map of several pixels, or no convolution after its last attention")
         return maps[0], variances
 
     def forward(self, samples: int | None = None) -> Tensor:
@@ -358,10 +352,6 @@ class Probe:
         for question, (event, _) in questions.items():
             self._seconds[question] = own[question] + shared
             self._answers[question] = _Answer(through.kind, event, answers[question])
-
-
-class ProxyError(Exception):
-    """A proxy did what it may not, so that its value cannot be trusted; the message says what."""
 
 
 class _Question(NamedTuple):

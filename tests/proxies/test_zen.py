@@ -82,7 +82,7 @@ def test_zen_sees_feature_maps_and_no_attention(fused):
     ids=["transformer", "cross attention", "fused", "by hand"],
 )
 def test_zen_fails_where_attention_comes_last(net):
-    with pytest.raises(ValueError, match="no feature map of more than one pixel, or no convolution after its last att"):
+    with pytest.raises(ValueError, match="no map of several pixels, or no convolution after its last att"):
         zen(Probe(net(), torch.randn(4, 3, 8, 8), torch.arange(4) % 3))
 
 
