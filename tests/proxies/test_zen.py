@@ -87,5 +87,5 @@ def test_zen_fails_where_attention_comes_last(net):
 
 
 def test_zen_fails_without_feature_maps():
-    with pytest.raises(ValueError, match="no feature map of more than one pixel"):
+    with pytest.raises(ValueError, match="no map of several pixels"):
         zen(Probe(*make("fully connected")))
