@@ -85,7 +85,8 @@ def test_every_searcher_keeps_the_limits(searcher):
     toy = narrow_space()
     limited = Limited(toy, [parse_limit("params<=1500")], Task(3, 3, 8))
     search = SEARCHERS[searcher].start(limited, Random(0), {})
-    trials = list(run(limited, search, Objective(Scorer(toy, DATA, device="cpu"), "params"), 70))
+    objective, many = Objective(Scorer(toy, DATA, device="cpu"), "params"), SEARCHERS[searcher].objectives == "many"
+    trials = list(run(limited, search, objective, 70, many=many))
     leaves = [trial for trial in trials if trial.leaf]
     assert leaves
     assert all(trial.values["params"] <= 1500 for trial in leaves)
