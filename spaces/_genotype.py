@@ -21,7 +21,7 @@ from nas.space import Arch, Counts, Space, Task, choice, is_leaf
 from spaces import _counted as counting
 from spaces._cell import distinct_positive, initialise_by_place, named, pooled
 from spaces._counted import Part, Shape
-from spaces._json import LONGEST, record
+from spaces._json import MAX_CHARACTERS, record
 from spaces._ops import NONE, OPERATIONS, FactorizedReduce, Zero, counted, counted_reduction, relu_conv_bn
 
 CELLS = ("normal", "reduce")
@@ -188,8 +188,8 @@ class GenotypeSpace(Space):
     def notations(self, arch: Arch) -> dict[str, str]:
         (width,), (depth,) = self._sizes(arch)
         genotype = {key: value for key, value in _fields(self.text(arch)).items() if key not in ("width", "depth")}
-        found = {"genotype": genotype, "width": width, "depth": depth}
-        return {"text": self.text(arch), "nds": json.dumps(found, separators=(",", ":"))}
+        notation = {"genotype": genotype, "width": width, "depth": depth}
+        return {"text": self.text(arch), "nds": json.dumps(notation, separators=(",", ":"))}
 
     def canonical(self, arch: Arch) -> Arch:
         """The inputs of a node are sorted, and of all orders of the nodes in which edges lead forward the first one is
@@ -197,8 +197,8 @@ class GenotypeSpace(Space):
         if not is_leaf(arch):
             return arch
         cells = [_sorted_cell(_paired([(p[0], o[0]) for p, o in self._inputs(arch, name)])) for name in CELLS]
-        found = [(value,) for cell in cells for pair in cell for input_ in pair for value in input_]
-        return tuple(found) + arch[len(CELLS) * self.cell_slots :]
+        slots = [(value,) for cell in cells for pair in cell for input_ in pair for value in input_]
+        return tuple(slots) + arch[len(CELLS) * self.cell_slots :]
 
     def _inputs(self, arch: Arch, name: str) -> list[Input]:
         start = CELLS.index(name) * self.cell_slots
@@ -246,11 +246,11 @@ def _fields(text: str) -> dict[str, Any]:
     given = text.strip().removeprefix("nds:")
     form = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=[…], reduce=[…], reduce_concat=[…])"
     try:
-        if len(given) > LONGEST:
+        if len(given) > MAX_CHARACTERS:
             raise ValueError(f"it has {len(given)} characters")
         if given.startswith("{"):
-            found = record(given, form)
-            fields = dict(found["genotype"]) | {k: found[k] for k in ("width", "depth") if k in found}
+            parts = record(given, form)
+            fields = dict(parts["genotype"]) | {k: parts[k] for k in ("width", "depth") if k in parts}
         else:
             with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of texts that are refused next
                 call = ast.parse(given, mode="eval").body

@@ -9,22 +9,22 @@ from typing import Any, TypeVar
 from nas.space import choice
 
 Number = TypeVar("Number", int, float)
-LONGEST = 10_000
+MAX_CHARACTERS = 10_000
 """Characters of one architecture."""
 
 
 def record(text: str, form: str) -> dict[str, Any]:
     """The object that ``text`` is; `ValueError`, with the ``form`` that it should have, where it is none, or where it
     names something twice."""
-    if len(text) > LONGEST:
+    if len(text) > MAX_CHARACTERS:
         raise ValueError(f"{text[:200]!r}… has {len(text)} characters, more than any architecture: it is like {form}")
     try:
-        found = json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{text[:200]!r} is not JSON like {form}: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError(f"{text[:200]!r} is not JSON like {form}")
-    return found
+    return value
 
 
 def field(text: str, given: dict[str, Any], name: str, form: str) -> Any:
@@ -48,8 +48,8 @@ def place(name: str, value: Any, known: Sequence[Number]) -> tuple[int]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
         raise ValueError(f"it names {twice!r} twice")
-    return found
+    return fields

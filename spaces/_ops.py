@@ -99,10 +99,10 @@ def skip_connect(channels: int, stride: int = 1) -> nn.Module:
 
 def _published(make: Callable[..., nn.Module], *settings: int) -> Operation:
     """``make(channels, kernel, stride, dilation)`` as an operation; ``settings`` are the kernel and the dilation."""
-    return partial(_made, make, settings)
+    return partial(_sized, make, settings)
 
 
-def _made(make: Callable[..., nn.Module], settings: tuple[int, ...], channels: int, stride: int = 1) -> nn.Module:
+def _sized(make: Callable[..., nn.Module], settings: tuple[int, ...], channels: int, stride: int = 1) -> nn.Module:
     kernel, *dilation = settings
     return make(channels, kernel, stride, *dilation)
 
@@ -182,7 +182,7 @@ def counted(operation: Operation, x: Shape, stride: int = 1) -> Part:
     """One of the `OPERATIONS`, counted."""
     if operation is skip_connect:
         return same(x) if stride == 1 else counted_reduction(x, x.channels)
-    if not isinstance(operation, partial) or operation.func is not _made:
+    if not isinstance(operation, partial) or operation.func is not _sized:
         raise NotCounted
     make, (kernel, *dilation) = operation.args
     return COUNTED[make](x, kernel, stride, *dilation)

@@ -24,7 +24,7 @@ class StageSpace(Space):
     """Networks of three stages: ``ds`` blocks of ``ws`` channels, and further settings of each.
 
     The notation is NDS's: JSON with a list for each setting, by its published name. The lists of an NDS record have a
-    fourth entry, the stem's, in front; it is read and left away.
+    fourth entry, the stem's, in front; it is read and left out.
 
     Args:
         settings: published name -> the values that a stage can take; ``ds`` and ``ws`` are the first.

@@ -130,7 +130,7 @@ class CellSpace(Space):
         if "|" not in text:
             named = "".join(f" or {name}:…" for name in self.dialects)
             raise ValueError(f"{text!r} is not in this space's notation |operation~node|…{named}")
-        found = {}
+        options_of = {}
         groups = text.strip().split("+")
         targets = list(dict.fromkeys(j for _, j in self.edges))
         if len(groups) != len(targets):
@@ -141,12 +141,12 @@ class CellSpace(Space):
             for part in group[1:-1].split("|"):
                 names, _, source = part.partition("~")
                 edge = (int(source), target)
-                if edge not in self.edges or edge in found:
+                if edge not in self.edges or edge in options_of:
                     raise ValueError(f"{part!r} in {text!r}: the incoming edges of node {target} are each named once")
-                found[edge] = choice(names.split("/"), self.slots[0])
-        if len(found) < len(self.edges):
-            raise ValueError(f"{text!r} names {len(found)} edges, the space has {len(self.edges)}")
-        return tuple(found[edge] for edge in self.edges)
+                options_of[edge] = choice(names.split("/"), self.slots[0])
+        if len(options_of) < len(self.edges):
+            raise ValueError(f"{text!r} names {len(options_of)} edges, the space has {len(self.edges)}")
+        return tuple(options_of[edge] for edge in self.edges)
 
     def notations(self, arch: Arch) -> dict[str, str]:
         return {"text": self.text(arch)} | {name: dialect.write(arch) for name, dialect in self.dialects.items()}

@@ -239,13 +239,13 @@ def widths(module: Module, inputs: int, outputs: int) -> list[int]:
     """The channels of each vertex. Those that feed the output share its channels, the first ones getting what is left
     over; any other has as many as the widest that it feeds."""
     ends = [i for i in range(1, module.last) if (i, module.last) in module.edges]
-    found = [inputs, *[0] * len(module.operations), outputs]
+    channels = [inputs, *[0] * len(module.operations), outputs]
     for number, vertex in enumerate(ends):
-        found[vertex] = outputs // len(ends) + (number < outputs % len(ends))
+        channels[vertex] = outputs // len(ends) + (number < outputs % len(ends))
     for vertex in reversed(range(1, module.last)):
         if vertex not in ends:
-            found[vertex] = max(found[j] for j in range(vertex + 1, module.last) if (vertex, j) in module.edges)
-    return found
+            channels[vertex] = max(channels[j] for j in range(vertex + 1, module.last) if (vertex, j) in module.edges)
+    return channels
 
 
 class Wired(nn.Module):

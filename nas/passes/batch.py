@@ -128,13 +128,13 @@ def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits)
             weight, as one list.
     """
     half = len(images) // 2
-    found: list[list[tuple[Tensor, Tensor]]] = []
+    halves: list[list[tuple[Tensor, Tensor]]] = []
     for part in (slice(0, half), slice(half, 2 * half)):
-        visit_batch(net, images[part], labels[part], {"gradients": found.append})
-    first, second = ([weight.data_ptr() for weight, _ in pairs] for pairs in found)
+        visit_batch(net, images[part], labels[part], {"gradients": halves.append})
+    first, second = ([weight.data_ptr() for weight, _ in pairs] for pairs in halves)
     if first != second:
         raise ValueError("the two halves of the batch use different weights")
-    visits["gradients"]([(weight, torch.stack([g, h])) for (weight, g), (_, h) in zip(*found, strict=True)])
+    visits["gradients"]([(weight, torch.stack([g, h])) for (weight, g), (_, h) in zip(*halves, strict=True)])
 
 
 @contextmanager

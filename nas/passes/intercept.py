@@ -119,7 +119,8 @@ def attention_without_dropout(*args: Any, **kwargs: Any) -> Any:
 
 def attention_projected_by(linear: Callable[..., Tensor]) -> Callable[..., Any]:
     """A handler under which attention, without dropout, projects by ``linear`` what it takes and gives: [samples,
-    tokens, channels]. The function itself would do so out of sight; it is left with identities, which change nothing.
+    tokens, channels]. The function itself would do so where no handler sees it; it is left with identities, which
+    change nothing.
     """
 
     def samples_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

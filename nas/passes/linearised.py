@@ -69,12 +69,12 @@ def _absolute(parameter: Tensor) -> nn.Parameter:
 def _attending(net: nn.Module, handlers: dict[Any, Any]) -> Iterator[tuple[set[str], dict[Any, Any]]]:
     """The names of the modules that attend, found while the network runs, and ``handlers`` that also find them."""
     running: list[str] = []
-    found: set[str] = set()
+    attending: set[str] = set()
 
     def attend(function: Callable[..., Any], handler: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         square = function in ATTENTIONS or (args[0].ndim > 2 and args[0].shape[-1] == args[0].shape[-2])
         if square and running:
-            found.add(running[-1])
+            attending.add(running[-1])
         return handler(*args, **kwargs)
 
     def enter(module: nn.Module, inputs: Any) -> None:
@@ -87,7 +87,7 @@ def _attending(net: nn.Module, handlers: dict[Any, Any]) -> Iterator[tuple[set[s
     hooks = [module.register_forward_pre_hook(enter) for module in names]
     hooks += [module.register_forward_hook(leave) for module in names]
     try:
-        yield found, handlers | {f: partial(attend, f, handlers.get(f, f)) for f in (*ATTENTIONS, *SOFTMAXES)}
+        yield attending, handlers | {f: partial(attend, f, handlers.get(f, f)) for f in (*ATTENTIONS, *SOFTMAXES)}
     finally:
         for hook in hooks:
             hook.remove()

@@ -67,7 +67,7 @@ PRODUCT = re.compile(
     r"linear|matmul|rnn|lstm|gru|v?dot|vecdot|(bi|tri)linear|einsum|multi_head_attention|transformer_encoder_layer|"
     r"mkldnn)(?![a-z0-9])"
 )
-"""Names of torch's own operations that multiply matrices, and of formats in which it goes out of sight."""
+"""Names of torch's own operations that multiply matrices, and of formats whose products cannot be seen."""
 
 NO_PRODUCT = re.compile(r"upsample|scaled_dot_product|_thnn_fused_|flatten_weight|_backward|linear_combination")
 """Names of those among them that do not, or only do as attention does."""

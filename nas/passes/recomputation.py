@@ -26,9 +26,9 @@ def _nothing(*_: Any, **__: Any) -> Iterator[None]:
 def without_recomputation() -> Iterator[None]:
     """Within it `torch.utils.checkpoint.checkpoint` calls its function, and no more.
 
-    The values are the same by its definition. What is computed again during a backward pass would be so out of sight of
-    what intercepts the network, which by then has ended. Networks hold references to ``checkpoint`` itself, so that
-    what it calls is replaced: one for either value of ``use_reentrant``.
+    The values are the same by its definition. What is computed again during a backward pass would escape what
+    intercepts the network, which by then has ended. Networks hold references to ``checkpoint`` itself, so that what it
+    calls is replaced: one for either value of ``use_reentrant``.
     """
     before = {name: getattr(checkpoint, name) for name in REPLACEMENTS}
     vars(checkpoint).update(REPLACEMENTS)

@@ -66,10 +66,10 @@ def _inner(a: Tensor, b: Tensor, mean: Tensor) -> Tensor:
     """Σ a b over all but channels, [channels]: what batch norm finds for its weight where all of ``mean`` is 0 and the
     deviation 1."""
     zero, one = torch.zeros_like(mean), torch.ones_like(mean)
-    _, found, _ = torch.ops.aten.native_batch_norm_backward(
+    _, by_weight, _ = torch.ops.aten.native_batch_norm_backward(
         a, b, None, None, None, zero, one, True, 0.0, [False, True, False]
     )
-    return found  # type: ignore[no-any-return]
+    return by_weight  # type: ignore[no-any-return]
 
 
 def _backward(
@@ -114,8 +114,8 @@ class _Convolution(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_input, by_weight = ctx.needs_input_grad[:2]
         wanted = (by_input, by_weight and ctx.asked.weights)
-        found = _ConvolutionGradient.apply(gradient, *ctx.saved_tensors, ctx.geometry, wanted)  # type: ignore[no-untyped-call]
-        return *found, None, None, None
+        gradients = _ConvolutionGradient.apply(gradient, *ctx.saved_tensors, ctx.geometry, wanted)  # type: ignore[no-untyped-call]
+        return *gradients, None, None, None
 
 
 class _ConvolutionGradient(Function):

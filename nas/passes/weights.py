@@ -139,11 +139,11 @@ def one_backward_pass(net: nn.Module) -> Iterator[None]:
 
 def leaves(tensor: Tensor) -> set[Tensor]:
     """The tensors requiring gradients from which ``tensor`` was computed, as autograd recorded it."""
-    found: set[Tensor] = set()
+    variables: set[Tensor] = set()
     for node in nodes(tensor):
         if hasattr(node, "variable"):
-            found.add(node.variable)
-    return found
+            variables.add(node.variable)
+    return variables
 
 
 def nodes(tensor: Tensor) -> set[Any]:

@@ -197,17 +197,17 @@ def _state(probe: Probe) -> dict[str, Any]:
     hooks = ("forward", "forward_pre", "backward", "backward_pre", "state_dict", "load_state_dict_pre")
     tensors = dict(probe.net.named_parameters()) | dict(probe.net.named_buffers())
     tensors |= {"the images": probe.images, "the labels": probe.labels}
-    found: dict[str, Any] = {"the network": id(probe.net)}
+    state: dict[str, Any] = {"the network": id(probe.net)}
     for name, tensor in tensors.items():
-        found[f"the values of {name}"] = tensor.detach().clone()
-        found[f"the tensor {name}"] = id(tensor), tensor.requires_grad, len(tensor._backward_hooks or ())
-        found[f"the gradient of {name}"] = deepcopy(tensor.grad)
+        state[f"the values of {name}"] = tensor.detach().clone()
+        state[f"the tensor {name}"] = id(tensor), tensor.requires_grad, len(tensor._backward_hooks or ())
+        state[f"the gradient of {name}"] = deepcopy(tensor.grad)
     for name, module in probe.net.named_modules():
         label = name or "the network"
-        found[f"the mode of {label}"] = module.training
-        found[f"the module {label}"] = id(module), sorted(set(vars(module)))
-        found[f"the hooks of {label}"] = [list(getattr(module, f"_{kind}_hooks", ())) for kind in hooks]
-    return found
+        state[f"the mode of {label}"] = module.training
+        state[f"the module {label}"] = id(module), sorted(set(vars(module)))
+        state[f"the hooks of {label}"] = [list(getattr(module, f"_{kind}_hooks", ())) for kind in hooks]
+    return state
 
 
 def _same(before: Any, after: Any) -> bool:

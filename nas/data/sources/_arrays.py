@@ -104,6 +104,6 @@ def _flat(where: str, labels: Any, count: int) -> NDArray[Any]:
     raise UsageError(f"{where}: labels must be {count} whole numbers, one for each image, not {described(labels)}")
 
 
-def described(found: object) -> str:
+def described(value: object) -> str:
     """What an array is, or the type of anything else."""
-    return f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__

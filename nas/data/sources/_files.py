@@ -60,55 +60,55 @@ class Tree:
 
 def tree(path: Path) -> Tree:
     """What lies below ``path``; `UsageError` where a folder cannot be listed."""
-    found = Tree(path)
-    _walk(found, "", {os.path.realpath(path)})
-    found.empty += sorted({*_folders(path)} - {*found.folders} - {*found.hidden})
-    return found
+    tree = Tree(path)
+    _walk(tree, "", {os.path.realpath(path)})
+    tree.empty += sorted({*_folders(path)} - {*tree.folders} - {*tree.hidden})
+    return tree
 
 
 def _folders(path: Path) -> list[str]:
     return [name for name in os.listdir(path) if os.path.isdir(path / name)]
 
 
-def _walk(found: Tree, below: str, entered: set[str]) -> None:
+def _walk(tree: Tree, below: str, entered: set[str]) -> None:
     """Adds what lies in a folder. Within each folder of the root, none is entered twice, whatever links there are."""
     try:
-        with os.scandir(found.path / below) as listing:
+        with os.scandir(tree.path / below) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        raise UsageError(f"{found.path / below}: cannot be listed: {error.strerror}") from None
+        raise UsageError(f"{tree.path / below}: cannot be listed: {error.strerror}") from None
     for entry in entries:
         name = os.path.join(below, entry.name)
         if entry.name.startswith(".") or entry.name in ARCHIVERS:
-            found.hidden.append(name)
+            tree.hidden.append(name)
         elif entry.is_dir():
             if (place := os.path.realpath(entry.path)) not in entered:
-                entered = entered if below else {os.path.realpath(found.path)}
+                entered = entered if below else {os.path.realpath(tree.path)}
                 entered.add(place)
-                _walk(found, name, entered)
+                _walk(tree, name, entered)
         else:
-            (found.images if os.path.splitext(name)[1].lower() in SUFFIXES else found.others).append(name)
+            (tree.images if os.path.splitext(name)[1].lower() in SUFFIXES else tree.others).append(name)
 
 
-def classes_of(found: Tree) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+def classes_of(tree: Tree) -> tuple[dict[str, list[str]], tuple[str, ...]]:
     """The images of each class, in the order of the classes, and notes on what is left out.
 
     A class is a folder that holds images, at any depth. Their order is that of the names as texts, as torchvision's.
     """
-    images: dict[str, list[str]] = {name: [] for name in found.folders}
-    for image in found.images:
+    images: dict[str, list[str]] = {name: [] for name in tree.folders}
+    for image in tree.images:
         if os.sep in image:
             images[image.partition(os.sep)[0]].append(image)
-    deeper = sum(image.count(os.sep) > 1 for image in found.images)
-    suffixes = sorted(Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in found.others).items())
+    deeper = sum(image.count(os.sep) > 1 for image in tree.images)
+    suffixes = sorted(Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in tree.others).items())
     notes = {
-        f"left out: {counted(len(found.empty), 'folder')} without images ({shortened(found.empty)})": found.empty,
-        f"left out: {counted(len(found.hidden), 'hidden entry', 'hidden entries')} ({shortened(found.hidden)})": (
-            found.hidden
+        f"left out: {counted(len(tree.empty), 'folder')} without images ({shortened(tree.empty)})": tree.empty,
+        f"left out: {counted(len(tree.hidden), 'hidden entry', 'hidden entries')} ({shortened(tree.hidden)})": (
+            tree.hidden
         ),
-        f"left out: {counted(len(found.others), 'file')} that are no images "
-        f"({shortened([f'{number} with {suffix}' for suffix, number in suffixes])})": found.others,
-        f"left out: {counted(found.direct, 'image')} outside of the class folders": found.direct,
+        f"left out: {counted(len(tree.others), 'file')} that are no images "
+        f"({shortened([f'{number} with {suffix}' for suffix, number in suffixes])})": tree.others,
+        f"left out: {counted(tree.direct, 'image')} outside of the class folders": tree.direct,
         f"{counted(deeper, 'image')} in folders within a class folder, which count for the class": deeper,
         f"classes are in the order of their names as texts, as torchvision's: {shortened(list(images))}": (
             all(name.isdecimal() for name in images) and list(images) != sorted(images, key=int)
@@ -117,7 +117,7 @@ def classes_of(found: Tree) -> tuple[dict[str, list[str]], tuple[str, ...]]:
     return images, tuple(note for note, applies in notes.items() if applies)
 
 
-def part_of(found: Tree, split: str) -> tuple[str, dict[str, str], tuple[str, ...]]:
+def part_of(tree: Tree, split: str) -> tuple[str, dict[str, str], tuple[str, ...]]:
     """The folder that holds the class folders of ``split`` ('' for the folder itself), those of the other splits, and
     notes.
 
@@ -128,34 +128,34 @@ def part_of(found: Tree, split: str) -> tuple[str, dict[str, str], tuple[str, ..
     """
     if split == "none":
         return "", {}, ()
-    called = {name: part for name in found.folders for part, names in SPLITS.items() if name.lower() in names}
-    flat = [name for name in called if any(image.count(os.sep) == 1 for image in _in(found, name))]
+    called = {name: part for name in tree.folders for part, names in SPLITS.items() if name.lower() in names}
+    flat = [name for name in called if any(image.count(os.sep) == 1 for image in _in(tree, name))]
     parts = {name: part for name, part in called.items() if name not in flat}
-    strangers = [name for name in found.folders if name not in called]
+    strangers = [name for name in tree.folders if name not in called]
     if not called or (strangers and "train" not in parts.values()):
         return "", {}, ()
-    sure = f"where {shortened(found.folders)} are the classes, say so with split=none"
+    sure = f"where {shortened(tree.folders)} are the classes, say so with split=none"
     if strangers:
         raise UsageError(
-            f"{found.path}: has folders of splits ({shortened(list(called))}) beside others ({shortened(strangers)}): "
+            f"{tree.path}: has folders of splits ({shortened(list(called))}) beside others ({shortened(strangers)}): "
             f"name the folder of one split; {sure}"
         )
     twice = [part for part, number in Counter(parts.values()).items() if number > 1]
     if twice:
         same = " and ".join(name for name, part in parts.items() if part == twice[0])
-        raise UsageError(f"{found.path}: has both {same}: name the folder of one split; {sure}")
+        raise UsageError(f"{tree.path}: has both {same}: name the folder of one split; {sure}")
     places = {part: name for name, part in parts.items()}
     if split not in places:
         said = f"holds images without class folders in {shortened(flat)}" if flat else f"has no folder {split}"
-        raise UsageError(f"{found.path}: its folders are named as splits, but it {said}; {sure}")
+        raise UsageError(f"{tree.path}: its folders are named as splits, but it {said}; {sure}")
     others = {part: name for part, name in places.items() if part != split}
-    notes = [f"of the folders {shortened(found.folders)}, {places[split]} is read"]
+    notes = [f"of the folders {shortened(tree.folders)}, {places[split]} is read"]
     notes += [f"left out: {name}, which has no class folders" for name in flat]
     return places[split], others, tuple(notes)
 
 
-def _in(found: Tree, folder: str) -> Iterator[str]:
-    return (image for image in found.images if image.startswith(folder + os.sep))
+def _in(tree: Tree, folder: str) -> Iterator[str]:
+    return (image for image in tree.images if image.startswith(folder + os.sep))
 
 
 def counted(number: int, one: str, several: str = "") -> str:

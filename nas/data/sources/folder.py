@@ -87,11 +87,11 @@ def _differences(part: str, images: Mapping[str, Any], other: str, its: Mapping[
     ]
 
 
-def _too_few(found: Tree) -> str:
-    only = found.folders
+def _too_few(tree: Tree) -> str:
+    only = tree.folders
     hint = "a folder of images for each class"
-    if found.direct:
-        hint += f"; {counted(found.direct, 'image')} lie outside of any"
-    if only and len(found.below(only[0]).folders) > 1:
-        hint += f"; did you mean {found.path / only[0]}?"
-    return f"{found.path}: holds images of {len(only)} class, at least 2 are needed: {hint}"
+    if tree.direct:
+        hint += f"; {counted(tree.direct, 'image')} lie outside of any"
+    if only and len(tree.below(only[0]).folders) > 1:
+        hint += f"; did you mean {tree.path / only[0]}?"
+    return f"{tree.path}: holds images of {len(only)} class, at least 2 are needed: {hint}"
