@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from operator import index
 from random import Random
+from traceback import extract_tb
 from typing import Any, Literal, TypeVar
 
 from nas.errors import UsageError
@@ -42,35 +45,126 @@ class Searcher:
     ranks: Literal["reference", "batch"] = "reference"
     objectives: Literal["one", "many"] = "one"
 
+    def begin(self, space: Space, rng: Random, options: dict[str, Any]) -> AnySearch:
+        """The generator on ``space``, as its function makes it; `UsageError` for an option that it does not have."""
+        return self.function(space, rng, **checked_options(self.name, self.function, options))
+
     def start(self, space: Space, rng: Random, options: dict[str, Any]) -> tuple[AnySearch, list[Arch]]:
-        """The generator on ``space`` and its first proposals.
+        """The generator on ``space``, which is looked after (see `_checked`), and its first proposals.
 
         Raises:
-            UsageError: an option that the strategy does not have, or refuses.
+            UsageError: an option that the strategy does not have, or refuses; or it proposes nothing.
         """
-        search = self.function(space, rng, **checked_options(self.name, self.function, options))
+        checked = _checked(self, _answer(self, lambda: self.begin(space, rng, options)), space)
         try:
-            return search, told(search, None)
-        except UsageError:
-            raise
-        except ValueError as error:
-            raise UsageError(f"{self.name}: {error}") from None
+            return checked, next(checked)
+        except StopIteration as end:
+            gave = "" if end.value is None else f", but returned {shown(end.value)}"
+            raise UsageError(
+                f"the searcher {self.name} ended before it proposed anything{gave}: it has to yield lists of "
+                "architectures"
+            ) from None
 
 
-def told(search: AnySearch, scores: list[Any] | None) -> list[Arch]:
-    """What ``search`` proposes, told the scores of its last proposals (None: at its start); nothing at its end.
-
-    Raises:
-        UsageError: it would have ended the process, by `SystemExit` or the like.
-    """
+def told(search: AnySearch, scores: list[Any]) -> list[Arch]:
+    """What ``search`` proposes, told the scores of its last proposals; nothing at its end."""
     try:
-        return next(search) if scores is None else search.send(scores)
+        return search.send(scores)
     except StopIteration:
         return []
-    except (Exception, KeyboardInterrupt):
+
+
+def _checked(searcher: Searcher, search: Any, space: Space) -> Generator[list[Arch], Any, Any]:
+    """What ``search`` proposes, up to the first time that it proposes nothing; a `UsageError` that names the searcher
+    in place of all else that it does."""
+    if not (hasattr(search, "__next__") and hasattr(search, "send")):
+        raise UsageError(
+            f"the searcher {searcher.name} is no generator: it gives {shown(search)}, but has to yield lists of "
+            "architectures"
+        )
+    scores: list[Any] | None = None
+    while True:
+        try:
+            said = _answer(searcher, lambda: next(search) if scores is None else search.send(scores), scores is None)
+        except StopIteration as end:
+            return end.value
+        if not isinstance(said, list | tuple):
+            raise UsageError(
+                f"the searcher {searcher.name} proposed {shown(said)}, where a list of architectures belongs"
+            )
+        if not said:
+            return None
+        scores = yield [_architecture(searcher, proposal, space) for proposal in said]
+
+
+def _answer(searcher: Searcher, ask: Callable[[], Any], first: bool = True) -> Any:
+    """What ``ask`` has the searcher answer; a `UsageError` in place of what it raises, but `StopIteration`.
+
+    Args:
+        first: it has not been told any scores; so what it refuses, by a `ValueError`, are its options.
+    """
+    try:
+        return ask()
+    except (StopIteration, UsageError, KeyboardInterrupt):
         raise
+    except Exception as error:
+        if first and isinstance(error, ValueError):
+            raise UsageError(f"{searcher.name}: {error}") from None
+        frames = [*extract_tb(error.__traceback__), *extract_tb(getattr(error.__cause__, "__traceback__", None))]
+        at = [frame.lineno for frame in frames if frame.filename == _file(searcher.function)]
+        where = f" at line {at[-1]} of {os.path.basename(_file(searcher.function))}" if at else ""
+        raise UsageError(f"the searcher {searcher.name} failed{where}: {_words(error)}") from error
     except BaseException as error:
-        raise UsageError(f"the searcher would have ended the process: {type(error).__name__}: {error}") from error
+        raise UsageError(f"the searcher {searcher.name} would have ended the process: {_words(error)}") from error
+
+
+def _architecture(searcher: Searcher, proposal: Any, space: Space) -> Arch:
+    """``proposal``, its numbers plain ones; `UsageError` where it is no architecture of the space, open or not."""
+    arch: list[tuple[int, ...]] = []
+    wrong = "" if isinstance(proposal, tuple) else "it is no tuple"
+    if not wrong and len(proposal) != len(space.slots):
+        wrong = f"it has {len(proposal)} slots, not {len(space.slots)}"
+    for slot, (options, names) in enumerate(zip(() if wrong else proposal, space.slots, strict=False)):
+        try:
+            if not isinstance(options, tuple):
+                raise TypeError
+            arch.append(tuple(map(index, options)))
+        except TypeError:
+            wrong = wrong or f"its slot {slot} is {shown(options)}, no tuple of numbers"
+            continue
+        if not arch[-1] or not all(0 <= option < len(names) for option in arch[-1]):
+            wrong = wrong or f"its slot {slot} is {shown(options)}, and has options from 0 to {len(names) - 1}"
+        elif list(arch[-1]) != sorted(set(arch[-1])):
+            wrong = wrong or f"its slot {slot} is {shown(options)}, with options twice or out of order"
+    if wrong:
+        raise UsageError(
+            f"the searcher {searcher.name} proposed {shown(proposal)}, which is no architecture of its space ({wrong}): "
+            "sample, mutate, cuts and parse of the space make them"
+        )
+    return tuple(arch)
+
+
+MAX_SHOWN_CHARACTERS = 100
+
+
+def shown(value: object) -> str:
+    """A value, short; where it cannot be written, its kind."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a stranger's
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # a stranger's
+        return type(error).__name__
+
+
+def _file(function: SearcherFn) -> str:
+    return str(getattr(getattr(function, "__code__", None), "co_filename", ""))
 
 
 SEARCHERS: Registry[Searcher] = Registry("searcher")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from inspect import GEN_CLOSED, getgeneratorstate
 from pathlib import Path
 from random import Random
 from typing import Any, Unpack
@@ -25,8 +26,8 @@ from nas.runs.resume import resume_search
 from nas.runs.versions import every_option, run_versions
 from nas.scoring.objective import Objective, Objectives
 from nas.scoring.scorer import Scorer, Watch, try_out
-from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher
-from nas.space import SPACES, Arch, Space
+from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher, told
+from nas.space import SPACES, Arch, Space, is_leaf
 
 
 def search(
@@ -181,13 +182,16 @@ def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> list[Tria
             append = resume_search(stack, folder, trials, plan.objective, plan.budget, watch)
             folder.settle(plan.config)  # the budget may have grown
         many = plan.searcher.objectives == "many"
-        for trial in run(plan.space, plan.started, plan.objective, plan.budget, plan.ancestry, many=many):
+        loop = run(
+            plan.space, plan.started, plan.objective, plan.budget, plan.ancestry, many=many, called=plan.searcher.name
+        )
+        for trial in loop:
             append(trial)
             winner = best([trial] if winner is None else [winner, trial])
             if watch is not None:
                 watch(trial.number + 1, plan.budget, f"best {winner.score:.6g}" if winner else "")
     if winner is None:
-        raise UsageError(_why_nothing(trials, plan.budget))
+        raise UsageError(_why_nothing(trials, plan))
     return trials
 
 
@@ -212,16 +216,20 @@ def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial]) -> Search
     return result
 
 
+MAX_DRY_RUN = 20_000
+"""Evaluations after which a searcher is not asked on how many more it would take."""
+
+
 def evaluations(searcher: Searcher, space: Space, setup: Setup) -> int:
-    """How many proposals a searcher that walks down from the supernet makes; a dry run, in which all score alike."""
+    """How many proposals a searcher that walks down from the supernet makes until there is a single network among them;
+    a dry run, in which all score alike."""
     search, proposals = searcher.start(space, Random(0), dict(setup.settings.get(searcher.name, {})))
     total = 0
-    while proposals:
+    while proposals and total < MAX_DRY_RUN:
         total += len(proposals)
-        try:
-            proposals = search.send([(0.0,) if searcher.objectives == "many" else 0.0] * len(proposals))
-        except StopIteration:
+        if any(map(is_leaf, proposals)):
             break
+        proposals = told(search, [(0.0,) if searcher.objectives == "many" else 0.0] * len(proposals))
     return total
 
 
@@ -229,9 +237,13 @@ def _names(given: Sequence[str] | str) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def _why_nothing(trials: Sequence[Trial], budget: int) -> str:
+def _why_nothing(trials: Sequence[Trial], plan: Plan) -> str:
     if not any(trial.leaf for trial in trials):
-        return f"the budget of {budget} evaluations ends before a single network is reached: give a larger --budget"
+        if getgeneratorstate(plan.started[0]) == GEN_CLOSED:
+            return f"the searcher {plan.searcher.name} ended after {len(trials)} evaluations, none of a single network"
+        return (
+            f"the budget of {plan.budget} evaluations ends before a single network is reached: give a larger --budget"
+        )
     reasons = [trial.reason for trial in trials if trial.leaf]
     common = max(set(reasons), key=reasons.count)
     return f"none of the {len(reasons)} networks could be scored; mostly: {common}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Any, NamedTuple
 
+from nas.errors import UsageError
 from nas.runs.ancestry import Ancestry
 from nas.scoring.objective import Objective, Objectives
 from nas.searcher import AnySearch, told
@@ -49,13 +50,14 @@ def run(
     ancestry: Ancestry | None = None,
     *,
     many: bool = False,
+    called: str = "",
 ) -> Iterator[Trial]:
     """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
 
     ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals; ``ancestry`` is whose
-    space the search was started on; ``many``, whether it receives tuples.
+    space the search was started on; ``many``, whether it receives tuples; ``called``, its name.
     A batch whose members are ranked against each other is asked whole or not at all, so a budget may end one early.
-    An architecture that breaks the space's limits, or is no part of it, is refused with `ValueError`: that is an error
+    An architecture that breaks the space's limits, or is no part of it, is refused with `UsageError`: that is an error
     of the searcher.
     """
     number = 0
@@ -67,7 +69,7 @@ def run(
         proposals = proposals[: budget - number]
         for arch in proposals:
             if not space.valid(arch):
-                raise ValueError(f"the searcher proposed {space.text(arch)}, which is not valid in its space")
+                raise UsageError(f"the searcher {called} proposed {space.text(arch)}, which is not valid in its space")
         scores: list[Any] = []
         for arch, outcome in zip(proposals, objective(proposals), strict=True):
             scores.append((outcome.vector or (outcome.score,)) if many else outcome.score)

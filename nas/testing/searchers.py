@@ -38,7 +38,8 @@ def history(
 ) -> list[tuple[Arch, float]]:
     """What a searcher proposes on the toy space and is told, as far as the budget reaches; ``rounds`` receives each
     round as it was proposed, however long."""
-    search, proposals = SEARCHERS[name].start(space or ToySpace(), Random(seed), small_options(name))
+    search = SEARCHERS[name].begin(space or ToySpace(), Random(seed), small_options(name))
+    proposals = next(search, [])
     many = SEARCHERS[name].objectives == "many"
     trials: list[tuple[Arch, float]] = []
     with closing(search):

@@ -240,7 +240,7 @@ def leaving_study(material):
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["search", "--searcher", "leaving_searcher", "--proxy", "params"], "the searcher would have ended the process: "),
+    (["search", "--searcher", "leaving_searcher", "--proxy", "params"], "the searcher leaving_searcher would have ended the process: "),
     (["search", "--searcher", "random_search", "--proxy", "leaving_proxy"], "could be scored; mostly: SystemExit: 0"),
     (["study", "leaving_study"], "a plug-in would have ended the program: SystemExit: 0"),
 ])  # fmt: skip

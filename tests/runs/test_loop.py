@@ -86,5 +86,7 @@ def test_a_searcher_that_would_end_the_process_ends_the_run_with_a_sentence(afte
             yield [space.sample(rng)]
         raise error
 
-    with pytest.raises(UsageError, match=rf"^the searcher would have ended the process: {type(error).__name__}: "):
+    with pytest.raises(
+        UsageError, match=rf"^the searcher leaving would have ended the process: {type(error).__name__}: "
+    ):
         nas.search(**SEARCH | {"searcher": leaving, "settings": {"nasbench201": SEARCH["settings"]["nasbench201"]}})
