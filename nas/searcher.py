@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from operator import index
 from random import Random
 from traceback import extract_tb
@@ -85,7 +86,7 @@ def _checked(searcher: Searcher, search: Any, space: Space) -> Generator[list[Ar
     scores: list[Any] | None = None
     while True:
         try:
-            said = _answer(searcher, lambda: next(search) if scores is None else search.send(scores), scores is None)
+            said = _answer(searcher, partial(search.send, scores), scores is None)
         except StopIteration as end:
             return end.value
         if not isinstance(said, list | tuple):
@@ -138,8 +139,8 @@ def _architecture(searcher: Searcher, proposal: Any, space: Space) -> Arch:
             wrong = wrong or f"its slot {slot} is {shown(options)}, with options twice or out of order"
     if wrong:
         raise UsageError(
-            f"the searcher {searcher.name} proposed {shown(proposal)}, which is no architecture of its space ({wrong}): "
-            "sample, mutate, cuts and parse of the space make them"
+            f"the searcher {searcher.name} proposed {shown(proposal)}, which is no architecture of its space "
+            f"({wrong}): the space's sample, mutate, cuts and parse make them"
         )
     return tuple(arch)
 

@@ -5,10 +5,17 @@ One file for each command; torch is imported when a command runs, not before.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from nas.cli.bench import bench
 from nas.cli.compare import compare
@@ -29,9 +36,24 @@ INTERRUPTED = 130
 MAX_MESSAGE = 2000
 """Characters of what is said to a user, who may have given a very long text."""
 
+
+class Interrupted(Exception):
+    """Ctrl-C, or a signal that ends the process."""
+
+
+class Commands(TyperGroup):
+    """The commands; an interruption passes through as one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # versions of typer differ in what they make of it
+            raise Interrupted from None
+
+
 app = typer.Typer(
-    help="Neural architecture search without training.", pretty_exceptions_enable=False, add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Commands, help="Neural architecture search without training.", pretty_exceptions_enable=False,
+    add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(store, name="store")
 app.add_typer(table, name="table")
@@ -44,27 +66,65 @@ app.command(name="list")(list_)
 
 
 def main() -> None:
-    """Runs the command line: exit code 0 done, 2 wrong use (one line on standard error), 130 interrupted."""
-    warnings.showwarning = lambda message, *_, **__: typer.echo(f"nas: {message}", err=True)
+    """Runs the command line: exit code 0 done, 2 wrong use (one line on standard error), 130 interrupted, 143 and 129
+    ended by SIGTERM and SIGHUP."""
+    warnings.showwarning = lambda message, *_, **__: say(str(message))
+    with ended_gently() as ended:
+        code = _run()
+        if code == INTERRUPTED and ended:
+            code = 128 + ended[0]
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        return app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except UsageError as error:
-        code = _refuse(str(error))
+        return _refuse(str(error))
     except typer.TyperException as error:
-        code = _refuse(error.format_message())
+        return _refuse(error.format_message())
     except OSError as error:
-        code = _refuse(f"{error.filename or 'output'}: {error.strerror}")
+        return _refuse(f"{error.filename or 'output'}: {error.strerror}")
     except MemoryError as error:
-        code = _refuse(f"not enough memory: {error}")
+        return _refuse(f"not enough memory: {error}")
     except SystemExit as error:  # none of ours: a plug-in's, which would else pass for the end of the command
-        code = _refuse(f"a plug-in would have ended the program: SystemExit: {error.code}")
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-        typer.echo("nas: interrupted; the same command continues where it stopped", err=True)
-    sys.exit(code or 0)
+        return _refuse(f"a plug-in would have ended the program: SystemExit: {error.code}")
+    except (Interrupted, KeyboardInterrupt):
+        say("interrupted; the same command continues where it stopped")
+        return INTERRUPTED
+
+
+@contextmanager
+def ended_gently() -> Iterator[list[int]]:
+    """Within it SIGTERM and SIGHUP interrupt as Ctrl-C does: what is recorded is whole and on the disk, and workers are
+    ended. What came is noted; a second one changes nothing. One that is ignored already, as by ``nohup``, stays so."""
+    come: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+        if len(come) == 1:
+            raise KeyboardInterrupt
+
+    kinds = [kind for name in ("SIGTERM", "SIGHUP") if (kind := getattr(signal, name, None)) is not None]
+    taken = [kind for kind in kinds if signal.getsignal(kind) is signal.SIG_DFL]
+    for kind in taken:
+        signal.signal(kind, interrupt)
+    try:
+        yield come
+    finally:
+        for kind in taken:
+            signal.signal(kind, signal.SIG_DFL)
+
+
+def say(message: str) -> None:
+    """Says something on standard error, if anybody is there any more: a terminal may have been closed."""
+    try:
+        typer.echo(f"nas: {message}", err=True)
+    except OSError:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (what is left is not flushed to nobody)
 
 
 def _refuse(message: str) -> int:
     line = " ".join(message.split())
-    typer.echo(f"nas: {line if len(line) <= MAX_MESSAGE else f'{line[:MAX_MESSAGE]} …'}", err=True)
+    say(line if len(line) <= MAX_MESSAGE else f"{line[:MAX_MESSAGE]} …")
     return 2

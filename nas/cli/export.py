@@ -45,7 +45,7 @@ def export(
         done = call(arch, out, space=space, run=run, weights=weights, **options)
     except KeyboardInterrupt:  # unlike a training this does not go on where it stopped
         typer.echo(f"nas: interrupted; {out} was not written", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     task, console = done.card.task, plain_console()
     count = "any number of images" if done.free.batch else "one image"
     sizes = ", and of other sizes" if done.free.size else ""

@@ -13,6 +13,8 @@ import typer
 from nas.cli.options import Quiet
 from nas.errors import UsageError
 
+INTERRUPTED = 130
+
 
 def run(
     context: typer.Context,
@@ -48,6 +50,8 @@ def run(
         arguments = [*step.arguments, *context.args, OUTPUTS[step.command], str(step.output), *["--trust"] * trust]
         typer.secho(shlex.join(["nas", step.command, *arguments]), bold=True)
         code = commands[step.command].main([*arguments, *["--quiet"] * quiet], "nas", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         if code:
             raise typer.Exit(code)
 

@@ -26,13 +26,14 @@ def _wait_and_end() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within it Ctrl-C waits, and what is started there, threads and their processes, is never told of it: the main
-    process ends its workers itself."""
+    """Within it Ctrl-C and SIGHUP wait, and what is started there, threads and their processes, is never told of them:
+    the main process ends its workers itself."""
     if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
         yield
         return
-    resource_tracker.ensure_running()  # starting it would let signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    resource_tracker.ensure_running()  # starting it would let Ctrl-C through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

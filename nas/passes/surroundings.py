@@ -202,26 +202,30 @@ _arrived: list[list[int]] = []
 """Of each `interrupts_noticed` that is entered, the signals that have come in."""
 
 
+INTERRUPTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What may interrupt a run; of the last two, where somebody has seen to it."""
+
+
 @contextmanager
 def interrupts_noticed() -> Iterator[None]:
     """Within it `is_failure` tells a user's Ctrl-C from a `KeyboardInterrupt` that a plug-in raises itself."""
     come: list[int] = []
-    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    main = threading.current_thread() is threading.main_thread()
+    before = {kind: handler for kind in INTERRUPTS if main and callable(handler := signal.getsignal(kind))}
 
     def notice(number: int, frame: FrameType | None) -> None:
         come.append(number)
-        if callable(before):
-            before(number, frame)
+        before[number](number, frame)
 
-    if callable(before):
-        signal.signal(signal.SIGINT, notice)
+    for kind in before:
+        signal.signal(kind, notice)
     _arrived.append(come)
     try:
         yield
     finally:
         _arrived.pop()
-        if callable(before):
-            signal.signal(signal.SIGINT, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def is_failure(error: BaseException) -> bool:

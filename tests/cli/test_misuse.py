@@ -239,15 +239,22 @@ def leaving_study(material):
 """
 
 
+@pytest.fixture(scope="module")
+def leaving(tmp_path_factory):
+    file = tmp_path_factory.mktemp("plugin") / "leaving.py"
+    file.write_text(LEAVING)
+    return file
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["search", "--searcher", "leaving_searcher", "--proxy", "params"], "the searcher leaving_searcher would have ended the process: "),
+    (["search", "--searcher", "leaving_searcher", "--proxy", "params"],
+     "the searcher leaving_searcher would have ended the process: "),
     (["search", "--searcher", "random_search", "--proxy", "leaving_proxy"], "could be scored; mostly: SystemExit: 0"),
     (["study", "leaving_study"], "a plug-in would have ended the program: SystemExit: 0"),
 ])  # fmt: skip
-def test_a_plug_in_that_leaves_does_not_pass_for_the_end(nas, tmp_path, arguments, said):
-    (tmp_path / "leaving.py").write_text(LEAVING)
+def test_a_plug_in_that_leaves_does_not_pass_for_the_end(nas, leaving, arguments, said):
     budget = ["--budget", "3"] if arguments[0] == "search" else []
-    code, _, err = nas(*arguments, *budget, "--plugin", "leaving.py", *SMALL)
+    code, _, err = nas(*arguments, *budget, "--plugin", str(leaving), *SMALL)
     assert code == 2
     assert err.startswith("nas: ")
     assert err.count("\n") == 1

@@ -121,15 +121,20 @@ def test_killed_with_its_workers_and_continued(undisturbed, tmp_path):
     assert recorded(tmp_path) == recorded(undisturbed)
 
 
-def test_ctrl_c_leaves_no_process_and_says_how_to_go_on(undisturbed, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "send", "code"),
+    [(signal.SIGINT, os.killpg, 130), (signal.SIGHUP, os.killpg, 129), (signal.SIGTERM, os.kill, 143)],
+)
+def test_what_ends_a_run_leaves_no_process_and_says_how_to_go_on(undisturbed, tmp_path, number, send, code):
+    """Ctrl-C and a terminal that is closed reach the workers too; SIGTERM, from a batch system, the main process."""
     process = start(tmp_path, "--workers", "2", pause=0.1)
     wait_for(lambda: len(recorded(tmp_path)) >= 2)
-    os.killpg(process.pid, signal.SIGINT)
+    send(process.pid, number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert said == "nas: interrupted; the same command continues where it stopped\n"
     wait_for(lambda: not descendants(process), 20)
     before = recorded(tmp_path)
     assert before == recorded(undisturbed)[: len(before)]
-    search(tmp_path, settings=settings(pause=0.1, fault=""), workers=1)
+    search(tmp_path, settings=settings(pause=0.1, fault=""), workers=None if number == signal.SIGHUP else 1)
     assert recorded(tmp_path) == recorded(undisturbed)

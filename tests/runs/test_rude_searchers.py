@@ -74,7 +74,9 @@ def test_proposals_are_architectures_of_the_space(kind, after, tmp_path):
             yield [space.sample(rng)]
         yield [space.sample(rng), proposal]
 
-    expected = rf"^the searcher rude proposed .* which is no architecture of its space \({wrong}\): sample, "
+    expected = (
+        rf"^the searcher rude proposed .* which is no architecture of its space \({wrong}\): the space's sample, "
+    )
     with pytest.raises(UsageError, match=expected) as error:
         search(rude)
     assert len(str(error.value)) < 500
@@ -121,16 +123,16 @@ def empty(space, rng):
 
 def test_an_empty_list_is_nothing():
     with pytest.raises(
-        UsageError, match="^the searcher empty ended before it proposed anything: it has to yield lists"
+        UsageError, match=r"^the searcher empty ended before it proposed anything: it has to yield lists"
     ):
         search(empty)
 
 
 def test_one_that_ends_above_all_networks_is_not_sent_for_a_larger_budget():
-    with pytest.raises(UsageError, match="^the searcher above ended after 2 evaluations, none of a single network$"):
+    with pytest.raises(UsageError, match=r"^the searcher above ended after 2 evaluations, none of a single network$"):
         search(Searcher("above", returning(None, 2)))
     with pytest.raises(
-        UsageError, match="^the budget of 2 evaluations ends before a single network is reached: give a"
+        UsageError, match=r"^the budget of 2 evaluations ends before a single network is reached: give a"
     ):
         search(Searcher("above", returning(None, 9)), budget=2)
 
@@ -163,7 +165,7 @@ def test_its_own_words_before_any_score_are_kept():
         raise ValueError("takes an even seed")
         yield
 
-    with pytest.raises(UsageError, match="^picky: takes an even seed$"):
+    with pytest.raises(UsageError, match=r"^picky: takes an even seed$"):
         search(picky)
 
 
