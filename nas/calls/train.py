@@ -24,6 +24,7 @@ from nas.data.splits import PARTS, Splits, splits
 from nas.errors import UsageError
 from nas.registry import check_number, normal
 from nas.runs.folder import RunFolder, default_run, read_yaml
+from nas.runs.versions import run_versions
 from nas.scoring.limits import Limited
 from nas.scoring.measurer import resolve_device
 from nas.scoring.objective import Objective
@@ -37,7 +38,7 @@ from nas.training.table import TABLE, enlisted, jobs_in, table_of
 
 WITHOUT = ("store", "ray", "timeout")
 """Options of a setup that mean nothing to training."""
-UNDETERMINING = ("images", "plugin_source")
+UNDETERMINING = ("images", "plugin_source", "versions")
 """What ``config.yaml`` holds that has no part in the name of a run folder."""
 
 
@@ -116,7 +117,7 @@ class Trainings:
         """The run's folder, locked, where there is one."""
         if self.folder is None:
             return nullcontext()
-        return RunFolder(self.folder, self.config, normalised=normalised, option="--out")
+        return RunFolder(self.folder, self.config, normalised=normalised, option="--out", compares=False)
 
     def plan(self) -> Plan:
         """What workers are told."""
@@ -193,9 +194,11 @@ def _prepare(
     folder = None
     if out is not None:
         config = _config(setup, parts, recipe)
+        config["versions"] = _versions(setup, archs)
         folder = Path(out).expanduser()
         if str(out) == "auto":
-            folder = default_run("train", {k: v for k, v in config.items() if k not in UNDETERMINING})
+            determining = {name: value for name, value in config.items() if name not in UNDETERMINING}
+            folder = default_run("train", determining, config["versions"])
     if not archs and (folder is None or not jobs_in(folder)):
         raise UsageError(
             "no architecture was named: name some, or draw some with --archs N, or give a search with --run"
@@ -244,6 +247,11 @@ def _config(setup: Setup, parts: Splits, recipe: Recipe) -> dict[str, Any]:
     return config | {"images": _fingerprint(parts)}
 
 
+def _versions(setup: Setup, archs: Sequence[Arch]) -> dict[str, str]:
+    device = resolve_device(setup.device).type
+    return run_versions(setup.space, setup.space_name, archs, (), device, setup.plugin)
+
+
 def _fingerprint(parts: Splits) -> str:
     """A hash of the labels of all images, of how they are split, and of the mean and standard deviation of those to
     train on."""
@@ -264,6 +272,8 @@ def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None) -> l
         jobs = [Job(space.text(firsts[form]), None) for form in forms]
     else:
         jobs = enlisted(folder, space, plan.archs)
+        all_of_them = [parse(space, job.text) for job in jobs]
+        folder.settle(plan.config | {"versions": _versions(plan.setup, all_of_them)})
     known = {number: result for number, job in enumerate(jobs) if (result := _known(job)) is not None}
     wanted = [n for n, job in enumerate(jobs) if not forms or space.canonical(parse(space, job.text)) in forms]
     left = [number for number in wanted if number not in known]

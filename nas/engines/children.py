@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
 
@@ -15,6 +16,23 @@ def end_with_parent() -> None:
     """Has this process, where it is a worker, end with its parent. A worker whose parent was killed would finish its
     job, and hang for ever where the job hangs."""
     threading.Thread(target=_wait_and_end, daemon=True).start()
+
+
+def end_with(home: tuple[str, int]) -> None:
+    """Has this process, on whatever machine, end when the process that listens at ``home`` ends: a connection to it is
+    held open, which its system closes then. Where none can be made, this process goes on without."""
+    try:
+        connection = socket.create_connection(home, timeout=10)
+    except OSError:
+        return
+    connection.settimeout(None)
+    threading.Thread(target=_hold_and_end, args=(connection,), daemon=True).start()
+
+
+def _hold_and_end(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is reset, as by the end of a process that never took the connection
+        connection.recv(1)
+    os._exit(1)
 
 
 def _wait_and_end() -> None:

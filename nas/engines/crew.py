@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nas import plugins
 from nas.data.minibatch import Minibatch
+from nas.engines.children import end_with
 from nas.engines.clock import RunningClock
 from nas.errors import UsageError
 from nas.proxy import PROXIES, Proxy
@@ -76,9 +77,15 @@ Asked = tuple[tuple[str, dict[str, Any]], ...]
 
 @final
 class Workbench:
-    """A worker's own measurers, one for each recipe, and what it measures with them."""
+    """A worker's own measurers, one for each recipe, and what it measures with them.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        home: where the main process listens, if this one is to end with it.
+    """
+
+    def __init__(self, threads: int, home: tuple[str, int] | None = None) -> None:
+        if home is not None:
+            end_with(home)
         torch.set_num_threads(threads)
         self._measurers: dict[int, Measurer] = {}
 

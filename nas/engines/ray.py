@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil, floor
 from typing import Any, final
@@ -18,7 +21,7 @@ from nas.scoring.measurer import Measurer, Score
 from nas.space import Arch
 
 # The raylets' own accounts of what is lost would stand among the results; the scores have their reasons.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|workers? .*killed|marked dead")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|workers? .*killed|marked dead|[Rr]aylet")
 
 try:
     import ray
@@ -29,6 +32,12 @@ except ImportError as error:
 
 PATIENCE = 120.0
 """Seconds to wait for room on the cluster while no worker is at work."""
+LOOK = 1.0
+"""Seconds between two looks whether the cluster is there."""
+ABSENCE = 10.0
+"""Seconds that the cluster's control service may be away, as when it is restarted."""
+BACKLOG = 4096
+"""Workers, lost ones included, that may hold on to this process."""
 
 
 @contextmanager
@@ -45,16 +54,29 @@ def cluster(address: str) -> Iterator[None]:
     if address not in ("auto", "local"):
         _check_reachable(address)
     try:
-        ray.init(
-            address=None if address == "auto" else address, log_to_driver=False, logging_level=logging.CRITICAL,
-            include_dashboard=False,
-        )  # fmt: skip
+        with _own_handlers():
+            ray.init(
+                address=None if address == "auto" else address, log_to_driver=False, logging_level=logging.CRITICAL,
+                include_dashboard=False,
+            )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise _unreachable(address, str(error).splitlines()[0]) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """What is done on SIGTERM stays what it was, where somebody has seen to it; Ray's own way is to abort."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main else None
+    try:
+        yield
+    finally:
+        if callable(before):
+            signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str) -> None:
@@ -72,6 +94,68 @@ def _unreachable(address: str, why: str) -> UsageError:
     return UsageError(f"the Ray cluster {address!r} cannot be reached ({why}): give its address, 'auto' or 'local'")
 
 
+class Lifeline:
+    """What tells either side that the other one has ended, long before Ray does; Ray may also end this process then,
+    without a word of ours.
+
+    Attributes:
+        home: where this process listens, for `nas.engines.children.end_with`. Nothing is ever read or sent there.
+    """
+
+    def __init__(self) -> None:
+        context = ray.get_runtime_context()
+        self._service = context.gcs_address.rpartition(":")
+        self._raylet = str(getattr(ray._private.worker._global_node, "raylet_socket_name", ""))
+        self._listener = socket.create_server((ray.util.get_node_ip_address(), 0), backlog=BACKLOG)
+        self.home: tuple[str, int] = self._listener.getsockname()[:2]
+        self._looked = self._met = time.monotonic()
+
+    def check(self) -> None:
+        """`UsageError` where the cluster is gone, or this machine's part of it."""
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        if os.path.exists(self._raylet) and _refused(_to_raylet, self._raylet):
+            raise self._gone("Ray's process on this machine (raylet) has ended")
+        if not _refused(socket.create_connection, (self._service[0], int(self._service[2]))):
+            self._met = now
+        elif now - self._met > ABSENCE:
+            raise self._gone(f"its control service at {''.join(self._service)} has not answered for {ABSENCE:g} s")
+
+    def close(self) -> None:
+        """Ends the workers that hold on to this process."""
+        self._listener.close()
+
+    def _gone(self, why: str) -> UsageError:
+        return UsageError(
+            f"the Ray cluster is lost: {why}; what is recorded stays, and the same command goes on with it on another "
+            "cluster"
+        )
+
+
+def _refused(connect: Callable[..., socket.socket], place: Any) -> bool:
+    """Whether nobody listens there any more; one who is only slow is not gone."""
+    try:
+        connect(place, timeout=LOOK).close()
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _to_raylet(path: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(timeout)
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 @final
 class Actors(Crew["ObjectRef[Any]"]):
     """An engine of ``size`` actors on the cluster that this process is connected to; None is one for each CPU, or GPU.
@@ -87,6 +171,7 @@ class Actors(Crew["ObjectRef[Any]"]):
         self._threads = threads(self._cpus, self.size)
         self._actors: list[Any] = [None] * self.size
         self._recipes: dict[int, ObjectRef[Any]] = {}
+        self._lifeline = Lifeline()
 
     def ready(self, worker: int) -> bool:
         return self._actors[worker] is not None
@@ -96,7 +181,7 @@ class Actors(Crew["ObjectRef[Any]"]):
             cpus = self._threads if self._threads else sum(self._cpus) / self.size
             gpus = share(self._gpus, self.size) if measurer.device.type == "cuda" else 0
             made = ray.remote(Workbench).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
-            self._actors[worker] = made.remote(max(1, self._threads))
+            self._actors[worker] = made.remote(max(1, self._threads), self._lifeline.home)
         if key not in self._recipes:
             self._recipes[key] = ray.put(Recipe.of(self.plan, measurer))
         return self._actors[worker].prepare.remote(key, self._recipes[key])  # type: ignore[no-any-return]
@@ -108,6 +193,7 @@ class Actors(Crew["ObjectRef[Any]"]):
         start = self._clock()
         while True:
             done, _ = ray.wait(list(handles), timeout=POLL)
+            self._check_cluster()
             if late := done or self.overdue(handles):
                 return late
             if not measuring and self._clock() - start > PATIENCE:
@@ -130,6 +216,14 @@ class Actors(Crew["ObjectRef[Any]"]):
     def close(self) -> None:
         for worker in range(self.size):
             self._end(worker)
+        self._lifeline.close()
+
+    def _check_cluster(self) -> None:
+        try:
+            self._lifeline.check()
+        except UsageError:
+            self._actors = [None] * self.size  # nobody is there who could end them; they end with the lifeline
+            raise
 
     def _end(self, worker: int) -> None:
         if self._actors[worker] is not None:

@@ -22,9 +22,12 @@ from nas.runs.yaml_file import read_yaml as read_yaml
 from nas.runs.yaml_file import yaml_text
 
 CONFIG = "config.yaml"
-RECORDS = ("trials.jsonl", "reference.jsonl", "scores.csv")
-"""What is measured; all else in a folder is made of it."""
-DERIVED = ("best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv")
+RECORDS = ("trials.jsonl", "reference.jsonl", "scores.csv", "archs.jsonl")
+"""What is measured, or decided; all else in a folder is made of it."""
+DERIVED = (
+    "best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv",
+    "table.csv",
+)  # fmt: skip
 SINCE = ("versions", "plugin_source")
 """Settings that folders of earlier versions may lack; these are not compared then."""
 
@@ -42,6 +45,7 @@ class RunFolder:
         free: settings that may differ from those recorded.
         normalised: makes recorded settings comparable with ``config``.
         option: what names the folder on the command line.
+        compares: whether some records are measured anew where nothing says what they were measured with.
 
     Attributes:
         unsure: ``config.yaml`` is missing, so that nothing says what the records were measured with; it is written by
@@ -58,10 +62,16 @@ class RunFolder:
         free: Iterable[str] = (),
         normalised: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
         option: str = "--run",
+        *,
+        compares: bool = True,
     ) -> None:
-        self.path, self._option = path, option
+        self.path, self._option, self._compares = path, option, compares
         self._why_not = ""
         self.unsure = _prepared(path)
+        if self.unsure and not compares:
+            raise UsageError(
+                f"{path} has no {CONFIG}, which says what it holds was made with: give another folder with {option}"
+            )
         self._lock = self._locked()
         try:
             with _writing(path):
@@ -121,8 +131,19 @@ class RunFolder:
         unless the budget has grown or an earlier version wrote them, the file is left alone."""
         path = self.path / CONFIG
         recorded = read_yaml(path) if path.exists() else {}
-        if recorded != recorded | dict(config) and self._lock is not None:
-            self.write_yaml(CONFIG, recorded | dict(config))
+        settled = recorded | dict(config)
+        if isinstance(known := recorded.get("versions"), dict):  # of what was asked for before, too
+            self._check_versions(known, settled["versions"])
+            settled["versions"] = known | settled["versions"]
+        if recorded != settled and self._lock is not None:
+            self.write_yaml(CONFIG, settled)
+
+    def _check_versions(self, recorded: Any, now: Mapping[str, str]) -> None:
+        if name := changed_version(recorded, now):
+            raise UsageError(
+                f"{self.path} holds a run with another version of {name}, which is not mixed with this one: give "
+                f"another folder with {self._option}"
+            )
 
     def _locked(self) -> FolderLock | None:
         try:
@@ -156,19 +177,18 @@ class RunFolder:
         try:
             recorded = normalised(read_yaml(path))
         except UsageError as error:
-            raise UsageError(
-                f"{error}: where the records beside it are of this very command, remove {CONFIG} and give the command "
-                f"again, which then measures some of them anew to compare; else give another folder with {self._option}"
-            ) from None
+            advice = f"give another folder with {self._option}"
+            if self._compares:
+                advice = (
+                    f"where the records beside it are of this very command, remove {CONFIG} and give the command "
+                    f"again, which then measures some of them anew to compare; else {advice}"
+                )
+            raise UsageError(f"{error}: {advice}") from None
         for key in [*config, *recorded]:
             if key in free or (key in SINCE and (key not in recorded or key not in config)):
                 continue
             if key == "versions":
-                if name := changed_version(recorded[key], config[key]):
-                    raise UsageError(
-                        f"{self.path} holds a run with another version of {name}, whose scores are not mixed with new "
-                        f"ones: give another folder with {self._option}"
-                    )
+                self._check_versions(recorded[key], config[key])
             elif config.get(key) != recorded.get(key):
                 raise UsageError(
                     f"{self.path} holds a run with {key} {recorded.get(key)!r}, not {config.get(key)!r}: give "

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nas.errors import UsageError
+from nas.files import only_data
 from nas.runs.folder import RunFolder
 from nas.runs.records import read_records
 from nas.space import Arch, Space
@@ -27,7 +28,8 @@ def enlisted(folder: RunFolder, space: Space, archs: Iterable[Arch]) -> list[Job
     """All architectures of the run, those new among ``archs`` written down as the last ones; each network once."""
     folder.lines(ARCHS)  # without what was cut off in writing
     jobs = jobs_in(folder.path)
-    known = {space.canonical(space.parse(job.text)) for job in jobs}
+    with only_data(folder.path / ARCHS):
+        known = {space.canonical(space.parse(job.text)) for job in jobs}
     with folder.appender(ARCHS) as file:
         for arch in archs:
             if (form := space.canonical(arch)) in known:

@@ -1,6 +1,11 @@
 """Actors on a Ray cluster give the history of this process; how they share a machine."""
 
+import os
+import socket
+import subprocess
 import sys
+import time
+from contextlib import closing
 
 import pytest
 from faulty_runs import SEARCH, recorded, score, settings
@@ -36,6 +41,56 @@ def test_actors_give_the_history_of_this_process(exact, tmp_path):
 @pytest.mark.parametrize(("fault", "status", "timeout"), [("dies", "lost", None), ("hangs", "timeout", 1.0)])
 def test_actors_that_die_or_hang_are_replaced(fault, status, timeout):
     assert score(fault, ray="auto", workers=1, timeout=timeout)["status"].tolist() == ["ok", status, "ok"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_that_is_lost_is_one_sentence(tmp_path, monkeypatch):
+    """On real processes that are killed this is in benchmarks/faults.py."""
+    from nas.engines import ray as engine
+
+    monkeypatch.setattr(engine, "LOOK", 0.2)
+    monkeypatch.setattr(engine, "ABSENCE", 0.4)
+    with closing(engine.Lifeline()) as lifeline:
+        assert os.path.exists(lifeline._raylet)
+        for _ in range(3):
+            time.sleep(0.25)
+            lifeline.check()
+        path, listening = lifeline._raylet, lifeline._service
+        lifeline._raylet = str(tmp_path / "socket")
+        with socket.socket(socket.AF_UNIX) as ended:
+            ended.bind(lifeline._raylet)
+        time.sleep(0.25)
+        with pytest.raises(
+            UsageError, match=r"^the Ray cluster is lost: Ray's process on this machine \(raylet\) has e"
+        ):
+            lifeline.check()
+        lifeline._raylet, lifeline._service = path, ("127.0.0.1", ":", "1")
+        time.sleep(0.25)
+        lifeline.check()
+        time.sleep(0.25)
+        with pytest.raises(
+            UsageError, match=r"lost: its control service at 127\.0\.0\.1:1 has not answered for 0\.4 s; "
+        ):
+            lifeline.check()
+        lifeline._service = listening
+        time.sleep(0.25)
+        lifeline.check()
+
+
+def test_a_worker_ends_with_its_home_and_without_one_goes_on():
+    code = "import sys, time; from nas.engines.children import end_with; end_with(('127.0.0.1', int(sys.argv[1]))); "
+    code += "print('begun', flush=True); time.sleep(float(sys.argv[2])); print('slept')"
+    with socket.create_server(("127.0.0.1", 0)) as home, socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+        gone.close()
+        places = ((home.getsockname()[1], "60"), (port, "0"))
+        workers = [
+            subprocess.Popen([sys.executable, "-c", code, str(place), seconds], stdout=subprocess.PIPE, text=True)
+            for place, seconds in places
+        ]
+        assert [worker.stdout.readline() for worker in workers] == ["begun\n"] * 2
+    assert [worker.communicate(timeout=30)[0] for worker in workers] == ["", "slept\n"]
+    assert [worker.returncode for worker in workers] == [1, 0]
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "127.0.0.1:99999"])
