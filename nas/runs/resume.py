@@ -221,8 +221,7 @@ def resume_memory(folder: RunFolder, names: Iterable[str], seeds: Iterable[int])
         peaks = dict(zip(frame["proxy"], frame["peak_mb"].astype(float), strict=True))
     except (OSError, ValueError, KeyError):
         return {}
-    each = list(map(str, seeds))
-    expected = {(seed, name) for seed in (each if len(each) == 1 else [*each, "all"]) for name in names}
+    expected = {(seed, name) for seed in (*map(str, seeds), "all") for name in names}
     whole = content.endswith(b"\n") and len(rows) == len(set(rows)) and set(rows) == expected
     return peaks if whole else {}
 
