@@ -32,7 +32,7 @@ def test_a_file_that_is_written_is_the_old_one_or_the_new_one(tmp_path, monkeypa
         path.write_bytes(before)
     with monkeypatch.context() as cut:
         cut.setattr(os, call, lambda *args, **kwargs: (_ for _ in ()).throw(PowerCut("now")))
-        with pytest.raises(PowerCut, match="^now$"):
+        with pytest.raises(PowerCut, match=r"^now$"):
             write_file(path, b"new")
     assert (path.read_bytes() if path.exists() else None) == before
     write_file(path, b"new")
@@ -129,7 +129,7 @@ def compared(tmp_path_factory):
 
     place, space = tmp_path_factory.mktemp("compared"), narrow_space()
     archs = dict.fromkeys(space.text(space.sample(Random(seed))) for seed in range(8))
-    pd.DataFrame({"arch": archs, "accuracy": range(len(archs))}).to_csv(place / "t.csv", index=False)
+    pd.DataFrame({"arch": list(archs), "accuracy": range(len(archs))}).to_csv(place / "t.csv", index=False)
     given = COMPARE | {"proxies": "params"}
     nas.compare("nasbench201", place / "t.csv", "accuracy", run_folder=place / "run", **given)
     return place
@@ -201,7 +201,7 @@ def test_a_finished_run_that_cannot_be_written_is_shown_and_one_that_is_not_is_r
         nas.compare("nasbench201", compared / "t.csv", "accuracy", **given)
     lines = (tmp_path / "run" / "scores.csv").read_text().splitlines(keepends=True)
     (tmp_path / "run" / "scores.csv").write_text("".join(lines[:-1]))
-    with pytest.raises(UsageError, match="holds a run that is not finished, and cannot be written .*: copy it"):
+    with pytest.raises(UsageError, match=r"holds a run that is not finished, and cannot be written .*: copy it"):
         nas.compare("nasbench201", compared / "t.csv", "accuracy", **given)
 
 
@@ -213,7 +213,7 @@ def _half_written(path):
 def test_whoever_replaces_a_file_leaves_it_whole_or_as_it_was(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("old")
-    with pytest.raises(PowerCut, match="^now$"), files.replacing(path) as temporary:
+    with pytest.raises(PowerCut, match=r"^now$"), files.replacing(path) as temporary:
         _half_written(temporary)
     assert path.read_text() == "old"
     (tmp_path / "link.csv").symlink_to(path)
