@@ -1,6 +1,7 @@
 """Faults that take minutes: what survives them, and whether the history is that of the undisturbed run.
 
 NAS_DATA=... python -m benchmarks.faults [FAULT …]
+python -m benchmarks.faults --minutes 20        searches that meet all sorts of faults at random, one after the other
 
 Each search (40 evaluations of gradalign_i by evolution, in batches of 4) is disturbed and continued to its end. A fault
 has survived if it ended as it must and no record is lost, doubled or other than in the undisturbed run; seconds apart.
@@ -15,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +32,7 @@ PROXY = ["--proxy", "gradalign_i"]
 Record = dict[str, object]
 
 
-def start(folder: Path, *more: str, room: int | None = None) -> subprocess.Popen[str]:
+def start(folder: Path, *more: str, room: int | None = None, store: object = "none") -> subprocess.Popen[str]:
     """The command line, in a process group of its own; with ``room``, no file may have more bytes."""
 
     def limit() -> None:
@@ -38,7 +41,8 @@ def start(folder: Path, *more: str, room: int | None = None) -> subprocess.Popen
 
     given = more if "--proxy" in more else (*PROXY, *more)
     return subprocess.Popen(
-        [sys.executable, "-m", "nas.cli", *SEARCH, *given, "--run", str(folder)], cwd=ROOT, text=True,
+        [sys.executable, "-m", "nas.cli", *SEARCH, *given, "--run", str(folder), "--store", str(store)],
+        cwd=ROOT, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=limit,
     )  # fmt: skip
 
@@ -110,15 +114,92 @@ def fault_worker(place: Path, rng: random.Random) -> Iterator[bool]:
     yield process.returncode == 0
 
 
-def fault_interrupt(place: Path, rng: random.Random) -> Iterator[bool]:
-    process = start(place, "--workers", "2")
-    wait_for(lambda: len(records(place)) >= 1)
-    time.sleep(rng.random())
-    os.killpg(process.pid, signal.SIGINT)
+def ended(number: int, code: int, *more: str) -> Callable[[Path, random.Random], Iterator[bool]]:
+    """A signal to the process and its workers, as a terminal sends it."""
+
+    def disturb(place: Path, rng: random.Random) -> Iterator[bool]:
+        process = start(place, "--workers", "2", *more)
+        wait_for(lambda: len(records(place)) >= 1)
+        time.sleep(rng.random())
+        os.killpg(process.pid, number)
+        _, said = process.communicate()
+        silent = said == "nas: interrupted; the same command continues where it stopped\n"
+        yield process.returncode == code and silent and wait_for(lambda: not processes(process.pid), 10)
+        yield finish(place)
+
+    return disturb
+
+
+def fault_settings(place: Path, rng: random.Random) -> Iterator[bool]:
+    """``config.yaml`` cut short, as by a power cut; then removed, as the sentence says."""
+    process = start(place)
+    wait_for(lambda: len(records(place)) >= 8)
+    process.kill()
+    process.communicate()
+    config = place / "config.yaml"
+    os.truncate(config, rng.randrange(config.stat().st_size))
+    process = start(place)
     _, said = process.communicate()
-    silent = said == "nas: interrupted; the same command continues where it stopped\n"
-    yield process.returncode == 130 and silent and wait_for(lambda: not processes(process.pid), 10)
+    yield (
+        process.returncode == 2
+        and said.count("\n") == 1
+        and ("remove config.yaml" in said or "holds a run with" in said)
+    )
+    config.unlink()
     yield finish(place)
+
+
+def fault_tail(place: Path, rng: random.Random) -> Iterator[bool]:
+    """The end of ``trials.jsonl`` cut at any byte, and zeros behind it, as a power cut leaves them."""
+    process = start(place)
+    wait_for(lambda: len(records(place)) >= 8)
+    process.kill()
+    process.communicate()
+    file = place / "trials.jsonl"
+    os.truncate(file, rng.randrange(file.stat().st_size))
+    with file.open("ab") as opened:
+        opened.write(bytes(rng.choice((0, 1, 512, 4096))))
+    yield finish(place)
+
+
+def fault_lock(place: Path, rng: random.Random) -> Iterator[bool]:
+    """``.lock`` removed while a run writes; a second run is refused all the same."""
+    first = start(place, "--workers", "1")
+    wait_for(lambda: len(records(place)) >= 1)
+    (place / ".lock").unlink()
+    first.send_signal(signal.SIGSTOP)
+    second = start(place)
+    _, said = second.communicate()
+    first.send_signal(signal.SIGCONT)
+    yield second.returncode == 2 and "another run is writing to" in said and said.count("\n") == 1
+    first.communicate()
+    yield first.returncode == 0
+
+
+def fault_stop(place: Path, rng: random.Random) -> Iterator[bool]:
+    """Stopped with its workers for longer than the time limit, which does not count that."""
+    process = start(place, "--workers", "2", "--timeout", "20")
+    wait_for(lambda: len(records(place)) >= 4)
+    time.sleep(rng.random())
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(25)
+    os.killpg(process.pid, signal.SIGCONT)
+    process.communicate()
+    yield process.returncode == 0
+
+
+def disturbed_store(what: Callable[[Path], object]) -> Callable[[Path, random.Random], Iterator[bool]]:
+    """The store removed, replaced or damaged while a run uses it: the run goes on, and says so in a line."""
+
+    def disturb(place: Path, rng: random.Random) -> Iterator[bool]:
+        store = place.with_name(f"{place.name}.sqlite")
+        process = start(place, store=store)
+        wait_for(lambda: len(records(place)) >= 4)
+        what(store)
+        _, said = process.communicate()
+        yield process.returncode == 0 and str(store) in said and said.count("\n") <= 2 and "Traceback" not in said
+
+    return disturb
 
 
 def fault_disk(place: Path, rng: random.Random) -> Iterator[bool]:
@@ -186,14 +267,55 @@ def ray_node(place: Path, rng: random.Random) -> Iterator[bool]:
     yield process.returncode == 0 and "Traceback" not in said
 
 
+def ray_daemon(name: bytes) -> Callable[[Path, random.Random], Iterator[bool]]:
+    """A process of Ray's own on the driver's machine is killed: one sentence, and the actors end."""
+
+    def disturb(place: Path, rng: random.Random) -> Iterator[bool]:
+        process = start(place, "--ray", "local", "--workers", "2")
+        wait_for(lambda: len(records(place)) >= 4)
+        time.sleep(rng.random())
+        for pid in named(name, process.pid)[:1]:
+            os.kill(pid, signal.SIGKILL)
+        _, said = process.communicate()
+        one = said.startswith("nas: the Ray cluster is lost: ") and said.count("\n") == 1
+        gone = wait_for(lambda: not named(b"ray::Workbench", process.pid), 10)
+        yield process.returncode == 0 or (process.returncode == 2 and one and gone)
+        yield finish(place)
+
+    return disturb
+
+
+def ray_driver(place: Path, rng: random.Random) -> Iterator[bool]:
+    """The driver is killed: its actors end within seconds, not when Ray notices."""
+    process = start(place, "--ray", "local", "--workers", "2")
+    wait_for(lambda: len(records(place)) >= 4)
+    process.kill()
+    process.communicate()
+    yield wait_for(lambda: not named(b"ray::Workbench", process.pid), 5)
+    yield finish(place)
+
+
 FAULTS: dict[str, tuple[int, Callable[[Path, random.Random], Iterator[bool]]]] = {
     "kill": (50, fault_kill),
     "worker": (5, fault_worker),
-    "interrupt": (5, fault_interrupt),
+    "interrupt": (5, ended(signal.SIGINT, 130)),
+    "sigterm": (5, ended(signal.SIGTERM, 143)),
+    "sighup": (5, ended(signal.SIGHUP, 129)),
+    "settings": (5, fault_settings),
+    "tail": (10, fault_tail),
+    "lock": (2, fault_lock),
+    "stop": (1, fault_stop),
+    "store_removed": (2, disturbed_store(Path.unlink)),
+    "store_emptied": (2, disturbed_store(lambda store: store.write_bytes(b""))),
+    "store_garbage": (2, disturbed_store(lambda store: store.write_bytes(b"x" * 10_000))),
     "disk": (5, fault_disk),
     "two": (2, fault_two),
     "ray_worker": (2, ray_worker),
     "ray_node": (2, ray_node),
+    "ray_raylet": (2, ray_daemon(b"raylet/raylet")),
+    "ray_service": (2, ray_daemon(b"gcs_server")),
+    "ray_driver": (2, ray_driver),
+    "ray_sigterm": (2, ended(signal.SIGTERM, 143, "--ray", "local")),
     "memory": (1, faulty("memory", "memory")),
     "raises": (1, faulty("raises", "failed")),
     "nan": (1, faulty("nan", "failed")),
@@ -206,6 +328,73 @@ FAULTS: dict[str, tuple[int, Callable[[Path, random.Random], Iterator[bool]]]] =
 OWN_HISTORY = {"memory", "raises", "nan", "complex", "shape", "hangs", "dies"}
 
 
+def at_random(place: Path, whole: list[Record], rng: random.Random, minutes: float) -> None:
+    """Searches on one store, each disturbed and begun again until it is done; their histories, and what they met."""
+    end, met = time.monotonic() + 60 * minutes, Counter[str]()
+    store, done, same, doubled, lost, unclear = place / "scores.sqlite", 0, True, 0, 0, 0
+    number, before = 0, []
+    while time.monotonic() < end or before:
+        folder = place / f"random{number}"
+        kind = rng.choice(("SIGKILL", "SIGSTOP", "SIGTERM", "store removed", "store damaged", "full disk", "full tail"))
+        kind = kind if time.monotonic() < end else "none"
+        met[kind] += 1
+        room = None
+        if kind == "full disk":
+            room = rng.randrange(100, 20_000)
+        elif kind == "full tail" and (folder / "trials.jsonl").exists():
+            room = (folder / "trials.jsonl").stat().st_size + rng.randrange(300)
+        process = start(folder, *rng.choice(((), ("--workers", "2"))), room=room, store=store)
+        if kind not in ("none", "full disk", "full tail"):
+            wait_for(partial(goes_on, process, folder, len(before)), 60)
+            time.sleep(rng.random())
+            strike(kind, process, store, rng)
+        _, said = process.communicate()
+        unclear += "Traceback" in said or process.returncode not in (0, 2, -signal.SIGKILL, 143)
+        wait_for(lambda process=process: not processes(process.pid), 20)
+        now = records(folder)
+        lost += sum(record not in now for record in before)
+        doubled += len(now) - len({record["number"] for record in now})
+        same &= without_caching(now) == without_caching(whole)[: len(now)]
+        before = now
+        if process.returncode == 0:
+            same &= len(now) == len(whole)
+            done, number, before = done + 1, number + 1, []
+    said = ", ".join(f"{count} {kind}" for kind, count in sorted(met.items()))
+    print(f"{minutes:g} minutes: {said}")
+    print(f"searches done {done}, lost {lost}, doubled {doubled}, unclear endings {unclear}, ", end="")
+    print(f"history {'identical' if same else 'DIFFERS'}", flush=True)
+
+
+def goes_on(process: subprocess.Popen[str], folder: Path, known: int) -> bool:
+    """Whether it has added a record, or has ended."""
+    return process.poll() is not None or len(records(folder)) > known
+
+
+def strike(kind: str, process: subprocess.Popen[str], store: Path, rng: random.Random) -> None:
+    if process.poll() is not None:
+        return
+    if kind == "SIGKILL":
+        process.kill()
+    elif kind == "SIGTERM":
+        process.terminate()
+    elif kind == "SIGSTOP":
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(2 * rng.random())
+        os.killpg(process.pid, signal.SIGCONT)
+    elif kind == "store removed":
+        store.unlink(missing_ok=True)
+    elif store.exists():
+        content = bytearray(store.read_bytes())
+        for _ in range(20):
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        store.write_bytes(content)
+
+
+def without_caching(trials: list[Record]) -> list[Record]:
+    """What a store may not change: all but whether a score was known."""
+    return [{key: value for key, value in trial.items() if key != "cached"} for trial in trials]
+
+
 def main() -> None:
     os.environ["NAS_STORE"] = "none"  # what is measured here is measured
     rng = random.Random(0)
@@ -213,6 +402,9 @@ def main() -> None:
         place = Path(name)
         assert finish(place / "whole")
         whole = records(place / "whole")
+        if sys.argv[1:2] == ["--minutes"]:
+            at_random(place, whole, random.Random(0), float(sys.argv[2]))
+            return
         print(f"{'fault':<12}{'tried':>6}{'survived':>10}{'lost':>6}{'doubled':>9}  history", flush=True)
         for fault in sys.argv[1:] or FAULTS:
             times, disturb = FAULTS[fault]

@@ -20,6 +20,7 @@ from nas.calls.setup import LOG, Setup
 from nas.calls.trained import is_training, read_trained
 from nas.data.splits import Splits, splits
 from nas.errors import UsageError, unknown
+from nas.files import check_writable
 from nas.formats.agreement import Free, Run, largest_difference, random_images, runs
 from nas.formats.card import ModelCard
 from nas.formats.logits import logits_alone
@@ -116,8 +117,7 @@ class Subject:
 def _checked(out: Path) -> Path:
     if out.suffix.lower() not in FORMATS:
         raise unknown("format", out.suffix or str(out), FORMATS)
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise UsageError(f"{out} cannot be written: {'it is a folder' if out.is_dir() else f'no folder {out.parent}'}")
+    check_writable(out)
     beside = out.with_suffix(".pt")
     if out.suffix.lower() == ".py" and beside.exists() and not out.exists():  # else it is that of an earlier export
         raise UsageError(f"{beside} is there already, and the weights of {out} would take its place: name another file")

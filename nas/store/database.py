@@ -45,6 +45,10 @@ ADD = "INTO scores (context, arch, value, status, reason, seconds, checksum) VAL
 USE = "INSERT INTO contexts (key, used) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET used = max(used, excluded.used)"
 
 
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file makes SQLite raise; of the latter, its own message quotes what is no text."""
+
+
 class Locked(UsageError):
     """The store is in use by another process for longer than one waits."""
 
@@ -68,7 +72,7 @@ def connect(path: Path, create: bool) -> sqlite3.Connection:
         raise UsageError(f"the store {path} cannot be used: {error}: {advice}") from None
     try:
         _prepare(database, path)
-    except (sqlite3.Error, UsageError) as error:
+    except (*FAILURES, UsageError) as error:
         database.close()
         kind_of_error = Locked if is_busy(error) else UsageError
         raise kind_of_error(f"the store {path} cannot be used: {error}: {advice}") from None
@@ -163,7 +167,11 @@ def is_busy(error: Exception) -> bool:
 def is_another(error: Exception) -> bool:
     """Whether the file may have become another one since it was opened."""
     name = getattr(error, "sqlite_errorname", "")
-    return name in ("SQLITE_NOTADB", "SQLITE_READONLY_DBMOVED", "SQLITE_ERROR") or name.startswith("SQLITE_CORRUPT")
+    return (
+        isinstance(error, UnicodeDecodeError)
+        or name in ("SQLITE_NOTADB", "SQLITE_READONLY_DBMOVED", "SQLITE_ERROR")
+        or name.startswith("SQLITE_CORRUPT")
+    )
 
 
 @contextmanager

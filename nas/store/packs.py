@@ -20,7 +20,7 @@ from nas.files import check_file, check_writable, open_file, replacing
 from nas.proxy import PROXIES
 from nas.registry import normal
 from nas.space import SPACES
-from nas.store.database import checksum, connect, context_id, is_whole, transaction
+from nas.store.database import FAILURES, checksum, connect, context_id, is_whole, transaction
 from nas.store.store import ENGINE_VERSION, FIELDS, Store, as_text, sound, torch_release
 from nas.store.versions import version
 
@@ -53,7 +53,7 @@ def opened(path: str | Path | None, *, create: bool = False) -> Iterator[tuple[s
     database = connect(where, create)
     try:
         yield database, where
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise UsageError(f"the store {where} failed, nothing was changed: {error}") from None
     finally:
         database.close()

@@ -24,6 +24,7 @@ from nas.scoring.measurer import Measurer, Score
 from nas.space import SPACES, Arch
 from nas.store.database import (
     ADD,
+    FAILURES,
     FIND,
     WAIT,
     Locked,
@@ -147,7 +148,7 @@ class Store:
             return None
         try:
             row = self._database.execute(FIND, (key, arch)).fetchone()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if is_busy(error):
                 self._busy = time.monotonic() + WAIT
                 return None
@@ -181,7 +182,7 @@ class Store:
             return
         try:
             self._write_rows()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if is_busy(error):
                 self._next = self._busy = time.monotonic() + WAIT
                 return
@@ -190,7 +191,7 @@ class Store:
                 return
             try:
                 self._write_rows()
-            except sqlite3.Error as again:
+            except FAILURES as again:
                 self._fail(again)
                 return
         self._waiting.clear()
@@ -255,7 +256,7 @@ class Store:
             self._database.close()
         self._database = None
 
-    def _fail(self, error: sqlite3.Error) -> None:
+    def _fail(self, error: Exception) -> None:
         self._close()
         self._waiting.clear()
         if not any(sentence.endswith(WITHOUT) for sentence in self._said):

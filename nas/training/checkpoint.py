@@ -16,6 +16,7 @@ import yaml
 from torch import Tensor
 
 from nas.errors import UsageError, unreadable
+from nas.files import open_file
 from nas.runs.folder import read_yaml
 from nas.scoring.measurer import OF_THE_MACHINE
 from nas.training.loop import Epoch, Training
@@ -124,7 +125,8 @@ def write_weights(path: Path, state: Mapping[str, Tensor]) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """A state dictionary; `UsageError` where the file holds none. No code in it runs."""
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        with open_file(path) as file:
+            state = torch.load(file, weights_only=True, map_location="cpu")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except Exception as error:  # a damaged file makes torch raise all sorts
