@@ -236,7 +236,7 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
             winner, setup.space, setup.minibatch(), None
         )
     columns = [parts_of(text)[0] for text in setup.costs]  # whose tables need not be there any more
-    named = [(str(config["proxy"]), "best")]
+    named: list[tuple[str, Sense]] = [(str(config["proxy"]), "best")]
     named += [(name, sense) for sense in get_args(Sense)[1:] for name in config.get(sense, ())]
     goals = [Goal(Proxy(name, None) if name in columns else name, sense) for name, sense in named]
     return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path,
