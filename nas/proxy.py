@@ -12,10 +12,12 @@ from torch import Tensor
 from nas.errors import UsageError
 from nas.probe import Probe
 from nas.registry import Registry, checked_options, options, origin
+from nas.space import Arch, Space
 
 ProxyFn = Callable[..., "Tensor | float"]
 """``(probe, *, options) -> number``."""
-
+Known = Callable[[Space, Arch], float]
+"""Looks a number up; raises `ProxyFailure` where there is none."""
 
 Network = Literal["full", "thin"]
 Initialisation = Literal["default", "kaiming", "gaussian"]
@@ -41,8 +43,7 @@ class Proxy:
     Attributes:
         larger_is_better: the direction; values are stored as the proxy gives them, never negated.
         labels: the value depends on the labels of the minibatch.
-        static: the value depends on the architecture alone, not on weights or images; only such a value can be limited
-            (see `nas.scoring.limits`).
+        static: the value depends on the architecture alone, not on weights or images.
         network: the network it looks at, built at full size or as the space's ``thin`` copy (width 1, one cell per
             stage, no stem), which is probed with 3,000 crops of 3 x 3 pixels and one channel.
         initialisation: how its weights are drawn: as the network itself does, or see `nas.passes.initialisation`.
@@ -50,6 +51,9 @@ class Proxy:
         parts: for a combination, the names of its proxies.
         log: for a combination, whether quantiles are summed as logarithms.
         transformers: it looks at attention, and fails on networks without.
+        machine: the value depends on the machine and on the moment: it is recorded with its run and kept nowhere else,
+            is measured where the run is, never by workers, and is no part of ``all`` proxies.
+        known: the value is looked up, as a cost of a device that is not here; there is no function then.
         options: the options set, when they are not the defaults.
     """
 
@@ -65,11 +69,24 @@ class Proxy:
     log: bool = True
     paper: str = ""
     transformers: bool = False
+    machine: bool = False
+    known: Known | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def limitable(self) -> bool:
+        """Whether it may be limited: whether it says what an architecture costs, without regard to its weights."""
+        return self.static or self.machine or self.known is not None
+
+    @property
+    def unshared(self) -> bool:
+        """Whether its values are of use to no other run: they are a machine's, or stand in a table."""
+        return self.machine or self.known is not None
 
     def __call__(self, probe: Probe) -> Tensor | float:
         if self.function is None:
-            raise TypeError(f"{self.name} combines {' and '.join(self.parts)} by rank and has no value of its own")
+            how = f"combines {' and '.join(self.parts)} by rank" if self.parts else "is looked up"
+            raise TypeError(f"{self.name} {how} and has no value of its own")
         return self.function(probe, **self.options)
 
     @cached_property
@@ -102,13 +119,14 @@ def proxy(
     initialisations: int = 1,
     paper: str = "",
     transformers: bool = False,
+    machine: bool = False,
 ) -> Callable[[Function], Function]:
     """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean."""
 
     def register(function: Function) -> Function:
         record = Proxy(
             name, function, larger_is_better, labels, static, network, initialisation, initialisations,
-            paper=paper, transformers=transformers,
+            paper=paper, transformers=transformers, machine=machine,
         )  # fmt: skip
         PROXIES.add(name, record, origin(function))
         return function

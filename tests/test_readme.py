@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 def test_every_example_is_short():
     plugins_and_networks = {"my_proxy.py", "my_searcher.py", "my_space.py", "my_networks.py"}
-    assert set(BLOCKS) == plugins_and_networks | {"first_comparison.py", "test_my_proxy.py"}
+    assert set(BLOCKS) == plugins_and_networks | {"first_comparison.py", "digits.py", "test_my_proxy.py"}
     for name, code in BLOCKS.items():
         assert len(code.splitlines()) < 30, name
 

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Unpack
+from typing import Any, Unpack
 
 import pandas as pd
 
 from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.calls.score import ProxyNames
-from nas.calls.settings import as_list, parse, proxy_list
+from nas.calls.settings import as_list, checked_settings, parse, proxy_list
 from nas.calls.setup import Setup
+from nas.data.minibatch import Minibatch
+from nas.proxy import PROXIES
+from nas.registry import normal
 from nas.scoring.cost import proxy_costs
+from nas.scoring.machine import machine
 from nas.scoring.objective import resolve
-from nas.scoring.scorer import Watch, try_out
-from nas.space import Space
+from nas.scoring.scorer import Scorer, Watch, try_out
+from nas.space import Arch, Space
+
+UNITS = {"latency": "ms", "memory": "bytes"}
+
+
+def in_use(space: Space, arch: Arch, data: Minibatch, options: Mapping[str, Any]) -> dict[str, str]:
+    """What a forward pass takes on the device and in the precision that ``options`` say, with its unit, and where that
+    was measured."""
+    given = checked_settings(options.get("settings") or {})
+    proxies = [PROXIES[name].with_options(given.get(name, {})) for name in PROXIES if PROXIES[name].machine]
+    scorer = Scorer(space, data, device=str(options["device"]), precision=normal(str(options["precision"])))
+    shown = {}
+    for name, score in scorer([arch], proxies)[0].items():
+        known = score.value is not None
+        shown[name] = f"{score.value:.6g} {UNITS.get(name, '')}".strip() if known else f"unknown: {score.reason}"
+    return shown | {"measured on": machine(scorer.device)}
 
 
 def bench(
@@ -38,7 +57,8 @@ def bench(
 
     Returns:
         A row for each proxy, one named ``all`` and one named ``plain``: ``proxy``, ``ms``, ``ratio``, ``peak_mb``,
-        ``reason``; the architectures are in its ``attrs["archs"]``.
+        ``reason``; the architectures are in its ``attrs["archs"]``, and what a forward pass of each takes in
+        ``attrs["in_use"]``.
 
     Raises:
         UsageError: something given cannot be used.
@@ -50,4 +70,6 @@ def bench(
     try_out(scorer)
     frame = proxy_costs(scorer, chosen, suite, watch)
     frame.attrs["archs"] = [setup.space.text(arch) for arch in chosen]
+    options = {"settings": setup.settings, "device": setup.device, "precision": setup.precision}
+    frame.attrs["in_use"] = [in_use(setup.space, arch, scorer.data, options) for arch in chosen]
     return frame

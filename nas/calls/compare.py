@@ -13,13 +13,14 @@ import pandas as pd
 
 from nas.calls.options import SetupOptions
 from nas.calls.score import DEFAULT_PROXIES, ProxyNames
-from nas.calls.settings import draw, proxy_list
+from nas.calls.settings import draw
 from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
 from nas.registry import check_number
 from nas.runs.folder import RunFolder, default_run
+from nas.runs.machine import MachineScores
 from nas.runs.resume import resume_comparison, resume_memory
 from nas.runs.versions import digest, run_versions
 from nas.scoring.cost import peak_memories
@@ -93,6 +94,10 @@ class Repeat:
     scorer: Scorer
     objectives: Mapping[str, Objective]
 
+    @property
+    def proxies(self) -> list[Proxy]:
+        return [proxy for objective in self.objectives.values() for proxy in objective.proxies]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -103,6 +108,7 @@ class Plan:
     target: str
     archs: Sequence[Arch]
     repeats: Sequence[Repeat]
+    machine: MachineScores
     folder: Path | None
     config: dict[str, Any]
 
@@ -129,7 +135,7 @@ def _prepare(
     unique: bool,
     run_folder: str | Path | None,
 ) -> Plan:
-    named = proxy_list(proxies)
+    named = setup.proxies(proxies)
     if mine := set(named) & set(REFERENCES):
         raise UsageError(f"{min(mine)!r} has a row of its own in every comparison: give the proxy another name")
     column = table.target(target)
@@ -137,7 +143,15 @@ def _prepare(
     entries = named | {name: name for name in ALWAYS if name not in named}
     repeats = [_repeat(setup, seed, entries, kept) for seed in range(setup.seed, setup.seed + seeds)]
     scorer = repeats[0].scorer
-    within = keeps(setup.space, setup.limits, scorer.data.task) if setup.constraints else None
+    settings: dict[str, Any] = {}
+    if run_folder is not None:
+        settings = setup.record(
+            table=table.given, target=target, proxies=",".join(named), archs=archs, seeds=seeds, unique=unique,
+            minibatch=" ".join(repeat.scorer.data.fingerprint for repeat in repeats),
+            **setup.of_the_machine(repeats[0].proxies, scorer.device),
+        )  # fmt: skip
+    machine = MachineScores(scorer, _folder(run_folder, settings))
+    within = keeps(setup.space, setup.limits, scorer.data.task, scorer) if setup.constraints else None
     usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
     chosen = [table.archs[row] for row in draw(usable, archs, setup.seed, _kept(table, unique, within))]
     if len(set(chosen)) < len(chosen):
@@ -145,29 +159,30 @@ def _prepare(
         raise UsageError(f"{table.path}: {twice} has several rows: keep one of them")
     try_out(scorer, chosen)
     if run_folder is None:
-        return Plan(setup, table, target, chosen, repeats, None, {})
-    config = setup.record(
-        table=table.given, target=target, proxies=",".join(named), archs=archs, seeds=seeds, unique=unique,
-        minibatch=" ".join(repeat.scorer.data.fingerprint for repeat in repeats),
-    )  # fmt: skip
-    config["versions"] = _versions(setup, table, column, chosen, repeats[0])
-    folder = Path(run_folder).expanduser()
-    if str(run_folder) == "auto":
-        settings = {k: v for k, v in config.items() if k not in UNDETERMINING}
-        folder = default_run("compare", settings, config["versions"])
-    return Plan(setup, table, target, chosen, repeats, folder, config)
+        return Plan(setup, table, target, chosen, repeats, machine, None, {})
+    config = settings | {"versions": _versions(setup, table, column, chosen, repeats[0])}
+    folder = _folder(run_folder, settings, config["versions"])
+    return Plan(setup, table, target, chosen, repeats, machine, folder, config)
+
+
+def _folder(
+    run_folder: str | Path | None, settings: Mapping[str, Any], versions: Mapping[str, str] | None = None
+) -> Path | None:
+    if str(run_folder) != "auto":
+        return None if run_folder is None else Path(run_folder).expanduser()
+    determining = {name: value for name, value in settings.items() if name not in UNDETERMINING}
+    return default_run("compare", determining, versions)
 
 
 def _versions(
     setup: Setup, table: Table, column: pd.Series[float], chosen: Sequence[Arch], repeat: Repeat
 ) -> dict[str, str]:
     """The version of what the scores depend on, and of the accuracies that they are compared with."""
-    proxies = [proxy for objective in repeat.objectives.values() for proxy in objective.proxies]
     targets = {setup.space.text(arch): value for arch, value in zip(table.archs, column, strict=True)}
     drawn = {text: targets[text] for text in map(setup.space.text, chosen)}
     device = repeat.scorer.device.type
-    versions = run_versions(setup.space, setup.space_name, chosen, proxies, device, setup.plugin)
-    return versions | {"the table's accuracies": digest(drawn)}
+    versions = run_versions(setup.space, setup.space_name, chosen, repeat.proxies, device, setup.plugin)
+    return setup.versions | versions | {"the table's accuracies": digest(drawn)}
 
 
 def _repeat(setup: Setup, seed: int, entries: Mapping[str, str | Proxy | ProxyFn], kept: bool) -> Repeat:
@@ -186,6 +201,7 @@ def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> tuple[lis
             seeds = [repeat.scorer.seed for repeat in plan.repeats]
             expected = {"seed": seeds, "arch": set(plan.texts), "proxy": plan.names}
             repeats = {repeat.scorer.seed: (repeat.scorer, repeat.objectives) for repeat in plan.repeats}
+            plan.machine.open(stack, folder)
             append = resume_comparison(stack, folder, rows, expected, repeats)
             folder.settle(plan.config)
             peaks = resume_memory(folder, plan.names, seeds)

@@ -29,6 +29,15 @@ class SetupOptions(TypedDict, total=False):
     constraints: Annotated[
         Sequence[str] | str, list[str] | None, Option("--constraint", help="Limit like 'params<=0.6e6'; repeatable.")
     ]
+    costs: Annotated[
+        Sequence[str] | str,
+        list[str] | None,
+        Option(
+            "--cost",
+            metavar="NAME=FILE:COLUMN",
+            help="A table's column as a cost, to limit or to make small; repeatable.",
+        ),
+    ]
     settings: Annotated[
         Settings | None, list[str] | None, Option("--set", help="Option of a plug-in: PLUGIN.OPTION=VALUE; repeatable.")
     ]
@@ -70,6 +79,7 @@ DEFAULTS: dict[str, Any] = {
     "device": "auto",
     "precision": "float32",
     "constraints": (),
+    "costs": (),
     "settings": {},
     "plugin": (),
     "store": None,
@@ -78,5 +88,5 @@ DEFAULTS: dict[str, Any] = {
     "timeout": None,
 }
 
-ELSEWHERE = ("constraints", "store", "workers", "ray", "timeout")
+ELSEWHERE = ("constraints", "costs", "store", "workers", "ray", "timeout")
 """Options that mean nothing to a call that measures here, now, what it is told."""

@@ -12,6 +12,7 @@ import pandas as pd
 from torch import nn
 
 from nas import plugins
+from nas.calls.costs import parts_of
 from nas.calls.options import OPTIONS
 from nas.calls.settings import as_list, proxy_expression
 from nas.calls.setup import Setup
@@ -26,7 +27,7 @@ from nas.runs.resume import read_trials
 from nas.scoring.measurer import build, costs
 from nas.scoring.objective import Sense
 from nas.space import Space, Task
-from nas.statistics.fronts import nondominated
+from nas.statistics.fronts import Vectors, hypervolume, nondominated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +54,7 @@ class Best:
         score: what was maximised.
         values: each proxy's own number.
         params, flops: of its network for ``task``; multiply-accumulates for one image.
+        costs: what else of it is limited, by name.
         task: what the run's data ask of a network.
         table: the numbers that a table of trained networks has of it.
     """
@@ -63,6 +65,7 @@ class Best:
     params: int
     flops: int
     task: Task
+    costs: Mapping[str, float] = field(default_factory=dict)
     table: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -79,6 +82,8 @@ class SearchResult:
         seed: of the run.
         stored: how many trials were not measured because the store had their scores.
         folder: the run folder, where there is one.
+        random: the trials of random search, where it was run beside this one, else empty.
+        random_front: its front.
     """
 
     trials: pd.DataFrame
@@ -88,6 +93,8 @@ class SearchResult:
     seed: int
     stored: int = 0
     folder: Path | None = None
+    random: pd.DataFrame = field(default_factory=pd.DataFrame)
+    random_front: pd.DataFrame = field(default_factory=pd.DataFrame)
     _trials: Sequence[Trial] = field(default=(), repr=False)
 
     @classmethod
@@ -100,18 +107,27 @@ class SearchResult:
         seed: int,
         stored: int = 0,
         folder: Path | None = None,
+        random: Sequence[Trial] = (),
     ) -> SearchResult:
         """The result of these trials; ``described`` is what ``best.yaml`` holds."""
-        frame = pd.DataFrame.from_records(trials, columns=Trial._fields)
-        if not any(trial.objectives for trial in trials):
-            frame = frame.drop(columns="objectives")
-        for name in dict.fromkeys(name for trial in trials for name in trial.values):
-            frame[name] = [trial.values.get(name) for trial in trials]
-        own = {name: described[name] for name in ("arch", "score", "values", "params", "flops")}
+        own = {name: described[name] for name in (*BEST, "costs") if name in described}
         task = Task(**described["task"])
         table = {name: value for name, value in described.items() if name not in (*own, "task")}
         best = Best(**own, task=task, table=table)
-        return cls(frame, best, _front(trials, goals), space, seed, stored, folder, trials)
+        return cls(
+            _frame(trials), best, _front(trials, goals), space, seed, stored, folder, _frame(random),
+            _front(random, goals), trials,
+        )  # fmt: skip
+
+    @property
+    def hypervolumes(self) -> dict[str, float]:
+        """Of several objectives, what the front of this search covers, and that of random search beside it, above the
+        worst of each objective that either met; empty without random search."""
+        if self.random.empty or "objectives" not in self.trials:
+            return {}
+        both = {"search": _vectors(self.trials), "random": _vectors(self.random)}
+        worst = np.vstack(list(both.values())).min(axis=0)
+        return {name: hypervolume(values, worst) for name, values in both.items()}
 
     def network(
         self,
@@ -135,6 +151,25 @@ class SearchResult:
         return course(self._trials)
 
 
+def _frame(trials: Sequence[Trial]) -> pd.DataFrame:
+    """A row for each trial."""
+    frame = pd.DataFrame.from_records(trials, columns=Trial._fields)
+    for name in ("params", "flops"):
+        frame[name] = frame[name].astype("Int64")  # some have none
+    if not any(trial.objectives for trial in trials):
+        frame = frame.drop(columns="objectives")
+    for name in dict.fromkeys(name for trial in trials for name in trial.values):
+        if name not in frame:
+            frame[name] = [trial.values.get(name) for trial in trials]
+    return frame
+
+
+def _vectors(frame: pd.DataFrame) -> Vectors:
+    """The objectives of the leaves that have all of them."""
+    own = frame.loc[frame["leaf"] & frame["score"].notna(), "objectives"].tolist()
+    return np.array(own, dtype=np.float64).reshape(len(own), -1)
+
+
 def _front(trials: Sequence[Trial], goals: Sequence[Goal]) -> pd.DataFrame:
     leaves = {t.arch: t.objectives or (t.score or 0.0,) for t in trials if t.leaf and t.score is not None}
     values = np.array(list(leaves.values()), dtype=np.float64).reshape(-1, len(goals))
@@ -145,12 +180,25 @@ def _front(trials: Sequence[Trial], goals: Sequence[Goal]) -> pd.DataFrame:
     return pd.DataFrame({"arch": [list(leaves)[place] for place in chosen]} | columns)
 
 
-def describe_best(trial: Trial, space: Space, data: Minibatch, table: Table | None) -> dict[str, Any]:
-    """What ``best.yaml`` holds."""
+BEST = ("arch", "score", "values", "params", "flops")
+"""What ``best.yaml`` always begins with."""
+
+
+def describe_best(
+    trial: Trial, space: Space, data: Minibatch, table: Table | None, limited: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """What ``best.yaml`` holds.
+
+    Args:
+        limited: what is limited, as it was measured or counted.
+    """
     arch = space.parse(trial.arch)
     cost = costs(space, arch, data)
     described: dict[str, Any] = {"arch": trial.arch, "score": trial.score, "values": trial.values}
-    described |= {"params": cost["params"], "flops": cost["flops"], "task": data.task._asdict()}
+    described |= {"params": cost["params"], "flops": cost["flops"]}
+    if further := {name: value for name, value in (limited or {}).items() if name not in (*BEST, *trial.values)}:
+        described["costs"] = further
+    described["task"] = data.task._asdict()
     if table is not None:
         described |= {name: float(value) for name, value in table.row(arch).items() if name not in described}
     return described
@@ -174,7 +222,7 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     if missing := len(config.get("plugin") or []) - len(files):
         raise UsageError(f"{path} is of a run with {missing} more plug-ins: name the files with plugin=…: "
                          f"{', '.join(config['plugin'])}")  # fmt: skip
-    renamed = {"constraint": "constraints", "set": "settings"}
+    renamed = {"constraint": "constraints", "cost": "costs", "set": "settings"}
     given = {renamed.get(name, name): value for name, value in config.items()}
     given = {name: value for name, value in given.items() if name in OPTIONS} | {"plugin": files, "store": "none"}
     plugins.load(files)
@@ -187,10 +235,12 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
         described = _described(path / "best.yaml", winner) or describe_best(
             winner, setup.space, setup.minibatch(), None
         )
-    goals = [Goal(str(config["proxy"]))]
-    for sense in get_args(Sense)[1:]:
-        goals += [Goal(name, sense) for name in config.get(sense, ())]
-    return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path)
+    columns = [parts_of(text)[0] for text in setup.costs]  # whose tables need not be there any more
+    named: list[tuple[str, Sense]] = [(str(config["proxy"]), "best")]
+    named += [(name, sense) for sense in get_args(Sense)[1:] for name in config.get(sense, ())]
+    goals = [Goal(Proxy(name, None) if name in columns else name, sense) for name, sense in named]
+    return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path,
+                           random=read_trials(path, "random.jsonl"))  # fmt: skip
 
 
 def _described(file: Path, winner: Trial) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from nas.calls.modules import Modules
 from nas.calls.options import SetupOptions
-from nas.calls.settings import as_list, parse, proxy_list
+from nas.calls.settings import as_list, parse
 from nas.calls.setup import Setup
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
@@ -60,7 +60,7 @@ def score(
         raise UsageError("networks are scored in the space 'networks', and not together with notations")
     setup = Setup.of(Modules(modules) if modules else space, given, without=("constraints",))
     texts = list(setup.space.slots[0]) if modules else [str(text) for text in named]
-    entries = proxy_list(proxies)
+    entries = setup.proxies(proxies)
     parsed = [parse(setup.space, text) for text in texts]
     if not parsed:
         raise UsageError("no architecture was given to score")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import GEN_CLOSED, getgeneratorstate
 from pathlib import Path
 from random import Random
@@ -14,20 +14,26 @@ from nas.calls.options import SetupOptions
 from nas.calls.result import Goal, SearchResult, describe_best
 from nas.calls.settings import with_batch
 from nas.calls.setup import UNDETERMINING, Setup, normalised
-from nas.data.minibatch import Minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
 from nas.registry import check_number, options
 from nas.runs.ancestry import Ancestry
+from nas.runs.command import command
 from nas.runs.folder import RunFolder, default_run
 from nas.runs.loop import Trial, best, run
+from nas.runs.machine import MachineScores
 from nas.runs.resume import resume_search
 from nas.runs.versions import every_option, run_versions
+from nas.scoring.limits import quantities
+from nas.scoring.measurer import costs
 from nas.scoring.objective import Objective, Objectives
 from nas.scoring.scorer import Scorer, Watch, try_out
 from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher, told
 from nas.space import SPACES, Arch, Space, is_leaf
+
+RANDOM = "random.jsonl"
+"""The trials of random search beside another one."""
 
 
 def search(
@@ -41,6 +47,7 @@ def search(
     table: str | Path | None = None,
     run_folder: str | Path | None = None,
     batch: int | None = None,
+    baseline: bool = False,
     watch: Watch | None = None,
     **given: Unpack[SetupOptions],
 ) -> SearchResult:
@@ -57,6 +64,7 @@ def search(
             ``runs`` that is named after the settings; a run that was interrupted there is continued, without computing
             a score again.
         batch: architectures proposed at a time, which workers share.
+        baseline: score as many random architectures, too, as random search would, to be shown beside what was found.
         watch: told of every evaluation.
         given: see `nas.calls.setup.SetupOptions`.
 
@@ -67,12 +75,12 @@ def search(
     record = as_searcher(searcher)
     settings = with_batch(given.get("settings") or {}, record, batch)
     setup = Setup.of(space, dict(given) | {"settings": settings})
-    goals = [Goal(proxy), *(Goal(name, "minimise") for name in _names(minimise)),
-             *(Goal(name, "maximise") for name in _names(maximise))]  # fmt: skip
     with setup:
-        plan = _prepare(setup, record, goals, budget, table, run_folder)
+        goals = [Goal(setup.named(proxy)), *(Goal(setup.named(name), "minimise") for name in _names(minimise)),
+                 *(Goal(setup.named(name), "maximise") for name in _names(maximise))]  # fmt: skip
+        plan = _prepare(setup, record, goals, budget, table, run_folder, baseline)
         with plan.opened() as folder:
-            return _report(plan, folder, _run(plan, folder, watch))
+            return _report(plan, folder, *_run(plan, folder, watch))
 
 
 @dataclass(frozen=True)
@@ -88,9 +96,12 @@ class Plan:
     objective: Objective | Objectives
     ancestry: Ancestry
     started: tuple[AnySearch, list[Arch]]
+    machine: MachineScores
     table: Table | None
     folder: Path | None
     config: dict[str, Any]
+    baseline: bool
+    counts: dict[Arch, dict[str, int | None]] = field(default_factory=dict)
 
     def opened(self) -> AbstractContextManager[RunFolder | None]:
         """The run's folder, locked, where there is one."""
@@ -111,8 +122,11 @@ def _prepare(
     budget: int,
     table: str | Path | None,
     run_folder: str | Path | None,
+    baseline: bool,
 ) -> Plan:
     _check_searcher(searcher, setup, len(goals))
+    if baseline and searcher.ranks == "batch":
+        raise UsageError(f"{searcher.name} ranks within its rounds, so no random search compares: leave out baseline")
     kept = setup.may_keep([goal.proxy for goal in goals], run_folder)
     if run_folder is not None and not (searcher.name in SEARCHERS and SEARCHERS[searcher.name] is searcher):
         setup.needs_no_name(f"the function {searcher.name}", run_folder)
@@ -121,7 +135,9 @@ def _prepare(
     scorer = setup.scorer(data=data, kept=kept)
     objectives = [Objective(scorer, goal.proxy, setup.settings, searcher.ranks, goal.sense) for goal in goals]
     try_out(scorer)
-    space, ancestry = setup.limited(data), Ancestry()
+    folder, config = _folder(setup, searcher, goals, budget, scorer, objectives, run_folder)
+    measured = MachineScores(scorer, folder)
+    space, ancestry = setup.limited(data.task, scorer), Ancestry()
     own = dict(setup.settings.get(searcher.name, {}))
     started = searcher.start(ancestry.noting(space), Random(setup.seed), own)
     if searcher.supernet and not setup.constraints and budget < (needed := evaluations(searcher, space, setup)):
@@ -129,29 +145,38 @@ def _prepare(
             f"{searcher.name} takes {needed} evaluations down to a single network of this space, more than the budget "
             f"of {budget}: give a larger --budget"
         )
-    config: dict[str, Any] = {}
-    folder = None
-    if run_folder is not None:
-        proxies = [proxy for part in objectives for proxy in part.proxies]
-        config = _config(setup, searcher, goals, budget, data)
-        config["versions"] = run_versions(
-            setup.space, setup.space_name, every_option(setup.space), [*proxies, *(o.proxy for o in setup.limits)],
-            scorer.device.type, setup.plugin, searcher=searcher.function,
-        )  # fmt: skip
-        folder = Path(run_folder).expanduser()
-        if str(run_folder) == "auto":
-            determining = {name: value for name, value in config.items() if name not in UNDETERMINING}
-            folder = default_run("search", determining, config["versions"])
     objective = objectives[0] if len(objectives) == 1 else Objectives(objectives)
-    return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, known, folder, config)
+    return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, measured, known, folder,
+                config, baseline)  # fmt: skip
 
 
-def _config(setup: Setup, searcher: Searcher, goals: Sequence[Goal], budget: int, data: Minibatch) -> dict[str, Any]:
+def _folder(
+    setup: Setup,
+    searcher: Searcher,
+    goals: Sequence[Goal],
+    budget: int,
+    scorer: Scorer,
+    objectives: Sequence[Objective],
+    run_folder: str | Path | None,
+) -> tuple[Path | None, dict[str, Any]]:
+    """The run's folder and what ``config.yaml`` holds; none where nothing is kept."""
+    if run_folder is None:
+        return None, {}
+    proxies = [proxy for part in objectives for proxy in part.proxies]
     further = {sense: [goal.text for goal in goals if goal.sense == sense] for sense in ("minimise", "maximise")}
-    return setup.record(
-        proxy=goals[0].text, searcher=searcher.name, budget=budget, minibatch=data.fingerprint,
+    config = setup.record(
+        proxy=goals[0].text, searcher=searcher.name, budget=budget, minibatch=scorer.data.fingerprint,
         **{sense: texts for sense, texts in further.items() if texts},
+        **setup.of_the_machine(proxies, scorer.device),
     )  # fmt: skip
+    config["versions"] = setup.versions | run_versions(
+        setup.space, setup.space_name, every_option(setup.space), [*proxies, *(limit.proxy for limit in setup.limits)],
+        scorer.device.type, setup.plugin, searcher=searcher.function,
+    )  # fmt: skip
+    if str(run_folder) != "auto":
+        return Path(run_folder).expanduser(), config
+    determining = {name: value for name, value in config.items() if name not in UNDETERMINING}
+    return default_run("search", determining, config["versions"]), config
 
 
 def _check_searcher(searcher: Searcher, setup: Setup, goals: int) -> None:
@@ -172,36 +197,73 @@ def _check_searcher(searcher: Searcher, setup: Setup, goals: int) -> None:
         )
 
 
-def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> list[Trial]:
-    """The trials, written down as they are made where there is a folder."""
-    trials: list[Trial] = []
-    winner: Trial | None = None
+def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> tuple[list[Trial], list[Trial]]:
+    """The trials, written down as they are made where there is a folder; and those of random search, where these are
+    wanted beside them."""
     with ExitStack() as stack:
-        append = trials.append
         if folder is not None:
-            append = resume_search(stack, folder, trials, plan.objective, plan.budget, watch)
-            folder.settle(plan.config)  # the budget may have grown
-        many = plan.searcher.objectives == "many"
-        loop = run(
-            plan.space, plan.started, plan.objective, plan.budget, plan.ancestry, many=many, called=plan.searcher.name
-        )
-        for trial in loop:
-            append(trial)
-            winner = best([trial] if winner is None else [winner, trial])
-            if watch is not None:
-                watch(trial.number + 1, plan.budget, f"best {winner.score:.6g}" if winner else "")
-    if winner is None:
-        raise UsageError(_why_nothing(trials, plan))
+            plan.machine.open(stack, folder)
+        trials = _trials(plan, plan.started, folder, stack, watch)
+        if best(trials) is None:
+            raise UsageError(_why_nothing(trials, plan))
+        if not plan.baseline:
+            return trials, []
+        drawing = SEARCHERS["random_search"].start(plan.space, Random(plan.setup.seed), {})
+        return trials, _trials(plan, drawing, folder, stack, watch, RANDOM)
+
+
+def _trials(
+    plan: Plan,
+    started: tuple[AnySearch, list[Arch]],
+    folder: RunFolder | None,
+    stack: ExitStack,
+    watch: Watch | None,
+    name: str = "trials.jsonl",
+) -> list[Trial]:
+    trials: list[Trial] = []
+    append, winner = trials.append, None
+    if folder is not None:
+        append = resume_search(stack, folder, trials, plan.objective, plan.budget, watch, name)
+        folder.settle(plan.config)  # the budget may have grown
+    many = plan.searcher.objectives == "many" and name != RANDOM
+    ancestry = plan.ancestry if name != RANDOM else Ancestry()
+    what = "best" if name != RANDOM else "random search beside it: best"
+    called = plan.searcher.name if name != RANDOM else "random_search"
+    for trial in run(plan.space, started, plan.objective, plan.budget, ancestry, many=many, called=called):
+        append(trial._replace(**_counts(plan, trial)))
+        winner = best([trial] if winner is None else [winner, trial])
+        if watch is not None:
+            watch(trial.number + 1, plan.budget, f"{what} {winner.score:.6g}" if winner else "")
     return trials
 
 
-def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial]) -> SearchResult:
+def _counts(plan: Plan, trial: Trial) -> dict[str, Any]:
+    """Parameters and multiply-accumulates of a trial's network; none of an open architecture, or one that does not
+    run."""
+    if not trial.leaf:
+        return {}
+    form = plan.space.canonical(plan.space.parse(trial.arch))
+    if form not in plan.counts:
+        try:
+            cost = costs(plan.setup.space, form, plan.scorer.data)
+        except UsageError:
+            cost = {}
+        plan.counts[form] = {name: cost.get(name) for name in ("params", "flops")}
+    return plan.counts[form]
+
+
+def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial], random: list[Trial]) -> SearchResult:
     """The result, and its files where there is a folder."""
     winner = best(trials)
     assert winner is not None
-    values = describe_best(winner, plan.space, plan.scorer.data, plan.table)
+    limited = _limited(plan, [winner.arch])
+    values = describe_best(
+        winner, plan.space, plan.scorer.data, plan.table, {name: known[winner.arch] for name, known in limited.items()}
+    )
     stored = sum(plan.scorer.shelved(plan.space.parse(trial.arch)) for trial in trials if not trial.cached)
-    result = SearchResult.of(trials, values, plan.goals, plan.setup.space, plan.setup.seed, stored, plan.folder)
+    result = SearchResult.of(
+        trials, values, plan.goals, plan.setup.space, plan.setup.seed, stored, plan.folder, random=random
+    )
     if folder is not None:
         from nas.report.search import search_report  # matplotlib takes a while to import
 
@@ -209,15 +271,26 @@ def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial]) -> Search
         if len(plan.goals) > 1:
             folder.write("front.csv", result.front.to_csv(index=False))
         archs = list(dict.fromkeys(trial.arch for trial in trials))
-        truth = plan.table.rows(archs) if plan.table is not None else None
-        senses = {goal.text: goal.sense for goal in plan.goals}
-        page = search_report(plan.title, trials, plan.space, values, truth, senses)
+        leaves = list(dict.fromkeys(trial.arch for trial in trials if trial.leaf))
+        page = search_report(
+            plan.title, trials, plan.space, values, plan.table.rows(archs) if plan.table is not None else None,
+            {goal.text: goal.sense for goal in plan.goals}, costs=_limited(plan, leaves), random=random,
+            settings=plan.config, command=command("search", plan.config | {"run": str(folder.path)}),
+        )  # fmt: skip
         folder.write("report.html", page)
     return result
 
 
 MAX_DRY_RUN = 20_000
 """Evaluations after which a searcher is not asked on how many more it would take."""
+
+
+def _limited(plan: Plan, archs: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By name what is limited, but the counts that every trial has, of these architectures, all of which are known."""
+    space, limits = plan.setup.space, [limit for limit in plan.setup.limits if limit.proxy.name not in Trial._fields]
+    forms = {arch: space.canonical(space.parse(arch)) for arch in archs}
+    known = {arch: quantities(space, forms[arch], limits, plan.scorer.data.task, plan.scorer) for arch in archs}
+    return {limit.proxy.name: {arch: known[arch][limit.proxy.name] for arch in archs} for limit in limits}
 
 
 def evaluations(searcher: Searcher, space: Space, setup: Setup) -> int:

@@ -35,7 +35,8 @@ def proxy_list(given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[s
     """By name as registered, each once, what `nas.scoring.objective.Objective` takes: the name itself, or a function.
 
     Args:
-        given: names, joined with commas or in a list, ``all`` for every one registered, or functions of a probe.
+        given: names, joined with commas or in a list, ``all`` for every one registered that does not depend on the
+            machine, or functions of a probe.
 
     Raises:
         UsageError: a name is unknown, or two functions have one name.
@@ -44,7 +45,7 @@ def proxy_list(given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[s
         given = given.split(",")
     entries = list(given or ()) if isinstance(given, Sequence | None) else [given]
     if entries == ["all"]:
-        return {name: name for name in PROXIES}
+        return {name: name for name in PROXIES if not PROXIES[name].machine}
     if not any(not isinstance(entry, str) or entry.strip() for entry in entries):
         raise UsageError(f"no proxy was named: known are {', '.join(PROXIES)}")
     named: dict[str, str | Proxy | ProxyFn] = {}

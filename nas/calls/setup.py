@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,10 @@ from pathlib import Path
 from types import TracebackType, UnionType
 from typing import Any, Self
 
+import torch
+
 from nas import plugins
+from nas.calls.costs import Column, columns, parts_of
 from nas.calls.options import DEFAULTS, OPTIONS
 from nas.calls.settings import as_list, checked_settings, proxy_list
 from nas.data.minibatch import Data, Minibatch, minibatch
@@ -24,11 +27,12 @@ from nas.proxy import Proxy, ProxyFn, is_registered
 from nas.registry import Settings, check_number, normal
 from nas.runs.folder import plugin_source
 from nas.scoring.limits import Limit, Limited, parse_limit
+from nas.scoring.machine import machine
 from nas.scoring.measurer import PRECISIONS, resolve_device
 from nas.scoring.objective import resolve
 from nas.scoring.scorer import Engine, Scorer
 from nas.searcher import SEARCHERS
-from nas.space import SPACES, Space, make_space
+from nas.space import SPACES, Space, Task, make_space
 from nas.store.store import Store, default_store
 
 LOG = logging.getLogger("nas")
@@ -53,6 +57,7 @@ class Setup:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
         precision: see `nas.scoring.measurer.PRECISIONS`; ``float32`` or ``float64`` throughout, or mixed precision.
         constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is never scored.
+        costs: columns of tables, as ``NAME=FILE:COLUMN``; their names are taken where those of proxies are.
         settings: options by plug-in.
         plugin: Python files with further plug-ins.
         store: a file that keeps scores from one run to the next, ``none``, or None for `nas.store.store.default_store`.
@@ -67,6 +72,7 @@ class Setup:
     device: str
     precision: str
     constraints: tuple[str, ...]
+    costs: tuple[str, ...]
     settings: Settings
     plugin: tuple[str, ...]
     store: str | Path | None
@@ -100,6 +106,7 @@ class Setup:
         setup = cls(**values | {
             "space": own, "space_name": registered, "settings": settings, "plugin": plugin,
             "constraints": tuple(_several("constraints", values["constraints"], str)),
+            "costs": tuple(_several("costs", values["costs"], str)),
             "precision": normal(str(values["precision"])),
         })  # fmt: skip
         setup._check()
@@ -137,7 +144,7 @@ class Setup:
             UsageError: workers, a store or a run folder was asked for, which take names.
         """
         parts = [part for proxy in proxies for part in resolve(proxy, self.settings)[0]]
-        nameless = [f"the function {part.name}" for part in parts if not is_registered(part)]
+        nameless = [f"the function {part.name}" for part in parts if part.known is None and not is_registered(part)]
         if self.space_name is None:
             nameless.append("a Space that was handed over")
         if nameless:
@@ -152,7 +159,25 @@ class Setup:
 
     @cached_property
     def limits(self) -> list[Limit]:
-        return [parse_limit(text) for text in self.constraints]
+        """The bounds, their proxies with the options that are set."""
+        limits = [parse_limit(text, self._looked_up) for text in self.constraints]
+        return [limit._replace(proxy=self._with_options(limit.proxy)) for limit in limits]
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """The costs that are looked up, by name."""
+        return columns(self.costs, self.space)
+
+    @cached_property
+    def _looked_up(self) -> dict[str, Proxy]:
+        return {name: Proxy(name, None, larger_is_better=False, known=column) for name, column in self.columns.items()}
+
+    def _with_options(self, record: Proxy) -> Proxy:
+        return record.with_options(dict(self.settings.get(record.name, {})))
+
+    def named(self, proxy: str | Proxy | ProxyFn) -> str | Proxy | ProxyFn:
+        """What ``proxy`` names: one of the costs that are looked up, or as it is."""
+        return self._looked_up.get(normal(proxy), proxy) if isinstance(proxy, str) else proxy
 
     def minibatch(self, seed: int | None = None) -> Minibatch:
         """The images that ``seed``, or the run's own, draws."""
@@ -161,9 +186,25 @@ class Setup:
             LOG.info("data: %s", note)
         return drawn
 
-    def limited(self, data: Minibatch) -> Space:
-        """The space, where there are limits with only those architectures valid that keep them."""
-        return Limited(self.space, self.limits, data.task) if self.constraints else self.space
+    def proxies(self, given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
+        """`nas.calls.settings.proxy_list`, which knows the costs that are looked up."""
+        entries = given.split(",") if isinstance(given, str) else given
+        return proxy_list([self.named(e) for e in entries] if isinstance(entries, Sequence) else entries)
+
+    def limited(self, task: Task, scorer: Scorer) -> Space:
+        """The space, where there are limits with only those architectures valid that keep them; ``scorer`` measures
+        what cannot be counted."""
+        return Limited(self.space, self.limits, task, scorer) if self.constraints else self.space
+
+    def of_the_machine(self, proxies: Iterable[Proxy], device: torch.device) -> dict[str, str]:
+        """What to record of the machine where one of ``proxies`` or of the limits depends on it."""
+        every = [*proxies, *(limit.proxy for limit in self.limits)]
+        return {"machine": machine(device)} if any(record.machine for record in every) else {}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each cost that is looked up."""
+        return {f"the cost {name}": column.digest for name, column in self.columns.items()}
 
     def scorer(self, seed: int | None = None, data: Minibatch | None = None, *, kept: bool = True) -> Scorer:
         """A scorer for ``seed``, or the run's own, with the setup's engine and, where scores are ``kept``, its store.
@@ -188,7 +229,8 @@ class Setup:
             self.needs_no_name("data that were handed over", run_folder="given")
         common = {
             "data": source_name(self.data), "batch_size": self.batch_size, "seed": self.seed, "device": self.device,
-            "precision": self.precision, "constraint": self.constraints, "set": self.settings, "plugin": self.plugin,
+            "precision": self.precision, "constraint": self.constraints, **({"cost": self.costs} if self.costs else {}),
+            "set": self.settings, "plugin": self.plugin,
         }  # fmt: skip
         fixed = {"plugin_source": plugin_source(self.plugin)} if self.plugin else {}
         last = {"minibatch": own.pop("minibatch")} if "minibatch" in own else {}
@@ -223,8 +265,10 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
     for name, registry in (("space", SPACES), ("searcher", SEARCHERS)):
         if plain.get(name) in registry:
             plain[name] = normal(plain[name])
+    costs = {parts_of(text)[0] for text in plain.get("cost", ())}
     for name in {"proxy", "proxies"} & plain.keys():
-        plain[name] = ",".join(proxy_list(str(plain[name])))
+        named = str(plain[name]).split(",")
+        plain[name] = ",".join(entry if entry in costs else ",".join(proxy_list(entry)) for entry in named)
     if isinstance(plain.get("set"), Mapping):
         plain["set"] = json.loads(json.dumps(checked_settings(plain["set"]), default=str))
     return plain

@@ -219,7 +219,13 @@ def _archs(setup: Setup, parts: Splits, named: Named, spread_by: str | None, wat
         return archs
     if not all(setup.space.slots):
         raise UsageError(f"the space {setup.space_name} has nothing to draw from: name what to train")
-    space = Limited(setup.space, setup.limits, parts.task) if setup.constraints else setup.space
+    if any(limit.proxy.machine for limit in setup.limits):
+        raise UsageError(
+            "what is drawn to be trained has to be drawn again alike, so limits on the latency or the memory of this "
+            "machine have no say in it: search under them, and train what was found"
+        )
+    looked_up = setup.scorer(kept=False) if setup.costs else None
+    space = Limited(setup.space, setup.limits, parts.task, looked_up) if setup.constraints else setup.space
     if spread_by is None:
         return drawn(space, named, setup.seed)
     expression = proxy_expression(spread_by)

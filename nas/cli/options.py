@@ -79,9 +79,9 @@ def ask_for_consent(context: typer.Context, file: Path | None) -> None:
 
 
 SET, SAID, GIVEN = "nas.set", "nas.said", "nas.given"
-RECORDED = ("minibatch", "images", "plugin_source", "versions")
+RECORDED = ("minibatch", "images", "machine", "plugin_source", "versions")
 """What a run folder's config.yaml holds beside the options, to compare with."""
-SEVERAL = ("constraint", "plugin", "set")
+SEVERAL = ("constraint", "cost", "maximise", "minimise", "plugin", "set")
 
 Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
 Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]

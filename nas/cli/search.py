@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Unpack
@@ -26,6 +27,9 @@ def search(
     ] = None,
     maximise: Annotated[list[str] | None, typer.Option(help="Likewise, to make large; repeatable.")] = None,
     table: Annotated[Path | None, typer.Option(help="Trained accuracies, shown beside the best architecture.")] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Score as many random architectures, too, to be shown beside them.")
+    ] = False,
     run: Run = None,
     config: Config = None,
     quiet: Quiet = False,
@@ -39,7 +43,7 @@ def search(
     with progress("searching", quiet) as watch:
         result = call(
             space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table, batch=batch,
-            run_folder=run or "auto", watch=watch, **options,
+            baseline=baseline, run_folder=run or "auto", watch=watch, **options,
         )  # fmt: skip
     trials, folder = result.trials, result.folder
     assert folder is not None
@@ -55,3 +59,10 @@ def search(
         f"{time.perf_counter() - start:.0f} s; results in {folder}",
     )
     print_failures(console, trials)
+    if len(result.random):
+        alike = result.random[result.random["leaf"]]["score"].max()
+        console.print(f"random search with as many evaluations: best {alike:.6g}, here {result.best.score:.6g}")
+    if covered := result.hypervolumes:
+        console.print(f"hypervolume: random search {covered['random']:.6g}, here {covered['search']:.6g}")
+    plugins = [part for file in read_yaml(folder / "config.yaml")["plugin"] for part in ("--plugin", file)]
+    console.print(f"next: {shlex.join(['nas', 'train', '--run', str(folder), *plugins])}")

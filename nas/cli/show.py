@@ -14,7 +14,7 @@ from nas.errors import UsageError
 from nas.files import replacing
 
 
-@takes_setup("batch_size", "seed", "device", "precision", *ELSEWHERE)
+@takes_setup("batch_size", "seed", *ELSEWHERE)
 def show(
     arch: Annotated[
         str | None, typer.Argument(help="An architecture in any notation of the space; without one, data are shown.")
@@ -24,7 +24,9 @@ def show(
     config: Config = None,
     **options: Unpack[SetupOptions],
 ) -> None:
-    """Show an architecture: its parameters and FLOPs, its cell as text and picture; or without one, the data."""
+    """Show an architecture: its parameters, FLOPs, latency and memory, its cell as text and picture; or without one,
+    the data."""
+    from nas.calls.bench import in_use
     from nas.calls.settings import checked_settings, parse
     from nas.data.description import describe
     from nas.data.minibatch import minibatch
@@ -47,6 +49,7 @@ def show(
         {"arch": search_space.text(parsed)}
         | ({} if canonical == parsed else {"same as": search_space.text(canonical)})
         | costs(search_space, parsed, batch)
+        | in_use(search_space, parsed, batch, options)
         | {"task": f"{batch.task.classes} classes, {batch.task.channels} x {batch.task.size} x {batch.task.size}"},
     )
     graph = search_space.graph(parsed)

@@ -88,11 +88,11 @@ def _print(result: TrainResult, seconds: float) -> None:
         console.print(f"… and {len(table) - SHOWN} more")
     print_failures(console, result.failures)
     console.print(f"{seconds:.0f} s; weights, histories and table.csv in {folder}")
-    console.print(f"next: {shlex.join(['nas', 'export', '--run', str(folder), '--out', 'net.onnx'])}  (or .pt2, .py)")
+    config = read_yaml(folder / "config.yaml")
+    plugins = [part for file in config["plugin"] for part in ("--plugin", file)]
+    console.print(f"next: {shlex.join(['nas', 'export', '--run', str(folder), *plugins, '--out', 'net.py'])}")
     if len(table) > 1:
-        config = read_yaml(folder / "config.yaml")
         sets = [part for text in set_texts(folder, config["set"]) for part in ("--set", text)]
-        sets += [part for file in config["plugin"] for part in ("--plugin", file)]
-        command = ["nas", "compare", "--space", config["space"], "--data", config["data"], *sets]
+        command = ["nas", "compare", "--space", config["space"], "--data", config["data"], *sets, *plugins]
         command += ["--table", str(folder / "table.csv"), "--target", "test_accuracy"]
         console.print(f"or: {shlex.join(command)}")

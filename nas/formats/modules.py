@@ -89,8 +89,9 @@ class Writer:
 
     def _encoder(self, module: nn.TransformerEncoder, path: str) -> Expression:
         """`nn.TransformerEncoder` makes copies of the one layer that it is given."""
-        first = self._module(module.layers[0], _under(path, "layers.0"))
-        if any(self._module(layer, _under(path, "layers")) != first for layer in module.layers):
+        places = [_under(path, f"layers.{number}") for number in range(len(module.layers))]
+        first, *others = [self._module(layer, place) for layer, place in zip(module.layers, places, strict=True)]
+        if any(other != first for other in others):
             raise NoSource("the layers of a TransformerEncoder differ")
         items = [Item(first), Item(Expression(str(module.num_layers)), "num_layers=", "num_layers")]
         if module.norm is not None:
@@ -238,22 +239,23 @@ class Writer:
 def _init(cls: type, met: Sequence[dict[str, str]]) -> str:
     """The ``__init__`` of a class whose instances were met with these fields: by name, where they go."""
     base = _base(cls)
-    fields = {name: kind for one in met for name, kind in one.items()}
+    fields = {name: kind for one in met for name, kind in one.items() if kind != "base"}
     if any(set(fields) - set(one) for one in met):
         missing = next(set(fields) - set(one) for one in met)
         raise NoSource(f"only some of the instances of {cls.__name__} have {', '.join(sorted(missing))}")
     if not fields:
         return ""
-    given = ["layers"] if base in CONTAINERS else [f"{name}={name}" for name, kind in fields.items() if kind == "base"]
-    lines = [f"def __init__(self, {', '.join([*(['layers'] if base in CONTAINERS else []), *fields])}):"]
+    layers = ["layers"] if base in CONTAINERS else []
+    more = ["**more"] if base not in (nn.Module, *CONTAINERS) else []  # the arguments of the class of PyTorch's
+    lines = [f"def __init__({', '.join(['self', *layers, *fields, *more])}):"]
     if cls.__bases__ == (base,):
-        lines.append(f"    super().__init__({', '.join(given)})")
+        lines.append(f"    super().__init__({', '.join([*layers, *more])})")
     else:  # classes between have more to them than this one needs
-        lines.append(f"    nn.{base.__name__}.__init__({', '.join(['self', *given])})")
+        lines.append(f"    nn.{base.__name__}.__init__({', '.join(['self', *layers, *more])})")
     for name, kind in fields.items():
         if kind == "buffer":
             lines.append(f"    self.register_buffer({name!r}, {name})")
-        elif kind == "value":
+        else:
             lines.append(f"    self.{name} = {name}")
     return "\n".join(lines)
 

@@ -98,7 +98,8 @@ def save_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
         if dimension.dim_param
     }
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        for dimension in value.type.tensor_type.shape.dim:
+        named = [dimension for dimension in value.type.tensor_type.shape.dim if dimension.dim_param]
+        for dimension in named:  # to set the name of another one would take its number away
             for symbol, name in names.items():
                 dimension.dim_param = re.sub(rf"\b{symbol}\b", name, dimension.dim_param)
     for node in model.graph.node:

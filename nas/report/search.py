@@ -17,7 +17,7 @@ from nas.report.page import Section, Sheet, page
 from nas.report.svg import Chart
 from nas.runs.loop import Trial, best
 from nas.space import Arch, Space
-from nas.statistics.fronts import hypervolumes, knee, nondominated
+from nas.statistics.fronts import hypervolume, hypervolumes, knee, nondominated
 
 MARKS = 5_000
 """Evaluations beyond which only some of them are drawn."""
@@ -27,6 +27,9 @@ APART = 1.5
 """Inches between the columns of a drawn cell, so that two cells stand side by side."""
 COLUMNS = 6
 """The most columns of a table against which the score is drawn."""
+MEASURED = ("latency", "memory")
+"""What a score is drawn against where it was measured as an objective."""
+AXES = {"params": "parameters", "flops": "multiply-accumulates", "latency": "latency, ms", "memory": "memory, bytes"}
 NOT_TRAINED = ("index", "params", "flops")
 """Columns of a table that are no result of training."""
 
@@ -38,6 +41,11 @@ def search_report(
     described: Mapping[str, Any],
     truth: pd.DataFrame | None = None,
     senses: Mapping[str, str] | None = None,
+    *,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+    random: Sequence[Trial] = (),
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
 ) -> str:
     """The page as HTML.
 
@@ -46,6 +54,10 @@ def search_report(
         described: what ``best.yaml`` holds.
         truth: the numbers that a table knows, indexed by architecture, where there is a table.
         senses: of each objective by its name, whether it was to be ``best``, or to ``maximise`` or ``minimise``.
+        costs: by name, what else than parameters and multiply-accumulates is known of each architecture.
+        random: the trials of random search beside it, where it was run.
+        settings: what ``config.yaml`` holds.
+        command: that makes this run.
     """
     singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])
     line = ancestors(trials)
@@ -56,10 +68,13 @@ def search_report(
         Section("Best architecture", tables=[_record(described)]),
         _course(len(trials), drawn, singles, line, place),
         *([_front(singles, senses, place)] if senses is not None and len(senses) > 1 else []),
+        *([_against_random(trials, random, senses or {}, truth)] if random else []),
+        _against_cost(singles, costs or {}, place),
         _best_cells(singles, space),
         _ancestry(trials, line, space),
         *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
         _cost(trials),
+        *([_settings(settings, command)] if settings else []),
     ]
     return page(title, sections, texts)
 
@@ -153,6 +168,78 @@ def _front(singles: Sequence[Trial], senses: Mapping[str, str], place: Mapping[s
     table = pd.DataFrame(shown[best], columns=names).assign(architecture=[singles[i].arch for i in best])
     text = f"{members.sum()} of {len(singles)} architectures are dominated by no other one."
     return Section("Front", text, figures, [Sheet(table)])
+
+
+def _against_random(
+    trials: Sequence[Trial], random: Sequence[Trial], senses: Mapping[str, str], truth: pd.DataFrame | None
+) -> Section:
+    """What random search found with as many evaluations, beside this search."""
+    both = {"random search": random, "this search": trials}
+    numbers = np.arange(max(map(len, both.values())))
+    figure = charts.curves(
+        numbers.astype(np.float64), {name: _best_so_far(own, len(numbers)) for name, own in both.items()},
+        across="evaluation", up="best score so far",
+    )  # fmt: skip
+    rows = []
+    for name, own in both.items():
+        winner = best(own)
+        row: dict[str, Any] = {"": name, "evaluations": len(own), "best score": winner.score if winner else np.nan}
+        if len(senses) > 1:
+            row["hypervolume"] = _hypervolume(own, [trial for each in both.values() for trial in each])
+        if truth is not None and winner is not None and winner.arch in truth.index:
+            trained = [str(column) for column in truth if column not in NOT_TRAINED]
+            row |= dict(truth.loc[winner.arch, trained[:COLUMNS]])
+        rows.append(row | {"best architecture": winner.arch if winner else ""})
+    text = "Random search scored as many random architectures of the same space, by the same objectives."
+    return Section("Against random search", text, [Chart(figure, "Best score so far of either")],
+                   [Sheet(pd.DataFrame(rows), sortable=False)])  # fmt: skip
+
+
+def _best_so_far(trials: Sequence[Trial], count: int) -> charts.Vector:
+    """After each of ``count`` evaluations; nan before the first score and beyond the last evaluation."""
+    scores = np.array([trial.score if trial.leaf and trial.score is not None else -np.inf for trial in trials])
+    highest = np.maximum.accumulate(scores)
+    return np.pad(np.where(np.isfinite(highest), highest, np.nan), (0, count - len(scores)), constant_values=np.nan)
+
+
+def _hypervolume(trials: Sequence[Trial], every: Sequence[Trial]) -> float:
+    """Above the worst of each objective among ``every`` trial."""
+    values, alike = (np.array([t.objectives for t in some if t.leaf and t.objectives]) for some in (trials, every))
+    return hypervolume(values, alike.min(axis=0)) if len(values) else 0.0
+
+
+def _against_cost(
+    singles: Sequence[Trial], costs: Mapping[str, Mapping[str, float]], place: Mapping[str, int]
+) -> Section:
+    """The score against what an architecture costs, one chart for each cost."""
+    known: dict[str, Mapping[str, float | None]] = {
+        "params": {trial.arch: trial.params for trial in singles},
+        "flops": {trial.arch: trial.flops for trial in singles},
+        **{name: {trial.arch: trial.values.get(name) for trial in singles} for name in MEASURED},
+        **costs,
+    }
+    figures = []
+    for name, values in known.items():
+        here = [trial for trial in singles if trial.arch in place and values.get(trial.arch) is not None]
+        if not here:
+            continue
+        scores, numbers = _scores(here), np.array([values[trial.arch] for trial in here], dtype=np.float64)
+        members = nondominated(np.column_stack([scores, -numbers]))
+        figure = charts.front(numbers, scores, members, None, across=AXES.get(name, name), up="score")
+        points = [
+            (place[here[i].arch], f"{name} {numbers[i]:.6g}, score {scores[i]:.6g}")
+            for mask in (~members, members)
+            for i in np.flatnonzero(mask)
+        ]
+        figures.append(Chart(figure, f"Score against {name}", points))
+    text = "Those stand out that no other architecture beats in both." if figures else "No cost is known."
+    return Section("Against cost", text, figures)
+
+
+def _settings(settings: Mapping[str, Any], command: str) -> Section:
+    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list | tuple) else str(v)) for name, v in settings.items()]
+    tables = [Sheet(pd.DataFrame(rows, columns=["what", "value"]), sortable=False)]
+    return Section("Settings", f"The command that makes this run:\n\n{command}" if command else "", tables=tables)
 
 
 def course(trials: Sequence[Trial]) -> Figure:

@@ -22,7 +22,7 @@ from nas.runs.yaml_file import read_yaml as read_yaml
 from nas.runs.yaml_file import yaml_text
 
 CONFIG = "config.yaml"
-RECORDS = ("trials.jsonl", "reference.jsonl", "scores.csv", "archs.jsonl")
+RECORDS = ("trials.jsonl", "reference.jsonl", "random.jsonl", "machine.jsonl", "scores.csv", "archs.jsonl")
 """What is measured, or decided; all else in a folder is made of it."""
 DERIVED = (
     "best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv",

@@ -27,6 +27,7 @@ class Trial(NamedTuple):
         seconds: what the scoring took; 0 when cached.
         parents: the numbers of the trials that it was made from; none for a new architecture.
         objectives: where there are several, the score by each, larger is better; none for a failure.
+        params, flops: of a leaf's network; None where it does not run.
     """
 
     number: int
@@ -40,6 +41,8 @@ class Trial(NamedTuple):
     seconds: float
     parents: tuple[int, ...] = ()
     objectives: tuple[float, ...] = ()
+    params: int | None = None
+    flops: int | None = None
 
 
 def run(

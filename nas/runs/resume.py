@@ -41,12 +41,13 @@ def resume_search(
     objective: Objective | Objectives,
     budget: int,
     watch: Watch | None,
+    name: str = "trials.jsonl",
 ) -> Callable[[Trial], None]:
     """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
 
     The trials come again from the start, from the same seed; those that are recorded are compared, not written.
     """
-    recorded = _recorded_trials(folder, objective)
+    recorded = _recorded_trials(folder, objective, name)
     if len(recorded) > budget:
         raise UsageError(f"{folder.path} holds {len(recorded)} trials already: give a budget of at least as many")
     if folder.unsure:
@@ -55,7 +56,7 @@ def resume_search(
         _measure_again(folder, objective.scorer, ((parse(t.arch), named, t.values) for t in recorded))
     if referenced := objective.referenced:
         _resume_reference(stack, folder, objective, referenced, watch)
-    appender = stack.enter_context(folder.appender("trials.jsonl"))
+    appender = stack.enter_context(folder.appender(name))
 
     def append(trial: Trial) -> None:
         if trial.number >= len(recorded):
@@ -69,14 +70,15 @@ def resume_search(
                 f"{folder.path} cannot be continued: its trial {trial.number} is {before.arch} with score "
                 f"{before.score}, but now comes {trial.arch} with {trial.score}; a plug-in or a library has changed"
             )
-        trials.append(before._replace(parents=trial.parents))  # folders of earlier versions have none
+        # folders of earlier versions have none of these
+        trials.append(before._replace(parents=trial.parents, params=trial.params, flops=trial.flops))
 
     return append
 
 
-def _recorded_trials(folder: RunFolder, objective: Objective | Objectives) -> list[Trial]:
+def _recorded_trials(folder: RunFolder, objective: Objective | Objectives, name: str) -> list[Trial]:
     trials: list[Trial] = []
-    for where, record in folder.records("trials.jsonl"):
+    for where, record in folder.records(name):
         trials.append(_recorded(objective, record, where))
         _check_number(trials, where)
     return trials
@@ -187,7 +189,9 @@ def _measure_again(
     """`UsageError` where the first records are not what their networks score with the settings of this run."""
     tried = 0
     for arch, proxies, values in recorded:
-        known = {name: value for name, value in values.items() if value is not None and name in proxies}
+        # what depends on the machine is another number every time
+        alike = {name for name, proxy in proxies.items() if not proxy.machine}
+        known = {name: value for name, value in values.items() if value is not None and name in alike}
         if not known or not is_leaf(arch):
             continue
         scores = scorer.measurer(scorer.space.canonical(arch), [proxies[name] for name in known])
@@ -229,10 +233,10 @@ def resume_memory(folder: RunFolder, names: Iterable[str], seeds: Iterable[int])
 REFERENCE_TRIAL = {"number": 0, "score": 0.0, "leaf": True, "cached": False, "seconds": 0.0}
 
 
-def read_trials(folder: Path) -> list[Trial]:
+def read_trials(folder: Path, name: str = "trials.jsonl") -> list[Trial]:
     """The trials in a run folder; nothing there is changed."""
     trials: list[Trial] = []
-    for where, record in read_records(folder / "trials.jsonl"):
+    for where, record in read_records(folder / name):
         trials.append(_parsed(record, where))
         _check_number(trials, where)
     return trials
@@ -284,5 +288,7 @@ def _wrong(trial: Trial) -> str | None:
         "seconds": number(trial.seconds),
         "parents": all(type(parent) is int and 0 <= parent < trial.number for parent in trial.parents),
         "objectives": all(map(number, trial.objectives)),
+        "params": trial.params is None or type(trial.params) is int,
+        "flops": trial.flops is None or type(trial.flops) is int,
     }
     return next((name for name, kept in sound.items() if not kept), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from random import Random
@@ -13,7 +13,9 @@ from typing import NamedTuple, final
 from nas.errors import UsageError, unknown
 from nas.probe import Probe
 from nas.proxy import PROXIES, Proxy
+from nas.registry import normal
 from nas.scoring.measurer import count
+from nas.scoring.scorer import Scorer
 from nas.space import Arch, Space, SpaceWrapper, Task, is_leaf
 
 EXHAUSTIVE = 256
@@ -21,8 +23,12 @@ RESTARTS = 3
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
+class Unmeasured(UsageError):
+    """A limit is on something that cannot be told of an architecture, so nobody knows whether it keeps it."""
+
+
 class Limit(NamedTuple):
-    """A bound on a proxy that depends on the architecture alone."""
+    """A bound on a proxy that is `nas.proxy.Proxy.limitable`."""
 
     proxy: Proxy
     comparison: str
@@ -38,39 +44,64 @@ class Limit(NamedTuple):
         return max(abs(value - self.bound) / max(abs(self.bound), 1.0), 1e-12)
 
 
-def parse_limit(text: str) -> Limit:
-    """``params<=0.6e6`` as a limit. Raises `UsageError` for another form, or a proxy that needs weights or images."""
+def parse_limit(text: str, further: Mapping[str, Proxy] | None = None) -> Limit:
+    """``params<=0.6e6`` as a limit on one of the registered proxies or of ``further`` ones. Raises `UsageError` for
+    another form, or a proxy that depends on weights or images."""
     match = re.fullmatch(r"\s*([\w-]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
     try:
         name, comparison, bound = match.groups() if match else ("", "", "")
         number = float(bound)
     except ValueError:
         raise UsageError(f"constraint {text!r} is not of the form 'params<=0.6e6' (with <=, >=, < or >)") from None
-    static = [name for name in PROXIES if PROXIES[name].static]
-    if name not in PROXIES or not PROXIES[name].static:
-        raise unknown("quantity in a constraint", name, static)
-    return Limit(PROXIES[name], comparison, number)
+    quantities = {record.name: record for record in map(PROXIES.__getitem__, PROXIES) if record.limitable}
+    quantities |= further or {}
+    place = name if name in quantities else normal(name)
+    if place not in quantities:
+        raise unknown("quantity in a constraint", name, quantities)
+    return Limit(quantities[place], comparison, number)
 
 
-def quantities(space: Space, arch: Arch, limits: Sequence[Limit], task: Task) -> dict[str, float]:
+def quantities(
+    space: Space, arch: Arch, limits: Sequence[Limit], task: Task, scorer: Scorer | None = None
+) -> dict[str, float]:
     """What is limited, and ``params``, of the network of ``arch``, by name; counted without weights where that can be.
 
+    Args:
+        scorer: measures, or looks up, what cannot be counted.
+
     Raises:
+        Unmeasured: there is no number for something that is limited.
         UsageError: the network does not run on images of ``task``.
     """
+    counted = [limit for limit in limits if limit.proxy.static]
+    measured = [limit for limit in limits if not limit.proxy.static]
 
     def look(probe: Probe) -> dict[str, float]:
-        return {limit.proxy.name: float(limit.proxy(probe)) for limit in limits} | {"params": float(probe.params)}
+        return {limit.proxy.name: float(limit.proxy(probe)) for limit in counted} | {"params": float(probe.params)}
 
-    return count(space, arch, task, look)
+    values = count(space, arch, task, look)
+    if not measured:
+        return values
+    if scorer is None:
+        raise Unmeasured(f"the constraint {measured[0]} takes something that is not measured here")
+    (scores,) = scorer([arch], list({limit.proxy.name: limit.proxy for limit in measured}.values()))
+    for limit in measured:
+        score = scores[limit.proxy.name]
+        if score.value is None:
+            raise Unmeasured(f"nobody knows whether {space.text(arch)} keeps {limit}: {score.reason}")
+        values[limit.proxy.name] = score.value
+    return values
 
 
-def keeps(space: Space, limits: Sequence[Limit], task: Task) -> Callable[[Arch], bool]:
-    """Whether an architecture keeps all ``limits``; one whose network does not run keeps none."""
+def keeps(space: Space, limits: Sequence[Limit], task: Task, scorer: Scorer | None = None) -> Callable[[Arch], bool]:
+    """Whether an architecture keeps all ``limits``; one whose network does not run keeps none. It raises `Unmeasured`
+    where nobody knows."""
 
     def keep(arch: Arch) -> bool:
         try:
-            values = quantities(space, space.canonical(arch), limits, task)
+            values = quantities(space, space.canonical(arch), limits, task, scorer)
+        except Unmeasured:
+            raise
         except UsageError:
             return False
         return all(limit.excess(values[limit.proxy.name]) == 0 for limit in limits)
@@ -86,16 +117,18 @@ class Limited(SpaceWrapper):
     slots are changed one at a time, each to the option that lowers the excess most (among equals, the one with the
     fewest parameters), from the nearest leaf known, the first options, the last ones and three random leaves: exact for
     an upper bound on a cost that is a sum over the slots, as parameters and multiply-accumulates are, and a search
-    otherwise. Costs are counted without weights.
+    otherwise. Costs are counted without weights, and where that cannot be, as for a latency, asked of ``scorer``.
 
     Raises:
+        Unmeasured: a limit is on something of which there is no number.
         UsageError: no architecture within the limits was found; the message names what came nearest.
     """
 
-    def __init__(self, space: Space, limits: Sequence[Limit], task: Task) -> None:
+    def __init__(self, space: Space, limits: Sequence[Limit], task: Task, scorer: Scorer | None = None) -> None:
         super().__init__(space)
         self.limits = tuple(limits)
         self.task = task
+        self._scorer = scorer
         self._costs: dict[Arch, tuple[float, float]] = {}
         self._known: Arch | None = None
         nearest = self._known = self._nearest(self.full())
@@ -118,7 +151,7 @@ class Limited(SpaceWrapper):
         return sum(1 for _ in self)
 
     def _quantity(self, arch: Arch, limit: Limit) -> float:
-        return quantities(self.space, arch, [limit], self.task)[limit.proxy.name]
+        return quantities(self.space, arch, [limit], self.task, self._scorer)[limit.proxy.name]
 
     def _cost(self, arch: Arch) -> tuple[float, float]:
         """(excess over all limits, parameters) of a leaf."""
@@ -126,7 +159,7 @@ class Limited(SpaceWrapper):
             return float("inf"), 0.0
         arch = self.canonical(arch)
         if arch not in self._costs:
-            values = quantities(self.space, arch, self.limits, self.task)
+            values = quantities(self.space, arch, self.limits, self.task, self._scorer)
             excess = sum(limit.excess(values[limit.proxy.name]) for limit in self.limits)
             self._costs[arch] = excess, values["params"]
         return self._costs[arch]

@@ -49,7 +49,13 @@ def here(measurer: Measurer, jobs: Sequence[Job]) -> Iterator[tuple[int, dict[st
 
 
 class Scorer:
-    """Scores architectures of one space on one minibatch; each is measured once."""
+    """Scores architectures of one space on one minibatch; each is measured once.
+
+    What depends on the machine is measured in this process, before an engine's workers begin, and not put on the shelf.
+
+    Attributes:
+        listener: told of each score that depends on the machine when it has been measured.
+    """
 
     def __init__(
         self, space: Space, data: Minibatch, *, seed: int = 0, device: str = "auto", precision: str = "float32",
@@ -59,6 +65,7 @@ class Scorer:
         self.space, self.data, self.seed = space, data, seed
         self.device, self.precision = self.measurer.device, self.measurer.precision
         self._engine, self._shelf = engine, shelf(self.measurer) if shelf is not None else None
+        self.listener: Callable[[Arch, Proxy, Score], None] = lambda arch, proxy, score: None
         self._scores: dict[tuple[Arch, str], Score] = {}  # by canonical architecture and `Proxy.setting`
         self._shelved: set[Arch] = set()
 
@@ -102,6 +109,9 @@ class Scorer:
         jobs = []
         for arch in dict.fromkeys(archs):
             missing = tuple(proxy for proxy in proxies if not self._look_up(arch, proxy))
+            if self._engine is not here and (own := tuple(proxy for proxy in missing if proxy.unshared)):
+                self._keep(Job(arch, own), self.measurer(arch, own))
+                missing = tuple(proxy for proxy in missing if proxy not in own)
             if missing:
                 jobs.append(Job(arch, missing))
         results = self._engine(self.measurer, jobs) if jobs else iter(())
@@ -113,7 +123,7 @@ class Scorer:
 
     def _look_up(self, arch: Arch, proxy: Proxy) -> bool:
         """Whether the score is known or on the shelf, from where it becomes known."""
-        if (arch, proxy.setting) not in self._scores and self._shelf is not None:
+        if (arch, proxy.setting) not in self._scores and self._shelf is not None and not proxy.unshared:
             kept = self._shelf.get(arch, proxy)
             if kept is not None:
                 self._scores[arch, proxy.setting] = kept
@@ -122,8 +132,11 @@ class Scorer:
 
     def _keep(self, job: Job, scores: dict[str, Score]) -> None:
         self._scores |= {(job.arch, proxy.setting): scores[proxy.name] for proxy in job.proxies}
-        if self._shelf is not None:
-            self._shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in job.proxies])
+        for proxy in job.proxies:
+            if proxy.machine:
+                self.listener(job.arch, proxy, scores[proxy.name])
+        if self._shelf is not None and (kept := [proxy for proxy in job.proxies if not proxy.unshared]):
+            self._shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in kept])
 
 
 def try_out(scorer: Scorer, archs: Sequence[Arch] = ()) -> None:

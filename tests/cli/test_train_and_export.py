@@ -30,7 +30,7 @@ def test_train_prints_its_table_and_what_is_next(nas, tmp_path):
     lines = out.splitlines()
     assert lines[0] == "Trained networks"
     assert lines[2].endswith(best)
-    assert lines[-2] == "next: nas export --run run --out net.onnx  (or .pt2, .py)"
+    assert lines[-2] == "next: nas export --run run --out net.py"
     assert lines[-1] == (
         "or: nas compare --space nasbench201 --data stripes.npz --set 'nasbench201.widths=[4, 8]' "
         "--set nasbench201.repeats=1 --table run/table.csv --target test_accuracy"

@@ -44,7 +44,7 @@ def test_a_search_writes_parents_and_a_page_and_continues_folders_without(tmp_pa
     nas.search(**SEARCH, run_folder=tmp_path)
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()
     parents = [json.loads(line)["parents"] for line in lines]
-    assert all(list(json.loads(line))[-1] == "parents" for line in lines)
+    assert all(list(json.loads(line))[-3:] == ["parents", "params", "flops"] for line in lines)
     assert parents[:4] == [[]] * 4
     assert all(len(found) == 1 and found[0] < number for number, found in enumerate(parents) if number >= 4)
     written = (tmp_path / "report.html").read_text()

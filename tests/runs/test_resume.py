@@ -37,7 +37,8 @@ def undisturbed(tmp_path_factory):
 def test_a_run_folder_holds_what_it_promises(undisturbed):
     trials = recorded(undisturbed)
     assert [trial["number"] for trial in trials] == list(range(40))
-    assert set(trials[0]) == {"number", "arch", "score", "values", "status", "reason", "leaf", "cached", "parents"}
+    assert set(trials[0]) == {"number", "arch", "score", "values", "status", "reason", "leaf", "cached", "parents",
+                              "params", "flops"}  # fmt: skip
     found = yaml.safe_load((undisturbed / "best.yaml").read_text())
     assert found["score"] == max(trial["score"] for trial in trials)
     assert {"arch", "score", "values", "params", "flops"} <= found.keys()

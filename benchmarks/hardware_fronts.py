@@ -1,0 +1,85 @@
+"""How much of the true front of accuracy and latency a search covers, on devices that are not here.
+
+    NAS_DATA=... python -m benchmarks.hardware_fronts [--proxy nas_rank] [--budget 1000] [--seeds 5] [--device raspi4]
+
+On NAS-Bench-201, with the latencies of ``nasbench201_hardware.csv.gz`` as costs. A front is what a search returns,
+without any knowledge of an accuracy; it is judged by the test accuracy on CIFAR-10 (200 epochs) and the latency of its
+members: the hypervolume above a reference accuracy and below the latency of the slowest cell, the true front's as 1.
+
+nsga2 has two objectives, the proxy and the latency. random is the front of as many random cells, by the same two.
+limits is evolution with one objective under five limits on the latency, quantiles of the space, a fifth of the budget
+each; what each of them finds is its front. Scores go to the store (``NAS_STORE``), so that all three share them.
+"""
+
+import argparse
+import os
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import nas
+from nas.statistics.fronts import hypervolume, nondominated
+
+DEVICES = ("edgegpu", "pixel3", "raspi4")
+REFERENCES = (80.0, 90.0)
+"""Accuracies in per cent above which a front counts."""
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def covered(truth: pd.DataFrame, archs: list[str], least: float) -> float:
+    """The share of the true front's hypervolume."""
+    values = np.column_stack([truth["accuracy"], -truth["latency"]])
+    reference = np.array([least, values[:, 1].min()])
+    own = values[truth.index.get_indexer(list(dict.fromkeys(archs)))]
+    return hypervolume(own, reference) / hypervolume(values[nondominated(values)], reference)
+
+
+def fronts(truth: pd.DataFrame, device: str, seed: int, given: argparse.Namespace, data: Path) -> dict[str, list[str]]:
+    """The front that each way finds, as architectures."""
+    common = {
+        "data": str(data / "cifar10_probe.npz"), "batch_size": given.batch_size, "seed": seed,
+        "costs": [f"{device}={data / 'nasbench201_hardware.csv.gz'}:{device}_latency"],
+    }  # fmt: skip
+    result = nas.search("nasbench201", given.proxy, "nsga2", given.budget, minimise=[device], baseline=True, **common)
+    made = {"nsga2": list(result.front["arch"]), "random": list(result.random_front["arch"])}
+    made["limits"] = [
+        nas.search(
+            "nasbench201", given.proxy, "evolution", given.budget // len(QUANTILES),
+            constraints=[f"{device}<={truth['latency'].quantile(quantile):.6g}"],
+            settings={"evolution": {"population": max(10, given.budget // len(QUANTILES) // 4)}}, **common,
+        ).best.arch
+        for quantile in QUANTILES
+    ]  # fmt: skip
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--proxy", default="nas_rank")
+    parser.add_argument("--budget", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--device", action="append", choices=DEVICES)
+    given = parser.parse_args()
+    data = Path(os.environ["NAS_DATA"])
+    accuracies = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")["cifar10_test"]
+    latencies = pd.read_csv(data / "nasbench201_hardware.csv.gz").set_index("arch")
+    for device in given.device or DEVICES:
+        truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[f"{device}_latency"]}).dropna()
+        shares: dict[tuple[str, float], list[float]] = {}
+        for seed in range(given.seeds):
+            for name, archs in fronts(truth, device, seed, given, data).items():
+                for least in REFERENCES:
+                    share = covered(truth, archs, least)
+                    shares.setdefault((name, least), []).append(share)
+                    print(
+                        f"{device} seed {seed} {name} above {least:g} %: {share:.3f} ({len(archs)} cells)", flush=True
+                    )
+        for (name, least), values in shares.items():
+            print(f"{device} {name} above {least:g} %: mean {statistics.fmean(values):.3f}, least {min(values):.3f}")
+
+
+if __name__ == "__main__":
+    main()

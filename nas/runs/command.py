@@ -1,0 +1,30 @@
+"""The command that makes a run, from what is recorded of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+UNSAID = ("machine", "minibatch", "images", "plugin_source", "versions")
+"""What ``config.yaml`` holds that no option says."""
+
+
+def command(name: str, config: Mapping[str, Any]) -> str:
+    """``nas NAME`` with the options that ``config`` holds, as a shell takes it."""
+    words = ["nas", name]
+    for key, value in config.items():
+        if key in UNSAID or value is None or value is False:
+            continue
+        flag = f"--{key.replace('_', '-')}"
+        if key == "set":
+            for plugin, options in value.items():
+                for option, given in options.items():
+                    words += [flag, f"{plugin}.{option}={json.dumps(given, default=str)}"]
+        elif value is True:
+            words.append(flag)
+        else:
+            for part in value if isinstance(value, list | tuple) else [value]:
+                words += [flag, str(part)]
+    return shlex.join(words)

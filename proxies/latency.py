@@ -1,0 +1,129 @@
+"""What a forward pass in use takes where the run is: time and memory. Both are to be small."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.benchmark import Timer
+
+from nas.probe import Probe
+from nas.proxy import ProxyFailure, proxy
+from nas.registry import Range
+
+WARM_UP = 5
+"""Passes before those that are timed: the first ones find memory and choose kernels."""
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+@proxy("latency", larger_is_better=False, machine=True)
+def latency(
+    probe: Probe,
+    *,
+    batch: Annotated[int, Range(1)] = 1,
+    runtime: Literal["torch", "onnxruntime"] = "torch",
+    seconds: Annotated[float, Range(above=0)] = 0.2,
+) -> float:
+    """Milliseconds of a forward pass in evaluation mode: the median, after some passes that are not timed.
+
+    By torch's benchmark timer, which waits for the device, on the run's device, with its threads and in its precision.
+
+    Args:
+        batch: images of the pass.
+        runtime: what runs it: torch as it is, or what will be deployed, ONNX Runtime on the CPU in single precision.
+        seconds: how long passes are timed.
+    """
+    net, images = in_use(probe, batch)
+    run = _torch(net, images, probe.mixed) if runtime == "torch" else _onnxruntime(net, images)
+    for _ in range(WARM_UP):
+        run()
+    timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    return 1000 * timer.blocked_autorange(min_run_time=seconds).median
+
+
+@proxy("memory", larger_is_better=False, machine=True)
+def memory(probe: Probe, *, batch: Annotated[int, Range(1)] = 1) -> float:
+    """Bytes: the most that the tensors of a forward pass in evaluation mode take together at any time of it.
+
+    Weights, buffers and the images do not count, nor does what a kernel takes for itself and gives back before it
+    returns.
+
+    Args:
+        batch: images of the pass.
+    """
+    net, images = in_use(probe, batch)
+    run = _torch(net, images, probe.mixed)
+    run()  # what is made once and kept is no part of a pass
+    with Peak([*net.parameters(), *net.buffers(), images]) as peak:
+        run()
+    return float(peak.bytes)
+
+
+def in_use(probe: Probe, batch: int) -> tuple[nn.Module, Tensor]:
+    """A copy of the network in evaluation mode, and as many images as ``batch`` says, the first ones again where there
+    are not so many."""
+    images = probe.images[torch.arange(batch, device=probe.images.device) % len(probe.images)]
+    return deepcopy(probe.net).eval(), images.clone()
+
+
+def _torch(net: nn.Module, images: Tensor, mixed: torch.dtype | None) -> Callable[[], Any]:
+    device = images.device.type
+
+    def run() -> Any:
+        with torch.inference_mode(), torch.autocast(device, mixed, enabled=mixed is not None):
+            return net(images)
+
+    return run
+
+
+def _onnxruntime(net: nn.Module, images: Tensor) -> Callable[[], Any]:
+    if missing := [name for name in ONNX_PACKAGES if find_spec(name) is None]:
+        raise ProxyFailure(f"onnxruntime takes {' and '.join(missing)}: pip install 'gradalign-nas[onnx]'")
+    import onnxruntime  # type: ignore[import-untyped]
+
+    inputs = images.float().cpu()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of the exporter are of its own use of what is going to change
+        program: Any = torch.onnx.export(
+            net.float().cpu(), (inputs,), None, dynamo=True, verbose=False, input_names=["images"]
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    given = {"images": inputs.numpy()}
+    return lambda: session.run(None, given)
+
+
+class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The most bytes of the storages that operations within it make, alive at the same time; not those of ``known``."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+        self._known = {tensor.untyped_storage()._cdata for tensor in known}
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, given: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        results = operation(*given, **(options or {}))
+        for key in [key for key, (ref, _) in self._alive.items() if ref.expired()]:  # type: ignore[no-untyped-call]
+            del self._alive[key]
+        for tensor in tree_leaves(results):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._known:
+                    reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                    self._alive[storage._cdata] = reference, storage.nbytes()
+        self.bytes = max(self.bytes, sum(size for _, size in self._alive.values()))
+        return results
