@@ -33,6 +33,8 @@ class Leaves:
         self.slots = layout.slots
         self.full: Arch = tuple(tuple(range(len(slot.values))) for slot in self.slots)
         self.rules = [[rule for rule in layout.rules if max(rule.slots) == s] for s in range(len(self.slots))]
+        self._joint = [[rule for rule in rules if len(set(rule.slots)) > 1] for rules in self.rules]
+        self._allowed = [self._alone(number) for number in range(len(self.slots))]
         last: dict[int, int] = {}
         for number, slot in enumerate(self.slots):
             last |= dict.fromkeys(slot.needs, number)
@@ -100,12 +102,23 @@ class Leaves:
                 )
         return steps
 
+    def _alone(self, number: int) -> frozenset[int]:
+        """The options of a slot that keep the rules which are about this slot alone."""
+        rules = [rule for rule in self.rules[number] if set(rule.slots) == {number}]
+        return frozenset(o for o in self.full[number] if all(self.holds(rule, {number: o}) for rule in rules))
+
     def _go_on(self, number: int, known: dict[int, int], options: Sequence[int], after: dict[State, list[int]]) -> None:
         """Notes in ``after`` where each option of a slot that is used leads."""
-        for option in options:
+        allowed = [option for option in options if option in self._allowed[number]]
+        live = self.live[number + 1]
+        if number not in live and not self._joint[number]:  # all lead to the same
+            if allowed:
+                after[tuple(known[slot] for slot in live)] = allowed
+            return
+        for option in allowed:
             known[number] = option
-            if all(self.holds(rule, known) for rule in self.rules[number]):
-                after.setdefault(tuple(known[slot] for slot in self.live[number + 1]), []).append(option)
+            if all(self.holds(rule, known) for rule in self._joint[number]):
+                after.setdefault(tuple(known[slot] for slot in live), []).append(option)
 
     def holds(self, rule: Ruling, known: Mapping[int, int]) -> bool:
         """Whether ``rule`` holds, given the options of all its slots; it does where one of these is not used."""

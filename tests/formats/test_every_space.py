@@ -16,12 +16,15 @@ SMALL = {
     "autoformer": {"patch": 4, "depths": (2,), "hidden_dims": (24,), "num_heads": (1, 2)},
     "cells": {"widths": (4, 8), "repeats": 1},
     "darts": {"width": 4, "depth": 3},
+    "mnasnet": {"widths": (4, 4, 6, 8, 8, 8, 8), "stem": 4, "last": 8},
+    "multi_resolution": {"widths": (8, 16), "stems": (8,), "most": 1},
     "nasbench101": {"stem": 8, "modules": 1},
     "nasbench201": {"widths": (4, 8), "repeats": 1},
     "nasbench_macro": {"width": 4, "last": 16},
     "nats_sss": {"widths": (4, 8)},
     "nds_resnet": {"depths": (1,), "widths": (8, 16)},
     "nds_resnext": {"depths": (1,), "stem": 8},
+    "transnas_micro": {"width": 4, "macro": "4"},
 }
 NDS_CELLS = {"widths": (4,), "depths": (3,)}
 SPACES_WITH_CHOICES = [name for name in SPACES if name != "networks"]
