@@ -1,6 +1,6 @@
 """Parameters, and multiply-accumulates where given, of every row of every table, without allocating a weight.
 
-    NAS_DATA=... python -m benchmarks.counts [nasbench201 nasbench101 nats_sss nasbench_macro]
+    NAS_DATA=... python -m benchmarks.counts [nasbench201 nasbench101 nats_sss nasbench_macro mnasnet multi_resolution]
 
 NAS-Bench-201's FLOPs were counted by a tool that adds to the multiply-accumulates of convolutions and linear layers,
 which are our `flops`, three for each output of a cell's convolutions (ReLU 1, batch norm 2), nine for each output of a
@@ -22,6 +22,9 @@ from nas.probe import Probe
 from nas.space import SPACES, Arch, Space, Task
 
 TABLES = ("nasbench201", "nasbench101", "nats_sss", "nasbench_macro")
+IN_MILLIONS = {"mnasnet": ("accel_nasbench", "params", Task(1000, 3, 224)),
+               "multi_resolution": ("nasbench_mr", "params_m", Task(50, 3, 128))}  # fmt: skip
+"""Spaces whose tables have parameters in millions: the table, its column, and the task they are counted for."""
 OUTPUTS = 5 * (16 * 32**2 + 32 * 16**2 + 64 * 8**2)  # of one edge of NAS-Bench-201, over all cells
 DRAWN = 10_000
 
@@ -47,6 +50,20 @@ def compare(name: str) -> None:
     )
 
 
+def compare_millions(name: str) -> None:
+    """Parameters alone, of what is built without weights."""
+    file, column, task = IN_MILLIONS[name]
+    table = pd.read_csv(Path(os.environ["NAS_DATA"]) / f"{file}.csv.gz")
+    space, start, wrong = SPACES[name](), time.perf_counter(), []
+    for arch, millions in zip(table["arch"], table[column], strict=True):
+        with torch.device("meta"):
+            net = space.build(space.parse(arch), task)
+        if sum(weight.numel() for weight in net.parameters()) != round(1e6 * millions):
+            wrong.append(arch)
+    took = time.perf_counter() - start
+    print(f"{name}: {len(table)} rows, {len(wrong)} differ, {took:.0f} s {wrong[:3]}", flush=True)
+
+
 def time_canonical_forms(name: str, drawn: int = 1000) -> None:
     space, rng = SPACES[name](), Random(0)
     archs = list(dict.fromkeys(space.sample(rng) for _ in range(drawn)))
@@ -69,8 +86,8 @@ def main() -> None:
     for name in ("nasbench201", "nasbench101", "darts", "nds_nasnet"):
         time_canonical_forms(name)
     compare_with_the_official_hash()
-    for name in sys.argv[1:] or TABLES:
-        compare(name)
+    for name in sys.argv[1:] or (*TABLES, *IN_MILLIONS):
+        (compare_millions if name in IN_MILLIONS else compare)(name)
 
 
 if __name__ == "__main__":

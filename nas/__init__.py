@@ -40,7 +40,7 @@ _HOMES = {
 }
 
 
-LOBBY = ("errors", "files", "graph", "plugins", "probe", "proxy", "registry", "searcher", "space")
+LOBBY = ("choices", "errors", "files", "graph", "plugins", "probe", "proxy", "registry", "searcher", "space")
 """The modules that plug-ins import."""
 
 

@@ -42,9 +42,9 @@ class Space(ABC):
     """A search space: slots with options, and how a choice becomes a network.
 
     A subclass sets ``slots`` and writes `build`. It may replace the hooks `valid`, `graph`, `text`, `parse`,
-    `notations`, `canonical`, `counts`, `thin`, `origins`, `random_leaf` and `size`, whose defaults suit a space without
-    constraints, pictures or a notation of its own, and it is never subclassed itself. Everything that searchers call is
-    final.
+    `notations`, `canonical`, `settled`, `counts`, `thin`, `origins`, `random_leaf` and `size`, whose defaults suit a
+    space without constraints, pictures or a notation of its own, and it is never subclassed itself. Everything that
+    searchers call is final.
     """
 
     slots: tuple[tuple[str, ...], ...]
@@ -91,6 +91,11 @@ class Space(ABC):
 
     def canonical(self, arch: Arch) -> Arch:
         """One representative for all architectures whose networks are isomorphic and have the same parameters."""
+        return arch
+
+    def settled(self, arch: Arch) -> Arch:
+        """``arch`` with the first option in every slot that its other slots leave unused: so a mutation can take a
+        layer away, whatever was chosen in it."""
         return arch
 
     def counts(self, arch: Arch, task: Task) -> Counts | None:
@@ -146,8 +151,8 @@ class Space(ABC):
 
     @final
     def mutate(self, arch: Arch, rng: Random) -> Arch:
-        """A random valid leaf that differs from the leaf ``arch`` in exactly one slot; a random sample of the space
-        where no neighbour is valid."""
+        """A random valid leaf that differs from the leaf ``arch`` in exactly one slot, and in those that this leaves
+        unused; a random sample of the space where no neighbour is valid."""
         candidates = list(self._changes(arch))
         rng.shuffle(candidates)
         child = next(filter(self.valid, candidates), None)
@@ -155,17 +160,18 @@ class Space(ABC):
 
     @final
     def crossover(self, first: Arch, second: Arch, rng: Random) -> Arch:
-        """A valid leaf that takes each slot from ``first`` or ``second``, each with probability ½; ``first`` where 100
-        draws give no valid one."""
+        """A valid leaf that takes each slot from ``first`` or ``second``, each with probability ½, `settled`; ``first``
+        where 100 draws give no valid one."""
         for _ in range(ATTEMPTS):
-            child = tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
+            child = self.settled(tuple(rng.choice(pair) for pair in zip(first, second, strict=True)))
             if self.valid(child):
                 return child
         return first
 
     @final
     def neighbours(self, arch: Arch) -> list[Arch]:
-        """All valid leaves that differ from the leaf ``arch`` in exactly one slot, in a fixed order."""
+        """All valid leaves that differ from the leaf ``arch`` in exactly one slot, and in those that this leaves
+        unused, in a fixed order."""
         return list(filter(self.valid, self._changes(arch)))
 
     @final
@@ -205,7 +211,9 @@ class Space(ABC):
         for slot, names in enumerate(self.slots):
             for option in range(len(names)):
                 if arch[slot] != (option,):
-                    yield _with(arch, slot, (option,))
+                    changed = self.settled(_with(arch, slot, (option,)))
+                    if changed != arch:  # a slot that is not used does not change
+                        yield changed
 
 
 def _forwarding(name: str) -> Callable[..., Any]:

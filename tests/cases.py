@@ -296,6 +296,8 @@ SMALL = {
     "autoformer": {"hidden_dims": (16, 24), "depths": (1, 2, 3), "patch": 4},
     "cells": {"widths": (4, 8), "repeats": 1},
     "darts": {"width": 4, "depth": 3},
+    "mnasnet": {"widths": (4, 4, 6, 8, 8, 8, 8), "stem": 4, "last": 8},
+    "multi_resolution": {"widths": (8, 16), "stems": (8,), "most": 1},
     "nasbench101": {"stem": 60, "modules": 1},
     "nasbench201": {"widths": (4, 8), "repeats": 1},
     "nasbench_macro": {"width": 4, "last": 8},
@@ -307,6 +309,7 @@ SMALL = {
     "nds_pnas": GENOTYPE,
     "nds_resnet": {"depths": (1, 2), "widths": (4, 8), "stem": 4},
     "nds_resnext": {"depths": (1, 2), "stem": 4},
+    "transnas_micro": {"width": 4, "macro": "4"},
     "networks": {"names": (f"{MINE}:Twins", f"{MINE}:flat")},
 }
 """The options under which a space's networks are built in milliseconds."""

@@ -13,8 +13,8 @@ from nas import plugins
 from nas.errors import UsageError
 
 FOLDERS = ("spaces", "proxies", "searchers")
-LOBBY = ("errors", "files", "registry", "space", "graph", "proxy", "probe", "searcher", "plugins")
-"""What plug-ins import. Its modules lie in nas/ itself, every other one in a room."""
+LOBBY = ("errors", "files", "registry", "space", "choices", "graph", "proxy", "probe", "searcher", "plugins")
+"""What plug-ins import. Its modules, and the package `nas.choices`, lie in nas/ itself, every other one in a room."""
 FLOORS = (
     ("errors",),
     ("passes",),

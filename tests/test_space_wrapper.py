@@ -46,7 +46,8 @@ def test_every_hook_is_forwarded():
 
 def test_hooks_are_all_that_a_space_may_replace():
     assert set(HOOKS) == {
-        "build", "valid", "graph", "text", "parse", "notations", "canonical", "thin", "origins", "random_leaf", "size",
+        "build", "valid", "graph", "text", "parse", "notations", "canonical", "settled", "counts", "thin", "origins",
+        "random_leaf", "size",
     }  # fmt: skip
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 COLUMN, ROW, LAYER = 2.4, 0.8, 1.5
 """Inches between the columns and the rows of a cell, and between the layers of a chain."""
+GAP = 0.3
+"""Inches between the boxes of a chain, at least."""
 WRAPPED = 8
 """The most layers of a chain in one row."""
 COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")
@@ -76,6 +78,7 @@ def drawing(
         places = _places(graph.subgraph([node for node in graph if _cell(graph, node) == cell]), column)
         highest, lowest = max(y for _, y in places.values()), min(y for _, y in places.values())
         margin = 0.3 if all(y == highest or graph.in_degree(n) <= 1 for n, (_, y) in places.items()) else 0.7
+        margin = max(margin, _size(graph.subgraph(places))[1] / 2 + 0.1)
         for node, (x, y) in places.items():
             boxes[node] = _draw_node(axes, graph, node, x, y + top - margin - highest, colours)
         if cell:
@@ -99,13 +102,15 @@ def _cell(graph: nx.DiGraph[int], node: int) -> str:
 def _places(graph: nx.DiGraph[int], apart: float) -> dict[int, tuple[float, float]]:
     """Where each node stands, in inches."""
     nodes = sorted(graph)
-    if len(nodes) > 2 and all(graph.in_degree(node) <= 1 and graph.out_degree(node) <= 1 for node in nodes):
+    if _is_chain(graph):
         rows = [nodes[start : start + WRAPPED] for start in range(0, len(nodes), WRAPPED)]
         turned = [
             row if number % 2 == 0 else [*reversed(row + [-1] * (WRAPPED - len(row)))]
             for number, row in enumerate(rows)
         ]
-        return {n: (LAYER * x, -ROW * y) for y, row in enumerate(turned) for x, n in enumerate(row) if n >= 0}
+        width, height = _size(graph)
+        across, down = max(LAYER, width + GAP), max(ROW, height + GAP)
+        return {n: (across * x, -down * y) for y, row in enumerate(turned) for x, n in enumerate(row) if n >= 0}
     inputs, outputs = terminals(graph, "input"), terminals(graph, "output")
     column = dict.fromkeys(inputs, 0)
     for node in nodes:
@@ -123,6 +128,26 @@ def _places(graph: nx.DiGraph[int], apart: float) -> dict[int, tuple[float, floa
     return places
 
 
+def _is_chain(graph: nx.DiGraph[int]) -> bool:
+    return len(graph) > 2 and all(graph.in_degree(node) <= 1 and graph.out_degree(node) <= 1 for node in graph)
+
+
+def _lines(label: str) -> list[str]:
+    """A label in lines that fit into a box; what stands between semicolons begins a new one."""
+    return [line for part in label.split("; ") for line in textwrap.wrap(part, 18)]
+
+
+def _box(x: float, y: float, lines: Sequence[str]) -> Box:
+    """What is drawn around these lines."""
+    return Box(x, y, 0.13 + 0.072 * max(map(len, lines), default=0), 0.12 + 0.14 * len(lines))
+
+
+def _size(graph: nx.DiGraph[int]) -> tuple[float, float]:
+    """The width of the widest operation at a node, and the height of the highest one, in inches."""
+    boxes = [_box(0, 0, _lines(node.get("op", ""))) for _, node in graph.nodes(data=True)]
+    return max(box.width for box in boxes), max(box.height for box in boxes)
+
+
 def _draw_node(axes: Any, graph: nx.DiGraph[int], node: int, x: float, y: float, colours: Mapping[str, str]) -> Box:
     attributes = graph.nodes[node]
     op: str = attributes.get("op", "")
@@ -130,12 +155,13 @@ def _draw_node(axes: Any, graph: nx.DiGraph[int], node: int, x: float, y: float,
     label: str = attributes.get("label") or op or kind or str(node)
     if "cell" in attributes and not attributes.get("label"):
         label = str(node - min(n for n in graph if _cell(graph, n) == attributes["cell"]))
-    lines = textwrap.wrap(label, 18)
+    lines = _lines(label)
     axes.text(
         x, y, f"${label}$" if "_{" in label else "\n".join(lines), ha="center", va="center", fontsize=8, zorder=4,
         bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": colours.get(op, "black"), "linewidth": 1.2},
     )  # fmt: skip
-    return Box(x, y, 0.13 + 0.072 * max(map(len, lines)) * (0.6 if "_{" in label else 1), 0.12 + 0.14 * len(lines))
+    box = _box(x, y, lines)
+    return box._replace(width=0.13 + 0.6 * (box.width - 0.13)) if "_{" in label else box
 
 
 def _draw_edges(axes: Any, graph: nx.DiGraph[int], boxes: Mapping[int, Box], colours: Mapping[str, str]) -> None:

@@ -16,13 +16,18 @@ SMALL = {
     "autoformer": {"patch": 4, "depths": (2,), "hidden_dims": (24,), "num_heads": (1, 2)},
     "cells": {"widths": (4, 8), "repeats": 1},
     "darts": {"width": 4, "depth": 3},
+    "mnasnet": {"widths": (4, 4, 6, 8, 8, 8, 8), "stem": 4, "last": 8},
+    "multi_resolution": {"widths": (8, 16), "stems": (8,), "most": 1},
     "nasbench101": {"stem": 8, "modules": 1},
     "nasbench201": {"widths": (4, 8), "repeats": 1},
     "nasbench_macro": {"width": 4, "last": 16},
     "nats_sss": {"widths": (4, 8)},
     "nds_resnet": {"depths": (1,), "widths": (8, 16)},
     "nds_resnext": {"depths": (1,), "stem": 8},
+    "transnas_micro": {"width": 4, "macro": "4"},
 }
+STEEP = ("mnasnet", "multi_resolution", "transnas_micro")
+"""Make single pixels of images of 8 x 8, at which a program fixes the size that it was made for."""
 NDS_CELLS = {"widths": (4,), "depths": (3,)}
 SPACES_WITH_CHOICES = [name for name in SPACES if name != "networks"]
 ONNX = find_spec("onnx") is not None and find_spec("onnxscript") is not None and find_spec("onnxruntime") is not None
@@ -70,9 +75,9 @@ def test_elsewhere_it_gives_the_same(exported, name):
 
 @pytest.mark.parametrize("name", SPACES_WITH_CHOICES)
 def test_the_number_of_images_is_free(exported, name):
-    _, done, _, _ = exported
+    suffix, done, _, _ = exported
     assert done[name].free.batch
-    assert done[name].free.size == (name != "autoformer")
+    assert done[name].free.size == (name != "autoformer" and (suffix == ".py" or name not in STEEP))
 
 
 def test_sources_are_readable(exported):

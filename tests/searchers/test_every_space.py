@@ -14,6 +14,9 @@ from nas.space import SPACES
 SLOW = ("nds_amoeba", "nds_darts", "nds_nasnet", "nds_pnas", "nds_resnext")
 """Built as `darts`, `nds_enas` and `nds_resnet` are, which are searched with gradients."""
 
+STEEP = ("mnasnet", "multi_resolution")
+"""Halve the resolution five times: of smaller images, batch norm of one sample would see a single pixel."""
+
 
 @pytest.mark.parametrize("searcher", list(SEARCHERS))
 @pytest.mark.parametrize("name", list(SPACES))
@@ -21,8 +24,9 @@ def test_every_searcher_on_every_space(name, searcher):
     """Twenty evaluations, and as many of pruning as it takes on NAS-Bench-201; where a space has no supernet, or a
     round of pruning takes more, it says so."""
     space, own = SPACES[name](**SMALL[name]), options(SEARCHERS[searcher].function)
+    size = 64 if name in STEEP else 16
     call = {
-        "data": "synthetic:classes=3,size=16", "batch_size": 12, "budget": 55 if searcher == "pruning" else 20,
+        "data": f"synthetic:classes=3,size={size}", "batch_size": 12, "budget": 55 if searcher == "pruning" else 20,
         "settings": {name: SMALL[name]} | ({searcher: {"population": 6}} if "population" in own else {}),
     }  # fmt: skip
     if searcher == "pruning" and not space.supernet:

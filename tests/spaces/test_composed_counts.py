@@ -22,6 +22,9 @@ SPACES_AND_SETTINGS = [
     ("nds_pnas", {}),
     ("nds_enas", {}),
     ("darts", {}),
+    ("mnasnet", {"last": 40}),
+    ("multi_resolution", {"widths": (8, 24), "most": 2}),
+    ("transnas_micro", {"width": 6, "macro": "1234"}),
 ]
 
 
