@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from nas.files import check_writable
 from nas.formats.agreement import Free, Run, largest_difference, random_images, runs
 from nas.formats.card import ModelCard
 from nas.formats.logits import logits_alone
-from nas.formats.programs import check_onnx, load_onnx, load_program, program_of, save_onnx, save_program
+from nas.formats.programs import check_onnx, load_onnx, load_program, save_onnx, save_program, write_program
 from nas.formats.python import import_file, source_of, weights_for
 from nas.formats.sources import NoSource
 from nas.registry import normal
@@ -234,12 +235,10 @@ def _python(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
 
 
 def _program(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
-    program, free = program_of(net, card.task)
-    save_program(program, card, file)
+    free = write_program(net, card.task, partial(save_program, card=card, path=file))
     return load_program(file), free
 
 
 def _onnx(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
-    program, free = program_of(net, card.task)
-    save_onnx(program, card, file)
+    free = write_program(net, card.task, partial(save_onnx, card=card, path=file))
     return load_onnx(file), free

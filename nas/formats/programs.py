@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,11 +28,12 @@ DIMENSIONS = {0: "batch", 2: "height", 3: "width"}
 INPUT, OUTPUT = "images", "logits"
 
 
-def program_of(net: nn.Module, task: Task) -> tuple[ExportedProgram, Free]:
-    """The network's program, and what it leaves free: as much as the network's code does.
+def write_program(net: nn.Module, task: Task, write: Callable[[ExportedProgram], None]) -> Free:
+    """Has the network's program written by ``write``; what it leaves free: as much as the network's code and the format
+    do.
 
     Raises:
-        UsageError: it cannot be traced, not even for one image of one size.
+        UsageError: it cannot be traced or written, not even for one image of one size.
     """
     reason = ""
     for free in (Free(), Free(size=False), Free(batch=False, size=False)):
@@ -44,10 +45,11 @@ def program_of(net: nn.Module, task: Task) -> tuple[ExportedProgram, Free]:
                 program = torch.export.export(net, (images,), dynamic_shapes=(chosen,))
             run = running(program)
             if all(runs(run, batch) for batch in random_images(task, free, net)):
-                return program, free
+                write(program)
+                return free
         except Exception as error:  # what the tracer cannot follow makes it raise all sorts
             reason = reason or reason_of(error)
-    raise UsageError(f"torch.export cannot follow the network: {reason or 'it runs on no images'}")
+    raise UsageError(f"the network cannot be written as a program of torch.export: {reason or 'it runs on no images'}")
 
 
 def running(program: ExportedProgram) -> nn.Module:
@@ -77,11 +79,8 @@ def check_onnx() -> None:
 
 
 def save_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
-    """Writes an ``.onnx`` file with the weights in it, its dimensions under their names.
-
-    Raises:
-        UsageError: an operation has no counterpart in ONNX.
-    """
+    """Writes an ``.onnx`` file with the weights in it, its dimensions under their names; ``ValueError`` where an
+    operation has no counterpart in ONNX."""
     import onnx
 
     try:
@@ -91,7 +90,7 @@ def save_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
             )
         model = exported.model_proto
     except Exception as error:  # the converter's own errors have no common type
-        raise UsageError(f"the network cannot be written as ONNX: {reason_of(error)}") from error
+        raise ValueError(f"no ONNX of it: {reason_of(error)}") from error
     names = {
         dimension.dim_param: DIMENSIONS[place]
         for place, dimension in enumerate(model.graph.input[0].type.tensor_type.shape.dim)

@@ -1,5 +1,7 @@
 """AZ-NAS on networks whose features are not those of NAS-Bench-201: the value, or a sentence."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -89,15 +91,29 @@ def test_a_reduction_of_three():
 
 def test_stacking_is_torchs_own_order():
     v = torch.randn(2, 3, 8, 8)
-    assert torch.equal(stacked(v, torch.zeros(2, 5, 4, 4)), F.pixel_unshuffle(v, 2))
-    assert stacked(torch.randn(2, 3, 8, 6), torch.zeros(2, 5, 4, 3)).shape == (2, 12, 4, 3)
+    assert torch.equal(stacked(v, torch.zeros(2, 5, 4, 4))[0], F.pixel_unshuffle(v, 2).flatten(2))
+    assert [tuple(part.shape) for part in stacked(torch.randn(2, 3, 8, 6), torch.zeros(2, 5, 4, 3))] == [
+        (2, 12, 12), (2, 5, 12),
+    ]  # fmt: skip
+
+
+def test_a_side_that_is_rounded_up_is_filled_with_zeros():
+    v = torch.randn(2, 3, 7, 7)
+    filled = F.pixel_unshuffle(F.pad(v, (0, 1, 0, 1)), 2)
+    assert torch.equal(stacked(v, torch.zeros(2, 5, 4, 4))[0], filled.flatten(2))
+    assert all(math.isfinite(value) for value in values(7, lambda: three(stride=2)))
+
+
+def test_tokens_of_a_square_are_its_pixels():
+    v, tokens = torch.randn(2, 3, 4, 4), torch.zeros(2, 4, 5)
+    assert torch.equal(stacked(v, tokens)[0], F.pixel_unshuffle(v, 2).flatten(2))
 
 
 def test_what_has_no_matrix_says_so():
-    with pytest.raises(ProxyFailure, match="makes maps of 4 x 4 of maps of 7 x 7, which is no whole fraction"):
-        values(7, lambda: three(stride=2))
-    with pytest.raises(ProxyFailure, match="makes 16 tokens of maps of 4 x 4"):
-        values(4, lambda: Net(Block(3, 8), Tokens(8)))
+    with pytest.raises(ProxyFailure, match="a block turns 7 x 7 positions into 5 x 5: which of them become one is not"):
+        stacked(torch.randn(2, 3, 7, 7), torch.zeros(2, 5, 5, 5))
+    with pytest.raises(ProxyFailure, match="a block turns 4 rows into 2: which are whose is not known"):
+        stacked(torch.randn(4, 3, 7, 7), torch.zeros(2, 5, 7, 7))
 
 
 def test_expressivity_needs_no_such_matrix():

@@ -11,7 +11,7 @@ from nas.space import SPACES, Task
 TASK = Task(10, 3, 32)
 SPACES_AND_SETTINGS = [
     ("nasbench201", {}),
-    ("nasbench201", {"width": 5, "cells": 2}),
+    ("nasbench201", {"widths": (5, 7), "repeats": 2}),
     ("nasbench101", {"stem": 16}),
     ("nasbench101", {"stem": 8, "modules": 1}),
     ("nasbench_macro", {}),
