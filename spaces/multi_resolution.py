@@ -147,6 +147,7 @@ class MultiResolutionSpace(SpaceWrapper):
 
     def __init__(self, widths: tuple[int, ...], stems: tuple[int, ...], most: int) -> None:
         self.widths, self.stems = distinct_positive("widths", widths), distinct_positive("stems", stems)
+        self.most = most
         known, known_stems = (one_of(*values, *(w for w in READ if w not in values)) for values in (widths, stems))
         stages = {
             f"stage{branches}": repeated(
@@ -162,6 +163,10 @@ class MultiResolutionSpace(SpaceWrapper):
         )  # fmt: skip
         self.declared = ChoiceSpace(declared, lambda chosen, task: MultiResolution(_described(chosen), task))
         super().__init__(self.declared)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the options that it is declared with, for rules are functions."""
+        return type(self), (self.widths, self.stems, self.most)
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         return initialise_by_place(self.declared.build(arch, task))
@@ -313,7 +318,7 @@ def _of_code(text: str) -> Description:
     sizes = [2, *(2 + 2 * branches for branches in STAGES), 1]
     numbers = [[int(n) for n in part if n.isascii() and n.isdigit() and len(n) < 5] for part in parts]
     if [len(part) for part in parts] != sizes or [len(part) for part in numbers] != sizes:
-        raise ValueError(f"{DIALECT}:{text[:200]} is not like {DIALECT}:{CODE}")
+        raise ValueError(f"{DIALECT + ':' + text[:200]!r} is not like {DIALECT}:{CODE}")
     if [part[1] for part in numbers[1:-1]] != list(STAGES):
         raise ValueError(f"{DIALECT}:{text[:200]}: the stages have 1, 2, 3 and 4 branches, like {DIALECT}:{CODE}")
     stages = [Stage(n, tuple(rest[:b]), tuple(rest[b:])) for n, b, *rest in numbers[1:-1]]

@@ -137,7 +137,7 @@ MIXING = {
     "rows one by one": lambda net, f: net.head(torch.stack([net.hidden(row) + i for i, row in enumerate(f)])),
     "ghost batch norm": ghost,
     "batch norm of windows": windows_normalised,
-    "scripted": lambda net, f: net.head(scripted(net.hidden(f))),
+    "scripted": lambda net, f: net.head(net.hidden(f) + scripted(net.hidden(f))),
     "squeezed": lambda net, f: net.head(net.hidden(f.unsqueeze(2).squeeze())),
 }
 
@@ -175,12 +175,6 @@ class HookedModule(Plain):
         self.hidden.register_full_backward_hook(lambda module, _, out: tuple(g - g.mean(0) for g in out)[:1])
 
 
-class HookedWeight(Plain):
-    def __init__(self):
-        super().__init__()
-        self.hidden.weight.register_hook(lambda gradient: gradient.triu())
-
-
 class Averaging(Plain):
     """Features minus a running mean, which is a buffer."""
 
@@ -198,7 +192,6 @@ class Averaging(Plain):
 LOOPED = {name: of(function) for name, function in MIXING_IN_LOOPS.items()} | {
     "routed experts": RoutedExperts,
     "hook of a module": HookedModule,
-    "hook of a weight": HookedWeight,
     "running mean": Averaging,
 }
 

@@ -288,6 +288,8 @@ MAX_DRY_RUN = 20_000
 def _limited(plan: Plan, archs: Sequence[str]) -> dict[str, dict[str, float]]:
     """By name what is limited, but the counts that every trial has, of these architectures, all of which are known."""
     space, limits = plan.setup.space, [limit for limit in plan.setup.limits if limit.proxy.name not in Trial._fields]
+    if not limits:  # of networks without one it is not known that they can be made
+        return {}
     forms = {arch: space.canonical(space.parse(arch)) for arch in archs}
     known = {arch: quantities(space, forms[arch], limits, plan.scorer.data.task, plan.scorer) for arch in archs}
     return {limit.proxy.name: {arch: known[arch][limit.proxy.name] for arch in archs} for limit in limits}

@@ -140,11 +140,20 @@ def _constants(card: ModelCard) -> list[str]:
     for name, value in values.items():
         line = f"{name} = {literal(tuple(value), name)}"
         if len(line) > WIDTH:
-            texts = ", ".join(literal(part, name) for part in value)
-            filled = textwrap.fill(texts, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-            line = f"{name} = (\n{textwrap.indent(filled, '    ')},\n)"
+            line = "\n    ".join([f"{name} = (", *_rows([f"{literal(part, name)}," for part in value])]) + "\n)"
         lines.append(line)
     return lines
+
+
+def _rows(parts: Iterable[str]) -> list[str]:
+    """The parts, which may hold spaces themselves, in lines of no more than `WIDTH` where that can be."""
+    rows: list[str] = []
+    for part in parts:
+        if rows and len(rows[-1]) + 1 + len(part) <= WIDTH - 4:
+            rows[-1] += f" {part}"
+        else:
+            rows.append(part)
+    return rows
 
 
 def _imported(node: ast.AST) -> list[str]:

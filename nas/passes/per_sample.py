@@ -205,9 +205,10 @@ class _Batch:
     def visit_weight(self, weight: Tensor, uses: list[Use]) -> None:
         for rows in slices(weight, self.samples, gcd(*(unit for unit, _ in uses))):
             (_, gradients), *others = uses
-            total = gradients(rows)
-            for _, gradients in others:
-                total += gradients(rows)
+            with torch.no_grad():
+                total = gradients(rows)
+                for _, gradients in others:
+                    total += gradients(rows)
             self.visit(Block(weight, real(total.reshape(self.samples, -1).to(weight.dtype)).flatten(1), rows))
 
 

@@ -37,7 +37,7 @@ def test_one_network_serves_all_initialisations(monkeypatch):
 
 def test_weights_that_cannot_be_drawn_again_fail_alone(monkeypatch):
     toy = narrow_space()
-    monkeypatch.setattr("nas.scoring.measurer.initialise", lambda net, how, seed: 1 / 0)
+    monkeypatch.setattr("nas.scoring.measurer.initialise", lambda *_: 1 / 0)
     looks = [Proxy(how, lambda probe: 1.0, initialisation=how) for how in ("gaussian", "default", "kaiming")]
     found = Measurer(toy, DATA, device="cpu")(toy.sample(Random(0)), looks)
     assert {name: score.status for name, score in found.items()} == {
