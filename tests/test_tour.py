@@ -23,6 +23,7 @@ def tour(nas_data, tmp_path_factory):
     return found
 
 
+@pytest.mark.long
 def test_the_calls_return_frames(tour):
     found = tour["found"]
     assert set(found.correlations["proxy"]) == {

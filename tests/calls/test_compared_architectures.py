@@ -43,6 +43,7 @@ def test_limits_hold_for_what_is_compared(table):
         nas.compare("nasbench201", table, "accuracy", constraints=["params<=1"], **COMPARE)
 
 
+@pytest.mark.long
 def test_memory_is_that_of_each_proxy_and_kept(table, tmp_path, monkeypatch):
     asked = COMPARE | {"proxies": "gradalign_i,params", "run_folder": tmp_path / "run"}
     first = nas.compare("nasbench201", table, "accuracy", **asked).correlations

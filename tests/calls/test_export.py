@@ -36,6 +36,7 @@ def images(count=3):
 
 
 @pytest.mark.parametrize("suffix", [".py", ".pt2", ".onnx"])
+@pytest.mark.long
 def test_a_trained_network_is_exported_with_its_weights(run, tmp_path, suffix):
     if suffix == ".onnx" and not ONNX:
         pytest.skip("ONNX is not installed: pip install 'gradalign-nas[onnx]'")

@@ -85,6 +85,7 @@ def test_wrong_use_is_one_line(nas, tmp_path, arguments, message):
     assert {path.name for path in tmp_path.iterdir()} == {"stripes.npz"}
 
 
+@pytest.mark.long
 def test_killed_twice_it_comes_to_the_same(tmp_path):
     """SIGKILL, at moments of chance in the middle of training."""
     stripes_file(tmp_path)

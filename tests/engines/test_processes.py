@@ -66,6 +66,7 @@ def test_workers_give_the_history_of_this_process(exact, tmp_path):
     assert any(trial["cached"] for trial in recorded(exact))
 
 
+@pytest.mark.long
 def test_several_seeds_on_the_same_workers():
     given = {
         "space": "nasbench201", "archs": [str(index) for index in range(0, 900, 90)], "proxies": "gradalign_i,naswot",
@@ -76,18 +77,21 @@ def test_several_seeds_on_the_same_workers():
     assert there[columns].equals(here[columns])
 
 
+@pytest.mark.long
 def test_a_faulty_proxy_fails_alike_in_a_worker(tmp_path):
     for name, workers in (("here", None), ("there", 1)):
         search(tmp_path / name, settings=settings(fault="memory"), workers=workers)
     assert recorded(tmp_path / "there") == recorded(tmp_path / "here")
 
 
+@pytest.mark.long
 def test_a_proxy_that_hangs_is_ended():
     scores = score("hangs", timeout=0.5)
     assert scores["status"].tolist() == ["ok", "timeout", "ok"]
     assert scores["reason"][1] == "no score within 0.5 s"
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_once_changes_nothing(undisturbed, tmp_path):
     mark = tmp_path / "mark"
     trials = search(None, settings=settings(fault="dies", mark=str(mark)), workers=2)
@@ -96,6 +100,7 @@ def test_a_worker_that_dies_once_changes_nothing(undisturbed, tmp_path):
     assert [trial["score"] for trial in recorded(undisturbed)] == trials["score"].tolist()
 
 
+@pytest.mark.long
 def test_a_network_that_kills_its_workers_is_a_failed_score():
     """And only that of the proxy that did it: its neighbour has the score that it has here."""
     both = score("dies", "faulty,params", workers=1).set_index("proxy")

@@ -10,7 +10,13 @@ def name_of(check):
     return check.__name__
 
 
+PARTS_HAVE_THEIR_OWN = pytest.mark.long
+"""Of a combination, whose parts are measured, and checked, by themselves."""
+
+
 @pytest.mark.parametrize("check", PROXY_CHECKS, ids=name_of)
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=PARTS_HAVE_THEIR_OWN) if PROXIES[n].parts else n for n in PROXIES]
+)
 def test_proxy(name, check):
     check(name)

@@ -26,6 +26,7 @@ def found(nas_data):
     return rows.assign(**columns)
 
 
+@pytest.mark.long
 def test_naswot_ranks_as_two_other_implementations_do(found):
     for peer in ("freerea_naswot", "ntkrepo_naswot"):
         both = found.dropna(subset="naswot")
@@ -35,6 +36,7 @@ def test_naswot_ranks_as_two_other_implementations_do(found):
 
 
 @pytest.mark.parametrize("proxy", ["gradalign_i", "gradalign_ii"])
+@pytest.mark.long
 def test_gradalign_ranks_as_training_does(found, proxy):
     """τ-b on all cells is .67; on 60 of them its standard error is .05."""
     assert kendalltau(found[proxy], found["cifar10_test"]).statistic > 0.52

@@ -150,6 +150,7 @@ def test_an_injected_script_would_not_run(browser, path):
     page.close()
 
 
+@pytest.mark.long
 def test_a_large_page_opens_in_two_seconds(opened, path, tmp_path):
     large = tmp_path / "large.html"
     large.write_text(comparison_page(comparison(15, 1000)), encoding="utf-8")

@@ -16,6 +16,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("room", [100, 1500])
+@pytest.mark.long
 def test_a_full_disk_is_one_sentence(room, undisturbed, tmp_path):
     """With no room for the settings, and with room for some trials."""
 

@@ -30,6 +30,7 @@ def again(run):
         return nas.search("nasbench201", "params", "random_search", 6, run_folder=run, **SEARCH)
 
 
+@pytest.mark.long
 def test_a_trial_of_another_form_is_refused(run):
     path = run / "trials.jsonl"
     whole = path.read_text()

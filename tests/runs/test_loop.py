@@ -30,6 +30,7 @@ def test_pruning_takes_the_rounds_of_the_paper():
     assert [trial.leaf for trial in trials] == [False] * 54 + [True]
 
 
+@pytest.mark.long
 def test_te_nas_prunes_by_ranks_within_the_round():
     """The cut that each slot keeps is the one with the largest sum of its two ranks among all cuts of the round."""
     settings = SEARCH["settings"] | {"ntk": {"images": 6}}
@@ -58,6 +59,7 @@ def test_a_failure_ranks_last_and_is_never_best():
     assert best(trials).score == 1.0
 
 
+@pytest.mark.long
 def test_pruning_needs_the_budget_to_reach_a_network(tmp_path):
     settings = SEARCH | {"proxy": "gradsign+depth", "searcher": "pruning"}
     with pytest.raises(UsageError, match=r"takes 55 evaluations .* more than the budget of 54: give a larger --budget"):

@@ -80,6 +80,7 @@ def test_one_objective_comes_as_a_tuple_of_one():
     assert len(search(minimise=()).trials) == 10
 
 
+@pytest.mark.long
 def test_a_combination_is_one_of_several_objectives(tmp_path):
     result = nas.search(
         "nasbench201", "naswot+params", "pareto_walk", 6, minimise="flops", run_folder=tmp_path, **SMALL

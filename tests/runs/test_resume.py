@@ -77,6 +77,7 @@ def test_a_combination_continues_without_scoring_its_reference_again(tmp_path, m
     assert (tmp_path / "reference.jsonl").read_text() == before
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_it_ends_with_the_identical_history(undisturbed, tmp_path):
     """SIGKILL, three times at random moments, then to the end; fifty times over is in benchmarks/faults.py."""
     code = f"import nas, sys; nas.search(**{SEARCH!r}, run_folder=sys.argv[1])"

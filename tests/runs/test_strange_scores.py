@@ -93,6 +93,7 @@ def test_a_search_ends_and_is_continued(proxy, given):
     assert len(page) < 500_000
 
 
+@pytest.mark.long
 def test_a_comparison_ends_and_is_read_again(given, tmp_path):
     table = tmp_path / "table.csv"
     pd.DataFrame({"arch": ARCHS, "accuracy": np.linspace(50, 90, len(ARCHS))}).to_csv(table, index=False)

@@ -123,6 +123,7 @@ def test_options_come_from_a_file(command, tmp_path):
     assert [line.split()[0] for line in out.splitlines()[1:5]] == ["proxy", "params", "all", "plain"]
 
 
+@pytest.mark.long
 def test_all_proxies_by_default(command, tmp_path, monkeypatch):
     monkeypatch.setattr(cost, "ROUNDS", 1)
     code, out, _ = command("--json", "costs.json", *FLAGS)

@@ -49,6 +49,7 @@ def test_what_is_no_architecture(text, reason):
         NASBENCH201.parse(text)
 
 
+@pytest.mark.long
 def test_parameters_and_flops_are_the_tables(nas_data):
     """Of 200 random cells here; of all of them in benchmarks/counts.py."""
     table = pd.read_csv(nas_data / "nasbench201.csv.gz").sample(200, random_state=0)

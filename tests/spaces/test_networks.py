@@ -32,6 +32,7 @@ def test_the_seed_gives_the_weights(function):
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.long
 def test_the_name_is_the_identity():
     """Order and neighbours do not matter, in this process and in another."""
     first = nas.score("networks", named("Twins", "flat"), "gradsign,params", **SMALL)

@@ -176,6 +176,7 @@ def test_a_store_that_fails_in_mid_run_says_so_once_and_the_run_goes_on(file, vi
     assert found["value"].notna().all()
 
 
+@pytest.mark.long
 def test_on_the_command_line_a_failing_store_is_one_line(file, tmp_path):
     code = f"""
         import resource, signal, sys

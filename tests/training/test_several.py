@@ -59,6 +59,7 @@ def rows(folder):
     return [row[:-1] for row in csv.reader((folder / "history.csv").read_text().splitlines())]
 
 
+@pytest.mark.long
 def test_workers_train_what_is_trained_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cond = conditions(epochs=2)
@@ -80,6 +81,7 @@ def test_workers_train_what_is_trained_here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["once", "always"])
+@pytest.mark.long
 def test_a_worker_that_dies(tmp_path, monkeypatch, how):
     """Another one goes on where it stopped; a network that kills two of them is lost, and tried again another time."""
     monkeypatch.chdir(tmp_path)
