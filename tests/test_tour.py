@@ -37,6 +37,7 @@ def test_the_calls_return_frames(tour):
     assert tour["result"].best.score == trials["score"].max()
 
 
+@pytest.mark.long
 def test_the_figures_are_shown_by_a_notebook(tour):
     for figure in (tour["intervals"], tour["heat"], *tour["seeds"].figures.values()):
         assert isinstance(figure, Figure)

@@ -136,7 +136,7 @@ def digits(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["digits.npz", "digits:size=8"])
+@pytest.mark.parametrize("kind", [pytest.param("digits.npz", marks=pytest.mark.long), "digits:size=8"])
 def test_from_a_score_to_a_network_in_use(nas, tmp_path, digits, kind):
     data = ["--data", f"{digits}/{kind}"]
     code, out, _ = nas(

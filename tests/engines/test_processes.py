@@ -128,7 +128,11 @@ def test_killed_with_its_workers_and_continued(undisturbed, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "send", "code"),
-    [(signal.SIGINT, os.killpg, 130), (signal.SIGHUP, os.killpg, 129), (signal.SIGTERM, os.kill, 143)],
+    [
+        (signal.SIGINT, os.killpg, 130),
+        pytest.param(signal.SIGHUP, os.killpg, 129, marks=pytest.mark.long),
+        (signal.SIGTERM, os.kill, 143),
+    ],
 )
 def test_what_ends_a_run_leaves_no_process_and_says_how_to_go_on(undisturbed, tmp_path, number, send, code):
     """Ctrl-C and a terminal that is closed reach the workers too; SIGTERM, from a batch system, the main process."""

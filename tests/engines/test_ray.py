@@ -87,8 +87,10 @@ def test_a_worker_ends_with_its_home_and_without_one_goes_on():
             for place, seconds in places
         ]
         assert [worker.stdout.readline() for worker in workers] == ["begun\n"] * 2
-    assert [worker.communicate(timeout=30)[0] for worker in workers] == ["", "slept\n"]
-    assert [worker.returncode for worker in workers] == [1, 0]
+    for worker, text, code in zip(workers, ("", "slept\n"), (1, 0), strict=True):
+        with worker:
+            assert worker.stdout.read() == text
+        assert worker.returncode == code
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "127.0.0.1:99999"])

@@ -40,7 +40,9 @@ def options(name):
     return SMALL.get(name, NDS_CELLS)
 
 
-@pytest.fixture(scope="module", params=[".py", ".pt2", ".onnx"])
+@pytest.fixture(
+    scope="module", params=[".py", *(pytest.param(suffix, marks=pytest.mark.long) for suffix in (".pt2", ".onnx"))]
+)
 def exported(request, tmp_path_factory):
     """By space, what was exported of it, the network, and what the file gives elsewhere."""
     if request.param == ".onnx" and not ONNX:

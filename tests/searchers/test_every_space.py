@@ -20,6 +20,7 @@ STEEP = ("mnasnet", "multi_resolution")
 
 @pytest.mark.parametrize("searcher", list(SEARCHERS))
 @pytest.mark.parametrize("name", list(SPACES))
+@pytest.mark.long
 def test_every_searcher_on_every_space(name, searcher):
     """Twenty evaluations, and as many of pruning as it takes on NAS-Bench-201; where a space has no supernet, or a
     round of pruning takes more, it says so."""
