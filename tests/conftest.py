@@ -16,6 +16,20 @@ from nas.testing import narrow_space  # noqa: E402
 
 plugins.load()
 
+LONG = {
+    "cli/test_train_and_export.py", "data/test_bombs.py", "engines/test_processes.py", "runs/test_resume.py",
+    "runs/test_strange_scores.py", "scoring/test_rude_proxies.py", "searchers/test_conformance.py",
+    "studies/test_every_study.py",
+}  # fmt: skip
+"""Files of tests that all start processes or measure much; left out unless asked for by -m long."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in LONG:
+            item.add_marker("long")
+
 
 @pytest.fixture(scope="session")
 def nas_data() -> Path:
