@@ -130,12 +130,16 @@ def ended(number: int, code: int, *more: str) -> Callable[[Path, random.Random],
     return disturb
 
 
-def fault_settings(place: Path, rng: random.Random) -> Iterator[bool]:
-    """``config.yaml`` cut short, as by a power cut; then removed, as the sentence says."""
+def kill_half_way(place: Path) -> None:
     process = start(place)
     wait_for(lambda: len(records(place)) >= 8)
     process.kill()
     process.communicate()
+
+
+def fault_settings(place: Path, rng: random.Random) -> Iterator[bool]:
+    """``config.yaml`` cut short, as by a power cut; then removed, as the sentence says."""
+    kill_half_way(place)
     config = place / "config.yaml"
     os.truncate(config, rng.randrange(config.stat().st_size))
     process = start(place)
@@ -151,10 +155,7 @@ def fault_settings(place: Path, rng: random.Random) -> Iterator[bool]:
 
 def fault_tail(place: Path, rng: random.Random) -> Iterator[bool]:
     """The end of ``trials.jsonl`` cut at any byte, and zeros behind it, as a power cut leaves them."""
-    process = start(place)
-    wait_for(lambda: len(records(place)) >= 8)
-    process.kill()
-    process.communicate()
+    kill_half_way(place)
     file = place / "trials.jsonl"
     os.truncate(file, rng.randrange(file.stat().st_size))
     with file.open("ab") as opened:

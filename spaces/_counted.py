@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+import torch
+from torch import Tensor, nn
+
 from nas.graph import Edge
+from nas.probe import Probe
 from nas.space import Counts, Task
 
 
@@ -42,6 +46,23 @@ class NotCounted(Exception):
 
 Count = Callable[[Shape], Part]
 """A part for an input of this shape."""
+
+
+def measured(make: Callable[[], nn.Module], x: Shape) -> Part:
+    """What ``make`` makes, run once without weights on an input of this shape."""
+    shapes: list[Shape] = []
+
+    def look(module: nn.Module, inputs: object, out: Tensor) -> None:
+        shapes.append(Shape(*out.shape[1:]))
+
+    try:
+        with torch.device("meta"):
+            net = make()
+        net.register_forward_hook(look)
+        probe = Probe(net, torch.zeros(1, *x, device="meta"), torch.zeros(1, device="meta"))
+        return Part(probe.params, probe.trace.flops, probe.trace.path, shapes[0])
+    except Exception as error:  # the network is made as a whole then, and says what is wrong with it
+        raise NotCounted from error
 
 
 def of_image(task: Task) -> Shape:

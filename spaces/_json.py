@@ -13,11 +13,16 @@ MAX_CHARACTERS = 10_000
 """Characters of one architecture."""
 
 
+def check_length(text: str, form: str) -> None:
+    """`ValueError`, with the ``form`` that it should have, where a text is longer than any architecture."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"{text[:200]!r}… has {len(text)} characters, more than any architecture: it is like {form}")
+
+
 def record(text: str, form: str) -> dict[str, Any]:
     """The object that ``text`` is; `ValueError`, with the ``form`` that it should have, where it is none, or where it
     names something twice."""
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"{text[:200]!r}… has {len(text)} characters, more than any architecture: it is like {form}")
+    check_length(text, form)
     try:
         value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

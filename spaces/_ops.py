@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spaces._counted import NotCounted, Part, Shape, convolution, pooling, same, series
+from spaces._counted import Part, Shape, convolution, measured
 
 Operation = Callable[..., nn.Module]
 """(channels) or (channels, stride) -> a fresh module from [samples, channels, h, w] to the same shape, or to half of h
@@ -137,52 +137,12 @@ OPERATIONS: dict[str, Operation] = {
 """NAS-Bench-201's ``nor_conv_1x1`` and ``nor_conv_3x3`` are what the others call ``conv_1x1`` and ``conv_3x3``."""
 
 
-def _counted_pooling(x: Shape, kernel: int, stride: int) -> Part:
-    return pooling(x, kernel, stride, kernel // 2)
-
-
-def _counted_convolution(x: Shape, kernel: int, stride: int) -> Part:
-    return convolution(x, x.channels, kernel, stride)
-
-
-def _counted_separable(x: Shape, kernel: int, stride: int, dilation: int = 1) -> Part:
-    depthwise = partial(
-        convolution, outputs=x.channels, kernel=kernel, stride=stride, dilation=dilation, groups=x.channels, norm=False
-    )
-    return series(x, [depthwise, partial(convolution, outputs=x.channels, kernel=1)])
-
-
-def _counted_separable_twice(x: Shape, kernel: int, stride: int, dilation: int = 1) -> Part:
-    first = partial(_counted_separable, kernel=kernel, stride=stride, dilation=dilation)
-    return series(x, [first, partial(_counted_separable, kernel=kernel, stride=1, dilation=dilation)])
-
-
-def _counted_factorised(x: Shape, kernel: int, stride: int) -> Part:
-    across = partial(convolution, outputs=x.channels, kernel=(1, kernel), stride=(1, stride), norm=False)
-    return series(x, [across, partial(convolution, outputs=x.channels, kernel=(kernel, 1), stride=(stride, 1))])
-
-
 def counted_reduction(x: Shape, outputs: int) -> Part:
     """`FactorizedReduce`, whose two halves cost what one convolution does."""
     return convolution(x, outputs, 1, 2)
 
 
-COUNTED: dict[Callable[..., nn.Module], Callable[..., Part]] = {
-    _convolution: _counted_convolution,
-    _dilated: _counted_separable,
-    separable_twice: _counted_separable_twice,
-    factorised: _counted_factorised,
-    average: _counted_pooling,
-    maximum: _counted_pooling,
-}
-
-
 @cache
 def counted(operation: Operation, x: Shape, stride: int = 1) -> Part:
-    """One of the `OPERATIONS`, counted."""
-    if operation is skip_connect:
-        return same(x) if stride == 1 else counted_reduction(x, x.channels)
-    if not isinstance(operation, partial) or operation.func is not _sized:
-        raise NotCounted
-    make, (kernel, *dilation) = operation.args
-    return COUNTED[make](x, kernel, stride, *dilation)
+    """One of the `OPERATIONS`, counted once for each shape that it meets."""
+    return measured(partial(operation, x.channels, stride), x)

@@ -76,23 +76,3 @@ class Skeletal:
 
     def _probe(self) -> Probe:
         return Probe(self._net, self._image, torch.zeros(1, device="meta"))
-
-
-def measured(make: Callable[[int], nn.Module], x: Shape) -> Part:
-    """What ``make`` makes for an input of this shape, counted by running it without weights."""
-    shapes: list[Shape] = []
-
-    def look(module: nn.Module, inputs: object, out: Tensor) -> None:
-        shapes.append(Shape(*out.shape[1:]))
-
-    try:
-        with torch.device("meta"):
-            net = make(x.channels)
-        net.register_forward_hook(look)
-        probe = Probe(net, torch.zeros(1, *x, device="meta"), torch.zeros(1, device="meta"))
-        trace = probe.trace
-    except Exception as error:  # the network is made as a whole then, and says what is wrong with it
-        raise NotCounted from error
-    if shapes != [x]:
-        raise NotCounted
-    return Part(probe.params, trace.flops, trace.path, x)

@@ -17,9 +17,9 @@ from nas.registry import Range
 from nas.space import Arch, Counts, Space, Task, choice, is_leaf, space
 from spaces import _counted as counting
 from spaces._cell import Cell, MixedEdge, Skeleton, drawn_by_place, initialise_by_place, stages
-from spaces._counted import NotCounted, Part, Shape
+from spaces._counted import NotCounted, Part, Shape, measured
 from spaces._ops import NONE, OPERATIONS, Operation, counted
-from spaces._skeleton import Skeletal, measured
+from spaces._skeleton import Skeletal
 
 
 class Dialect(NamedTuple):
@@ -105,7 +105,9 @@ class CellSpace(Space):
         if make in PUBLISHED:
             return counted(make, x)
         if (name, x) not in self._measured:
-            self._measured[name, x] = measured(make, x)
+            self._measured[name, x] = measured(partial(make, x.channels), x)
+        if self._measured[name, x].shape != x:
+            raise NotCounted
         return self._measured[name, x]
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:

@@ -17,6 +17,7 @@ from nas.registry import Range
 from nas.space import Arch, Counts, SpaceWrapper, Task, choice, space
 from spaces import _counted as counting
 from spaces._counted import Part, Shape
+from spaces._json import check_length
 
 EXPANSIONS, KERNELS = (1, 4, 6), (3, 5)
 LAYERS = (3, 3, 3, 3, 3, 4, 3)
@@ -27,8 +28,6 @@ WIDTHS = (16, 24, 40, 80, 112, 192, 320)
 BLOCK = re.compile(r"e([\d/]+)k([\d/]+)l([\d/]+)(s\??)?")
 FORM = "e1k3l1 e6k3l2s e6k5l2s e6k3l3s e6k5l3s e6k5l4s e6k3l1s"
 DIALECT = "anb"
-LONGEST = 10_000
-"""Characters of one architecture."""
 
 
 class SqueezeExcite(nn.Module):
@@ -146,8 +145,7 @@ class MnasNetSpace(SpaceWrapper):
         return " ".join(_written(arch[start : start + 4], start // 4) for start in range(0, len(arch), 4))
 
     def parse(self, text: str) -> Arch:
-        if len(text) > LONGEST:
-            raise ValueError(f"{text[:100]!r}… has {len(text)} characters: an architecture is like {FORM}")
+        check_length(text, FORM)
         dialect, colon, rest = text.strip().partition(":")
         if colon and dialect == DIALECT:
             return self.parse(_of_lists(rest))

@@ -17,8 +17,9 @@ from nas.graph import chain
 from nas.registry import Range
 from nas.space import Arch, Counts, SpaceWrapper, Task, choice, is_leaf, space
 from spaces import _counted as counting
-from spaces._cell import distinct_positive, initialise_by_place
+from spaces._cell import conv_bn_relu, distinct_positive, initialise_by_place
 from spaces._counted import NotCounted, Part
+from spaces._json import check_length
 
 STAGES = (1, 2, 3, 4)
 """Branches of each."""
@@ -27,8 +28,6 @@ STEMS = (8, 16, 24, 32, 48, 64)
 READ = tuple(range(8, 129, 8))
 """Widths that stand in the table's rows as well: such networks are read and built, and never drawn."""
 DIALECT = "code"
-LONGEST = 10_000
-"""Characters of one architecture."""
 FORM = "[[16,16],[[1,[1],[64]],[2,[2,1],[32,48]],[3,[3,2,1],[64,64,16]],[4,[2,3,2,4],[64,96,112,48]]],16]"
 CODE = "16_16-1_1_1_64-1_2_2_1_32_48-1_3_3_2_1_64_64_16-1_4_2_3_2_4_64_96_112_48-16"
 
@@ -47,11 +46,6 @@ class Description(NamedTuple):
     stem: tuple[int, int]
     stages: tuple[Stage, ...]
     last: int
-
-
-def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class Block(nn.Module):
@@ -204,8 +198,7 @@ class MultiResolutionSpace(SpaceWrapper):
         return {"text": self.text(arch), DIALECT: code}
 
     def parse(self, text: str) -> Arch:
-        if len(text) > LONGEST:
-            raise ValueError(f"{text[:100]!r}… has {len(text)} characters: an architecture is like {FORM}")
+        check_length(text, FORM)
         dialect, colon, rest = text.strip().partition(":")
         if colon and dialect == DIALECT:
             return self._slots(_of_code(rest))

@@ -79,9 +79,14 @@ def test_block_statistics():
     torch.testing.assert_close(block.sums(group, 3), expected)
 
 
-def test_products_of_signs_are_exact_without_integer_instructions(monkeypatch):
+@pytest.mark.parametrize("capability", ["AVX512", "AVX2", "DEFAULT"])
+def test_products_of_signs_are_exact_with_and_without_integer_instructions(monkeypatch, capability):
     left, right = torch.randint(-1, 2, (64, 5000), dtype=torch.int8), torch.randint(-1, 2, (5000, 10), dtype=torch.int8)
-    fast = product_of_signs(left, right)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert torch.equal(product_of_signs(left, right), left.double() @ right.double())
+
+
+def test_products_of_signs_are_exact_where_a_sum_in_float32_is_not(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    assert torch.equal(fast, product_of_signs(left, right))
-    assert torch.equal(fast, left.double() @ right.double())
+    ones = torch.ones(1, 2**24 + 1, dtype=torch.int8)
+    assert product_of_signs(ones, ones.T).item() == 2**24 + 1
