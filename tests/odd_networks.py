@@ -175,6 +175,19 @@ class HookedModule(Plain):
         self.hidden.register_full_backward_hook(lambda module, _, out: tuple(g - g.mean(0) for g in out)[:1])
 
 
+class HookedWeight(Plain):
+    """Its weight has a hook, which no copy of a tensor has: a copy of the network makes it again."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden.weight.register_hook(lambda gradient: gradient.triu())
+
+    def __deepcopy__(self, memo):
+        own = HookedWeight().to(self.hidden.weight.dtype)
+        own.load_state_dict(self.state_dict())
+        return own
+
+
 class Averaging(Plain):
     """Features minus a running mean, which is a buffer."""
 
@@ -192,6 +205,7 @@ class Averaging(Plain):
 LOOPED = {name: of(function) for name, function in MIXING_IN_LOOPS.items()} | {
     "routed experts": RoutedExperts,
     "hook of a module": HookedModule,
+    "hook of a weight": HookedWeight,
     "running mean": Averaging,
 }
 

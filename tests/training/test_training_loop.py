@@ -73,7 +73,7 @@ def test_an_epoch_is_what_one_would_write(given):
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float16", marks=pytest.mark.long)])
 def test_what_is_kept_is_all_there_is(optimiser, precision, tmp_path):
     """Taken up after any epoch from a file, training comes to the identical end, though the network draws from three
     generators."""
