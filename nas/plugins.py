@@ -16,7 +16,7 @@ from types import ModuleType
 from nas.errors import UsageError
 from nas.files import check_file, check_may_run
 
-FOLDERS = ("spaces", "proxies", "searchers", "nas.data.sources", "nas.studies")
+FOLDERS = ("spaces", "proxies", "searchers", "nas.data.sources")
 GROUP = "nas.plugins"
 """The entry-point group: each entry names a module that registers plug-ins when it is imported."""
 
@@ -53,15 +53,20 @@ _loaded = False
 def _load_registered() -> None:
     for folder in FOLDERS:
         _check_ours(folder)
-        package = importlib.import_module(folder)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{folder}.{module.name}")
+        load_folder(folder)
     for entry in entry_points(group=GROUP):
         try:
             entry.load()
         except (Exception, SystemExit) as error:  # a stranger's code: say whose it is, in one line
             raise UsageError(f"the plug-in {entry.name} ({entry.value}) cannot be imported: {_short(error)}") from error
+
+
+def load_folder(folder: str) -> None:
+    """Imports the modules of one folder."""
+    package = importlib.import_module(folder)
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{folder}.{module.name}")
 
 
 def _check_ours(folder: str) -> None:

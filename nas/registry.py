@@ -29,10 +29,15 @@ class Registry(Generic[Plugin]):
     Looking up an unknown name raises `UsageError` with the known names and the nearest match; so does registering one
     name twice from two places. Registering it again from the same place (a reloaded file) replaces it. The first look
     at any registry loads the plug-ins.
+
+    Args:
+        kind: what they are, in messages.
+        folder: the package whose modules are imported too when one first looks here: what few commands need.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, folder: str | None = None) -> None:
         self.kind = kind
+        self._folder = folder
         self._plugins: dict[str, Plugin] = {}
         self._origins: dict[str, str] = {}
 
@@ -52,22 +57,28 @@ class Registry(Generic[Plugin]):
             self._plugins, self._origins = plugins, origins
 
     def __getitem__(self, name: str) -> Plugin:
-        plugins.load_once()
+        self._load()
         if normal(name) not in self._plugins:
             raise unknown(self.kind, name, self._plugins)
         return self._plugins[normal(name)]
 
     def __contains__(self, name: object) -> bool:
-        plugins.load_once()
+        self._load()
         return isinstance(name, str) and normal(name) in self._plugins
 
     def __iter__(self) -> Iterator[str]:
-        plugins.load_once()
+        self._load()
         return iter(sorted(self._plugins))
 
     def __len__(self) -> int:
-        plugins.load_once()
+        self._load()
         return len(self._plugins)
+
+    def _load(self) -> None:
+        plugins.load_once()
+        if self._folder:
+            folder, self._folder = self._folder, None  # first: what is imported there may look here
+            plugins.load_folder(folder)
 
 
 def origin(function: Callable[..., Any]) -> str:

@@ -21,12 +21,20 @@ from nas.registry import Range
 TINY = 1e-300
 """Keeps a direction of length zero at zero."""
 
+IMAGES = 16
+"""The smallest number that costs the ranking nothing: `nas run runs/gradalign_images.yaml`."""
+
 Direction = Literal["sign", "unit", "raw"]
 
 
 @proxy("gradalign_i", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
 def gradalign_i(
-    probe: Probe, *, per_class: bool = True, direction: Direction = "sign", mean_per_weight: bool = False
+    probe: Probe,
+    *,
+    images: Annotated[int, Range(1)] = IMAGES,
+    per_class: bool = True,
+    direction: Direction = "sign",
+    mean_per_weight: bool = False,
 ) -> Tensor:
     """GradAlign-I: alignment of the per-sample gradients with the average gradient; larger is better.
 
@@ -36,11 +44,12 @@ def gradalign_i(
     with the network; ``mean_per_weight`` divides by the number of weights in the gradients.
 
     Args:
-        per_class: sum over classes, as the paper says; False takes the minibatch as one group.
+        images: how many of the minibatch, all where it has fewer.
+        per_class: sum over classes, as the paper says; False takes the images as one group.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         mean_per_weight: ours.
     """
-    group, sizes = _groups(probe, per_class)
+    group, sizes = _groups(probe.labels[:images], per_class)
     member = F.one_hot(group, len(sizes)).double()  # [samples, groups]
 
     def products(block: Block) -> Tensor:  # with the signs of the sums, or to find the means in: [samples, …]
@@ -48,7 +57,7 @@ def gradalign_i(
             return block.gram
         return product_of_signs(block.signs, block.sums(group, len(sizes)).sign().to(torch.int8).T)
 
-    blocks = probe.map_blocks(lambda block: (products(block), block.gradients.shape[1]))
+    blocks = probe.map_blocks(lambda block: (products(block), block.gradients.shape[1]), samples=images)
     alignment: Tensor = sum(product for product, _ in blocks)
     if direction != "sign":
         lengths = alignment.diagonal().sqrt()  # ‖g_i‖
@@ -62,26 +71,32 @@ def gradalign_i(
 
 @proxy("gradalign_ii", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
 def gradalign_ii(
-    probe: Probe, *, per_class: bool = True, direction: Direction = "sign", eps: Annotated[float, Range(0)] = 1e-3
+    probe: Probe,
+    *,
+    images: Annotated[int, Range(1)] = IMAGES,
+    per_class: bool = True,
+    direction: Direction = "sign",
+    eps: Annotated[float, Range(0)] = 1e-3,
 ) -> Tensor:
     """GradAlign-II: log-determinant of the Gram matrix of the gradients' directions; larger is better.
 
         Σ_c log det(D_c D_cᵀ + ε I),   D_c the directions d(g_i) of the samples of class c, one in a row
 
     Args:
-        per_class: sum over classes, as the paper says; False takes the minibatch as one group.
+        images: how many of the minibatch, all where it has fewer.
+        per_class: sum over classes, as the paper says; False takes the images as one group.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         eps: ε, in units of the Gram matrix (with signs: weights). Where it is zero and two samples of a class have the
             same direction, or depend on each other, there is no score.
     """
     signs = direction == "sign"
-    blocks = probe.map_blocks(lambda block: block.sign_gram if signs else block.gram)
+    blocks = probe.map_blocks(lambda block: block.sign_gram if signs else block.gram, samples=images)
     gram = torch.stack([block.double() for block in blocks]).sum(0)  # of signs these are whole numbers, so exact
     if direction == "unit":
         norms = gram.diagonal().sqrt().clamp_min(TINY)
         gram = gram / (norms[:, None] * norms)
     gram = gram + eps * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    group, sizes = _groups(probe, per_class)
+    group, sizes = _groups(probe.labels[:images], per_class)
     members = [torch.nonzero(group == c).flatten() for c in range(len(sizes))]
     rounding = torch.finfo(torch.float64 if signs else blocks[0].dtype).eps
     return torch.stack([log_determinant(gram[m][:, m], rounding) for m in members]).sum()
@@ -98,8 +113,8 @@ def log_determinant(gram: Tensor, rounding: float) -> Tensor:
     return determinant
 
 
-def _groups(probe: Probe, per_class: bool) -> tuple[Tensor, Tensor]:
+def _groups(labels: Tensor, per_class: bool) -> tuple[Tensor, Tensor]:
     """The group of each sample, [samples], and the sizes of the groups, [groups]."""
-    labels = probe.labels if per_class else torch.zeros_like(probe.labels)
+    labels = labels if per_class else torch.zeros_like(labels)
     _, group, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     return group, sizes

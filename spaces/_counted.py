@@ -49,20 +49,26 @@ Count = Callable[[Shape], Part]
 
 
 def measured(make: Callable[[], nn.Module], x: Shape) -> Part:
-    """What ``make`` makes, run once without weights on an input of this shape."""
+    """What ``make`` makes, run once on an input of this shape."""
     shapes: list[Shape] = []
 
     def look(module: nn.Module, inputs: object, out: Tensor) -> None:
         shapes.append(Shape(*out.shape[1:]))
 
     try:
-        with torch.device("meta"):
-            net = make()
+        net = unseeded(make)
         net.register_forward_hook(look)
-        probe = Probe(net, torch.zeros(1, *x, device="meta"), torch.zeros(1, device="meta"))
+        probe = Probe(net, torch.zeros(1, *x), torch.zeros(1))
         return Part(probe.params, probe.trace.flops, probe.trace.path, shapes[0])
     except Exception as error:  # the network is made as a whole then, and says what is wrong with it
         raise NotCounted from error
+
+
+def unseeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """A network that takes no random number away from others. It has weights: to run it without, torch would bring its
+    compiler in, which takes seconds."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        return make()
 
 
 def of_image(task: Task) -> Shape:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from nas.probe import Probe
 from nas.space import Counts, Task
 from spaces._cell import Skeleton
-from spaces._counted import NotCounted, Part, Shape
+from spaces._counted import NotCounted, Part, Shape, unseeded
 
 
 class Placeholder(nn.Module):
@@ -38,7 +38,7 @@ class Skeletal:
         shapes: of what each cell takes, in the order in which they run.
 
     Raises:
-        NotCounted: it does not run without weights, or not each of its cells once and as it was made.
+        NotCounted: it does not run, or not each of its cells once and as it was made.
     """
 
     def __init__(self, skeleton: Skeleton, task: Task) -> None:
@@ -50,9 +50,8 @@ class Skeletal:
             return cells[-1]
 
         try:
-            with torch.device("meta"):
-                self._net = skeleton(placeholder, task)
-            self._image = torch.zeros(1, task.channels, task.size, task.size, device="meta")
+            self._net = unseeded(lambda: skeleton(placeholder, task))
+            self._image = torch.zeros(1, task.channels, task.size, task.size)
             probe = self._probe()
             self._params, self._flops = probe.params, probe.trace.flops
         except Exception as error:  # it is made as a whole then, and says what is wrong with it
@@ -75,4 +74,4 @@ class Skeletal:
         return self._depths[paths]
 
     def _probe(self) -> Probe:
-        return Probe(self._net, self._image, torch.zeros(1, device="meta"))
+        return Probe(self._net, self._image, torch.zeros(1))

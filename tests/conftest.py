@@ -31,6 +31,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker("long")
 
 
+WITHOUT_FIGURES = ("calls", "engines", "runs", "scoring", "searchers", "store", "training")
+"""Folders of tests whose searches write their page without its figures, which take longer to draw than all else."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def figures(request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in WITHOUT_FIGURES:
+            patch.setattr("nas.report.page.inline_svg", lambda chart, prefix: f"<svg id='{prefix}'/>")
+        yield
+
+
 @pytest.fixture(scope="session")
 def nas_data() -> Path:
     """The folder of trained accuracies and probe images."""

@@ -114,11 +114,11 @@ def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
             function: Callable[..., Any] = SEARCHERS[owner].function
         elif owner in SPACES:
             function = SPACES[owner]
-        elif owner in STUDIES:
-            function = STUDIES[owner].function
         elif owner in PROXIES:
             PROXIES[owner].with_options(dict(given))
             function = PROXIES[owner].function or (lambda: None)
+        elif owner in STUDIES:
+            function = STUDIES[owner].function
         else:
             raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES, *STUDIES])
         checked[owner] = checked_options(owner, function, given)

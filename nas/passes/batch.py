@@ -22,7 +22,6 @@ from nas.passes.intercept import (
     ATTENTION,
     CONVOLUTION,
     LINEAR,
-    RECTIFIERS,
     Intercept,
     Visits,
     attention_projected_by,
@@ -78,7 +77,8 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         use = partial(_note, weights) if watch is None else watch.use
         layers = {function: partial(use, handler) for function, handler in layers.items()}
         handlers = normalising(second_order.batch_norm if twice else batch_normalisation) | layers
-        handlers |= _rectifiers(watch)
+        if twice:
+            handlers[F.hardsigmoid] = second_order.hardsigmoid
         handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always: numbers agree
         images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
@@ -145,55 +145,30 @@ def _seen(net: nn.Module, images: Tensor, handlers: Mapping[Any, Any], visits: V
         yield
 
 
-def _rectifiers(watch: _Layers | None) -> dict[Any, Any]:
-    """Handlers of the rectifiers, for what watches layers."""
-    if watch is None:
-        return {}
-
-    def rectify(function: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        version = input._version
-        out = function(input, *args, **kwargs)
-        if function is not F.leaky_relu:
-            watch.rectified(input, version)
-        return out
-
-    def hardtanh(input: Tensor, min_val: float = -1.0, *args: Any, **kwargs: Any) -> Tensor:
-        function = partial(rectify, F.hardtanh) if min_val == 0 else F.hardtanh  # with 0 it is what nn.ReLU6 calls
-        return function(input, min_val, *args, **kwargs)
-
-    return {F.hardtanh: hardtanh} | {function: partial(rectify, function) for function in RECTIFIERS}
-
-
 class _Layers:
-    """Hands the outputs of layers and their gradients to a visitor while ``recording``."""
+    """Hands the outputs of layers and their gradients to a visitor while ``recording``.
+
+    The network goes on with a copy of each output, which it may change.
+    """
 
     def __init__(self, visit: Callable[[Layer], None], samples: int, weights: Weights) -> None:
         self.visit = visit
         self.samples = samples
         self.weights = weights
         self.recording = False
-        self.intact: dict[int, int] = {}  # the last version of each output at which output x gradient is as it was
-
-    def rectified(self, tensor: Tensor, version: int) -> None:
-        """Told of a tensor that a rectifier took at this version: where it changes the tensor, the gradient is zero."""
-        if self.intact.get(tensor.data_ptr()) == version:
-            self.intact[tensor.data_ptr()] = tensor._version
 
     def use(self, function: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = function(input, weight, *args, **kwargs)
-        if self.weights.use(weight) and out.requires_grad:
-            check_samples(out, self.samples)
-            if out.is_complex():
-                raise ValueError("a layer gives complex numbers")
-            output = out.detach()
-            self.intact[output.data_ptr()] = output._version
+        if not self.weights.use(weight) or not out.requires_grad:
+            return out
+        check_samples(out, self.samples)
+        if out.is_complex():
+            raise ValueError("a layer gives complex numbers")
+        output = out.detach()
 
-            def take(gradient: Tensor | None) -> None:
-                if not self.recording or gradient is None:
-                    return
-                if output._version != self.intact[output.data_ptr()]:
-                    raise RuntimeError("the output of a layer is changed in place, and its value is lost")
+        def take(gradient: Tensor | None) -> None:
+            if self.recording and gradient is not None:
                 self.visit(Layer(weight, output, gradient.detach()))
 
-            out.register_hook(take)  # type: ignore[no-untyped-call]
-        return out
+        out.register_hook(take)  # type: ignore[no-untyped-call]
+        return out.clone()

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nas.passes.intercept import LINEAR, Intercept, attention_without_dropout, no_normalisation, normalising
-from nas.passes.operations import CONVOLUTIONS, PRODUCTS, RECURRENT, TRANSPOSED, aten, is_known
+from nas.passes.operations import CONVOLUTIONS, PRODUCTS, RECURRENT, TRANSPOSED, Dispatch, aten, is_known
 from nas.passes.state import restored
 
 
@@ -75,7 +74,7 @@ def trace(net: nn.Module, image: Tensor) -> Trace:
     return Trace(counter.flops, counter.depth(tree_leaves(out)))
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counter(Dispatch):  # type: ignore[no-untyped-call]
     """Counts, and carries the number of convolutions behind each tensor from operation to operation.
 
     Tensors are known by their memory, which views share.

@@ -19,7 +19,6 @@ from torch.utils.hooks import RemovableHandle
 
 CONVOLUTION = F.conv2d
 LINEAR = F.linear
-RECTIFIERS = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu)
 ATTENTION = F.multi_head_attention_forward
 ATTENTIONS = (F.scaled_dot_product_attention, ATTENTION)
 SOFTMAXES = (F.softmax, torch.softmax, Tensor.softmax)

@@ -81,7 +81,16 @@ def is_known(func: Any) -> bool:
     return func.namespace in OWN and (not PRODUCT.search(name) or bool(NO_PRODUCT.search(name)))
 
 
-class Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A dispatch mode that does not bring torch's compiler in, which takes two seconds and is of no use here: a network
+    that is compiled runs as it is written under any such mode."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class Dispatched(Dispatch):  # type: ignore[no-untyped-call]
     """Within this context ``look(kind, args, kwargs, out)`` is told of each operation when it is done."""
 
     def __init__(self, look: Callable[[Any, Any, Any, Any], None]) -> None:

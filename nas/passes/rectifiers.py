@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from nas.passes.operations import aten
+from nas.passes.operations import Dispatch, aten
 
 ALWAYS = frozenset({
     aten.relu, aten.relu_, aten.leaky_relu, aten.leaky_relu_, aten._prelu_kernel, aten.prelu, aten.rrelu,
@@ -33,7 +32,7 @@ SELECTIONS = frozenset({
 COMPARISONS = frozenset({aten.gt, aten.ge, aten.lt, aten.le, aten.sign, aten.sgn, aten.heaviside, aten.signbit})
 
 
-class Rectifiers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Rectifiers(Dispatch):  # type: ignore[no-untyped-call]
     """Within this context ``visit`` gets the input > 0, [samples, units] bool, of each ReLU, before it runs or, of one
     that is written as a selection, after it."""
 

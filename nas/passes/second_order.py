@@ -22,6 +22,12 @@ def batch_norm(x: Tensor, mean: Any, var: Any, weight: Tensor | None, bias: Tens
     return _BatchNorm.apply(x, weight, bias, eps)  # type: ignore[no-untyped-call, no-any-return]
 
 
+def hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
+    """`torch.nn.functional.hardsigmoid`, whose gradient PyTorch does not differentiate."""
+    out = F.relu6(x + 3) / 6
+    return x.copy_(out) if inplace else out
+
+
 class _BatchNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:

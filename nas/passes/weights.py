@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -117,10 +118,20 @@ def check_weights(weights: Collection[Tensor]) -> None:
 
 
 def gradients_of(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tensor, ...]:
-    """The gradients of ``value``; zeros for what it does not depend on."""
+    """The gradients of ``value``; zeros for what it does not depend on.
+
+    Raises:
+        ValueError: the network calls a function of which torch has no second derivative.
+    """
     if not value.requires_grad:
         return tuple(map(torch.zeros_like, inputs))
-    return torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True, **how)
+    try:
+        return torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True, **how)
+    except RuntimeError as error:
+        missing = re.search(r"derivative for '?(?:aten::)?_?(\w+)_backward'? is not implemented", str(error))
+        if missing:
+            raise ValueError(f"torch has no second derivative of {missing[1]}, which the network calls") from error
+        raise
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from math import inf, isinf, log, nextafter, ulp
 from random import Random
 from typing import Any, Literal, NamedTuple, final
 
-from scipy.stats import rankdata
+import pandas as pd
 
 from nas.proxy import Proxy, ProxyFn, as_proxy
 from nas.scoring.measurer import Score
@@ -96,7 +96,7 @@ class Objective:
             columns = []
             for proxy in self.proxies:
                 oriented = [_oriented(proxy, scores[proxy.name]) for scores, *_ in visits]
-                columns.append(rankdata(oriented) / len(oriented))
+                columns.append(pd.Series(oriented, dtype=float).rank() / len(oriented))
             for (scores, cached, seconds), quantiles in zip(visits, zip(*columns, strict=True), strict=True):
                 yield self._outcome(scores, cached, seconds, list(map(float, quantiles)))
             return

@@ -139,7 +139,7 @@ class Study:
     table: bool = False
 
 
-STUDIES: Registry[Study] = Registry("study")
+STUDIES: Registry[Study] = Registry("study", folder="nas.studies")
 
 Function = TypeVar("Function", bound=StudyFn)
 

@@ -43,11 +43,11 @@ class Part:
     def labels(self) -> Tensor:
         return self.probe.labels
 
-    def map_blocks(self, function: Callable[[Block], Any]) -> list[Any]:
+    def map_blocks(self, function: Callable[[Block], Any], samples: int | None = None) -> list[Any]:
         def chosen(block: Block) -> Any:
             return [function(block)] if id(block.weight) in self.weights else []
 
-        return [answer for answers in self.probe.map_blocks(chosen) for answer in answers]
+        return [answer for answers in self.probe.map_blocks(chosen, samples=samples) for answer in answers]
 
 
 @study("transformers", table=True)

@@ -45,6 +45,18 @@ def test_gradalign(name, direction, per_class):
     assert float(gradalign_ii(probe, **options)) == pytest.approx(second, rel=1e-6)
 
 
+@pytest.mark.parametrize("proxy", [gradalign_i, gradalign_ii])
+def test_the_first_images_are_as_good_as_a_minibatch_of_them(proxy):
+    space = SPACES["nasbench201"](widths=[2, 4, 8], repeats=1)
+    net = build(space, space.parse("nats:3,1,3,2,0,3"), Task(4))
+    images = torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(24) % 4
+    whole = Probe(net, images, labels)
+    assert proxy(whole).item() == proxy(Probe(net, images[:16], labels[:16])).item()
+    assert proxy(whole, images=24).item() != proxy(whole).item()
+    assert proxy(whole, images=100).item() == proxy(whole, images=24).item()
+
+
 def test_gradalign_by_hand():
     """One linear weight, two images of one class with opposite gradients and one that agrees with the first."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False))

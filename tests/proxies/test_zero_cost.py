@@ -221,7 +221,29 @@ def test_fisher_where_a_relu_works_in_place_on_a_convolution(first, second):
     ],
     ids=["product", "leaky ReLU", "hard tanh", "sum and ReLU", "product and ReLU6"],
 )
-def test_fisher_refuses_where_the_output_of_a_layer_is_lost(change):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), Calling(change), nn.Flatten(), nn.Linear(144, 3))
-    with pytest.raises(RuntimeError, match="output of a layer is changed in place"):
-        fisher(Probe(net, torch.randn(6, 3, 8, 8), torch.arange(6) % 3))
+def test_fisher_where_the_output_of_a_layer_is_changed_in_place(change):
+    """It has the output's own value, as where the change is made to a copy."""
+    convolution, head = nn.Conv2d(3, 4, 3), nn.Linear(144, 3)
+    images, labels = torch.randn(6, 3, 8, 8), torch.arange(6) % 3
+    nets = [
+        nn.Sequential(convolution, Calling(changed), nn.Flatten(), head)
+        for changed in (change, lambda x: change(x.clone()))
+    ]
+    in_place, copied = (float(fisher(Probe(net, images, labels))) for net in nets)
+    assert in_place == copied > 0
+
+
+def test_a_function_without_a_second_derivative():
+    """Of a hard sigmoid torch has none, so ours is differentiated; of others it says so."""
+    convolution, head = nn.Conv2d(3, 4, 3).double(), nn.Linear(144, 3).double()
+    images, labels = torch.randn(6, 3, 8, 8, dtype=torch.float64), torch.arange(6) % 3
+
+    def scored(activation):
+        net = nn.Sequential(convolution, Calling(activation), nn.Flatten(), head)
+        return float(grasp(Probe(net, images, labels)))
+
+    expected = scored(lambda x: (x / 6 + 0.5).clamp(0, 1))
+    assert scored(F.hardsigmoid) == pytest.approx(expected, rel=1e-10)
+    assert scored(nn.Hardsigmoid(inplace=True)) == pytest.approx(expected, rel=1e-10)
+    with pytest.raises(ValueError, match="torch has no second derivative of pdist, which the network calls"):
+        scored(lambda x: x * F.pdist(x.flatten(1)).sum())
