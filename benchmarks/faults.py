@@ -350,7 +350,9 @@ def at_random(place: Path, whole: list[Record], rng: random.Random, minutes: flo
             time.sleep(rng.random())
             strike(kind, process, store, rng)
         _, said = process.communicate()
-        unclear += "Traceback" in said or process.returncode not in (0, 2, -signal.SIGKILL, 143)
+        if "Traceback" in said or process.returncode not in (0, 2, -signal.SIGKILL, 143):
+            unclear += 1
+            print(f"{kind}: exit {process.returncode}: {said[-2000:]}", flush=True)
         wait_for(lambda process=process: not processes(process.pid), 20)
         now = records(folder)
         lost += sum(record not in now for record in before)

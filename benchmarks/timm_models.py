@@ -76,7 +76,11 @@ def row(name: str, images: int) -> dict[str, object]:
     times = (time.perf_counter() - start) * 1000 / plain
     exact = Scorer(space, data, device="cpu", precision="float64")
     (sign,) = exact([arch], [PROXIES["gradsign"]])
-    ours, (loop, rounding) = sign["gradsign"].value, looped(space, name, data)
+    ours = sign["gradsign"].value
+    try:
+        loop, rounding = looped(space, name, data)
+    except ValueError:  # batch norm of a single value
+        loop, rounding = None, 0
     reasons: dict[str, list[str]] = {}
     for proxy, score in scores.items():
         if score.value is None:
@@ -94,17 +98,18 @@ def row(name: str, images: int) -> dict[str, object]:
 
 
 def smallest_size(space: Space, name: str) -> int:
-    """Of those at which single images run in training mode, as the loop needs them."""
-    for size in SIZES:
-        try:
-            build(space, space.parse(name), Task(CLASSES, 3, size)).train()(torch.zeros(1, 3, size, size))
-        except (RuntimeError, ValueError, AssertionError, IndexError):  # each model has its own way to refuse
-            continue
-        return size
+    """Of those at which single images run in training mode, as the loop needs them; where none does, two images."""
+    for images in (1, 2):
+        for size in SIZES:
+            try:
+                build(space, space.parse(name), Task(CLASSES, 3, size)).train()(torch.zeros(images, 3, size, size))
+            except (RuntimeError, ValueError, AssertionError, IndexError):  # each model has its own way to refuse
+                continue
+            return size
     raise SystemExit(f"{name} takes images of none of these sizes: {SIZES}")
 
 
-def looped(space: Space, name: str, data: Minibatch) -> tuple[float, int]:
+def looped(space: Space, name: str, data: Minibatch) -> tuple[float | None, int]:
     """GradSign as its authors compute it, one image at a time in training mode, in float64; and how many of the signs
     that it adds up are those of gradients that are zero but for rounding (batch norm of a constant map has such)."""
     net = build(space, space.parse(name), data.task).double().train()

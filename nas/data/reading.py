@@ -14,6 +14,7 @@ from nas.files import check_file, open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
 
 MAX_COLUMNS = 10_000
 FREE_CELLS = 2_000_000
@@ -70,22 +71,38 @@ def _parquet(path: Path) -> pd.DataFrame:
             raise UsageError(
                 f"{path}: has {metadata.num_columns:,} columns, more than the {MAX_COLUMNS:,} that a table may have"
             )
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-        cells = max(sum(chunk.num_values for chunk in chunks), metadata.num_rows * metadata.num_columns)
-        most = FREE_CELLS + CELLS_PER_BYTE["parquet"] * size
-        if cells > most:
-            raise Bomb(size, "values", most)
-        if sum(chunk.total_uncompressed_size for chunk in chunks) > most_bytes(size):
-            raise Bomb(size, "bytes", most_bytes(size))
         names = [field.name for field in schema if is_plain(field.type) and not _is_index(field.name)]
         if "arch" in schema.names and "arch" not in names:
             raise UsageError(f"{path}: row 2: 'arch' holds {schema.field('arch').type}, not texts")
+        cells = metadata.num_rows * metadata.num_columns
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        _check_size(size, cells, sum(group.total_byte_size for group in groups))
+        file.seek(0)
+        _check_chunks(parquet.ParquetFile(file, pre_buffer=True), names)
+        places = [number for number in range(metadata.num_columns) if metadata.schema.column(number).path in names]
+        chunks = [group.column(place) for group in groups for place in places]
+        cells = max(cells, sum(chunk.num_values for chunk in chunks))
+        _check_size(size, cells, sum(chunk.total_uncompressed_size for chunk in chunks))
         texts = [name for name in names if is_text(schema.field(name).type)]
         file.seek(0)
         table = parquet.ParquetFile(file, read_dictionary=texts).read(names)
         _check_texts(table, size)
         return _without_categories(table.to_pandas(ignore_metadata=True))
+
+
+def _check_size(size: int, cells: int, unpacked: int) -> None:
+    """`Bomb` where a file of ``size`` bytes says that it stands for too many values or bytes."""
+    most = FREE_CELLS + CELLS_PER_BYTE["parquet"] * size
+    if cells > most:
+        raise Bomb(size, "values", most)
+    if unpacked > most_bytes(size):
+        raise Bomb(size, "bytes", most_bytes(size))
+
+
+def _check_chunks(opened: ParquetFile, names: list[str]) -> None:
+    """Reads the first row. Of columns whose description is damaged, reading says so; asking for the description, as is
+    done next, would end the process."""
+    next(opened.iter_batches(batch_size=1, columns=names, use_threads=False), None)
 
 
 def is_plain(kind: pa.DataType) -> bool:
