@@ -55,8 +55,8 @@ class Cell(NamedTuple):
 
 
 def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> str:
-    """The page as HTML. ``texts`` are what the points of charts stand for, usually architectures: each is in the page
-    once, however many points it has."""
+    """The page as HTML. ``texts`` are what the points of charts stand for, usually architectures: each that has points
+    is in the page once."""
     points: dict[str, list[Any]] = {}
     shown, numbers = [], count()
     for section in sections:
@@ -72,10 +72,13 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
             "title": section.title, "paragraphs": [p for p in section.text.split("\n\n") if p.strip()],
             "figures": figures, "tables": [_rendered(sheet) for sheet in sheets],
         })  # fmt: skip
+    used = sorted({number for first, _ in points.values() for number in first})
+    places = {number: place for place, number in enumerate(used)}
+    points = {name: [[places[number] for number in first], notes] for name, (first, notes) in points.items()}
     script = Markup(_environment.get_template("page.js").render())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     html: str = _environment.get_template("page.html").render(
-        title=title, sections=shown, script=script, digest=digest, data={"texts": list(texts), "points": points},
+        title=title, sections=shown, script=script, digest=digest, data={"texts": [texts[number] for number in used], "points": points},
         palettes={"level": LEVELS, "series": SERIES, "cycle": list(CYCLE.values())},
     )  # fmt: skip
     return html
