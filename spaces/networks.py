@@ -131,8 +131,14 @@ def _timm_model(name: str) -> Make:
     try:
         timm = import_module("timm")
     except Exception as error:  # missing, or at odds with the installed torch
-        install = "pip install 'gradalign-nas[networks]'"
-        raise ValueError(f"{name} takes timm, which cannot be imported ({_reason(error)}): {install}") from error
+        if isinstance(error, ModuleNotFoundError) and error.name == "timm":
+            raise ValueError(
+                f"{name} takes timm, which is not installed: pip install 'gradalign-nas[networks]'"
+            ) from error
+        raise ValueError(
+            f"{name} takes timm, which is installed but cannot be imported ({_reason(error)}): 'nas doctor' lists what "
+            "is installed"
+        ) from error
     if not timm.is_model(model):
         known = timm.list_models()
         raise ValueError(f"{model!r} is none of the {len(known)} models of timm{_nearest(model, known)}")

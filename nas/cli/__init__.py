@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from nas.cli.bench import bench
 from nas.cli.compare import compare
 from nas.cli.convert import convert
+from nas.cli.doctor import doctor
 from nas.cli.export import export
 from nas.cli.list import list_
 from nas.cli.run import run
@@ -60,7 +61,7 @@ app.add_typer(table, name="table")
 for command in (search, compare, score, train, export, bench):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
-for command in (study, show, convert):
+for command in (study, show, convert, doctor):
     app.command()(command)
 app.command(name="list")(list_)
 

@@ -78,7 +78,8 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
     script = Markup(_environment.get_template("page.js").render())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     html: str = _environment.get_template("page.html").render(
-        title=title, sections=shown, script=script, digest=digest, data={"texts": [texts[number] for number in used], "points": points},
+        title=title, sections=shown, script=script, digest=digest,
+        data={"texts": [texts[number] for number in used], "points": points},
         palettes={"level": LEVELS, "series": SERIES, "cycle": list(CYCLE.values())},
     )  # fmt: skip
     return html

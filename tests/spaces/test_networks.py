@@ -147,7 +147,15 @@ def test_limits_on_names():
 
 def test_timm_that_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ValueError, match=r"cannot be imported .*: pip install 'gradalign-nas\[networks\]'"):
+    with pytest.raises(ValueError, match=r"timm, which is not installed: pip install 'gradalign-nas\[networks\]'"):
+        SPACES["networks"]().parse("timm:resnet18")
+
+
+def test_timm_that_is_broken_is_not_called_missing(monkeypatch, tmp_path):
+    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    with pytest.raises(ValueError, match=r"installed but cannot be imported \(.*torchvision::nms does not exist"):
         SPACES["networks"]().parse("timm:resnet18")
 
 
