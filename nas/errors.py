@@ -1,4 +1,4 @@
-"""What is said of something that cannot be used, to the user who gave it."""
+"""The errors that tell users what is wrong with what they gave."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class ProxyError(Exception):
     """A proxy did what it may not, so that its value cannot be trusted; the message says what."""
 
 
-def unknown(kind: str, given: object, known: Iterable[str]) -> UsageError:
-    """The error for a name that is not among ``known``: it lists them and proposes the nearest one."""
-    names = sorted(known)
-    near = get_close_matches(str(given).lower().replace("-", "_"), [name.lower() for name in names], n=1, cutoff=0.5)
+def unknown(kind: str, value: object, choices: Iterable[str]) -> UsageError:
+    """The error for a name that is not among ``choices``: it lists them and proposes the nearest one."""
+    names = sorted(choices)
+    near = get_close_matches(str(value).lower().replace("-", "_"), [name.lower() for name in names], n=1, cutoff=0.5)
     hint = next((f"; did you mean {name!r}?" for name in names if near and name.lower() == near[0]), "")
-    return UsageError(f"unknown {kind} {given!r}: known are {', '.join(names) or 'none'}{hint}")
+    return UsageError(f"unknown {kind} {value!r}: known are {', '.join(names) or 'none'}{hint}")
 
 
 def unreadable(file: object, what: str, error: BaseException) -> UsageError:
-    """The error for a file that is not ``what`` it should be, with the first line of what its reader said."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UsageError(f"{file}: cannot be read as {what}: {said[:300]}")
+    """The error for a file that is not ``what`` it should be, with the first line of its reader's message."""
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UsageError(f"{file}: cannot be read as {what}: {message[:300]}")
 
 
 def without_pyarrow(path: Path) -> UsageError:

@@ -1,7 +1,7 @@
-"""Files from outside and to the outside: what is read is a file, what is written appears when it is whole.
+"""Reading and writing files: only regular files are read, and what is written appears once it is complete.
 
-A file that the user did not write may name code. `only_data` says that what is read comes out of such a file, and
-`check_may_run` is asked before anything is run.
+A file that the user did not write may name code. `only_data` marks what is read as coming from such a file, and
+`check_may_run` is called before any code is run.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ KINDS: dict[str, Callable[[int], bool]] = {
     "a folder": stat.S_ISDIR, "a named pipe": stat.S_ISFIFO, "a device": stat.S_ISCHR, "a disk": stat.S_ISBLK,
     "a socket": stat.S_ISSOCK,
 }  # fmt: skip
-"""What is no file: reading it may wait for ever, or never end; writing to it may do anything."""
+"""Things that are not files: reading one may block for ever, or never end; writing to one may do anything."""
 
 AnyPath = str | os.PathLike[str]
 
 
 def kind_of(mode: int) -> str | None:
-    """What a thing with this mode is, with its article; None for a file."""
+    """What has this mode, with its article; None for a file."""
     if stat.S_ISREG(mode):
         return None
-    return next((name for name, is_one in KINDS.items() if is_one(mode)), "no file")
+    return next((name for name, is_one in KINDS.items() if is_one(mode)), "something else")
 
 
 def open_file(path: AnyPath, buffering: int = -1) -> BinaryIO:
-    """A file opened to be read, in pieces of ``buffering`` bytes.
+    """A file opened for reading, in pieces of ``buffering`` bytes.
 
     Raises:
-        OSError: it cannot be, or is something else than a file; ``strerror`` says what.
+        OSError: it cannot be opened, or is not a file; ``strerror`` says why.
     """
     check_kind(path, _stat(path).st_mode)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        check_kind(path, os.fstat(descriptor).st_mode)  # it may have become another one since
+        check_kind(path, os.fstat(descriptor).st_mode)  # it may have been replaced since
         return os.fdopen(descriptor, "rb", buffering=buffering)
     except BaseException:
         os.close(descriptor)
@@ -50,7 +50,7 @@ def open_file(path: AnyPath, buffering: int = -1) -> BinaryIO:
 
 
 def read_file(path: AnyPath, most: int) -> bytes:
-    """The content of a file of at most so many bytes; `OSError` as `open_file`, and where there are more."""
+    """The content of a file of at most ``most`` bytes; `OSError` as for `open_file`, and where there are more."""
     with open_file(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -74,9 +74,9 @@ def check_writable(path: Path) -> None:
     """`UsageError` where ``path`` cannot be written as a file, before anything is computed for it."""
     try:
         kind = kind_of(_stat(path).st_mode)
-        there = True
+        exists = True
     except FileNotFoundError:
-        kind, there = None, False
+        kind, exists = None, False
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
     folder = path.absolute().parent
@@ -84,7 +84,7 @@ def check_writable(path: Path) -> None:
         reason = f"it is {kind}"
     elif not folder.is_dir():
         reason = f"no folder {path.parent}"
-    elif there and not os.access(path, os.W_OK):
+    elif exists and not os.access(path, os.W_OK):
         reason = "no permission to write it"
     elif not os.access(folder, os.W_OK):
         reason = f"no permission to write to the folder {folder}"
@@ -95,8 +95,8 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path``, of the same suffix, to write to: at the end of the context it takes the place of
-    ``path``, or is removed where an error ends it. What was there stays whole until then."""
+    """A temporary file beside ``path``, with the same suffix: at the end of the context it replaces ``path``, or is
+    removed after an error. The old file stays intact until then."""
     _check_place(path)
     target = Path(os.path.realpath(path))  # a link stays a link
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
@@ -108,13 +108,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file that appears, or is replaced, when it is whole and on the disk: through ``NAME.new``.
+    """Writes a file that appears, or is replaced, once it is complete and on the disk, by way of ``NAME.new``.
 
-    Of two processes that write one file so, one may fail: they have a lock, or use `replacing`.
+    If two processes write the same file this way, one may fail: they need a lock, or `replacing`.
     """
     _check_place(path)
     temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)  # what a run that was killed left, or a link that somebody laid
+    temporary.unlink(missing_ok=True)  # left by a run that was killed, or a link that somebody planted
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -134,7 +134,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Has the system write down which files are in a folder; nothing where it does not do that for folders."""
+    """Flushes to the disk which files are in a folder, on systems that can."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -151,11 +151,11 @@ def _stat(path: AnyPath) -> os.stat_result:
     try:
         return os.stat(path)
     except ValueError as error:  # a zero byte in its name
-        raise OSError(errno.EINVAL, f"its name is none: {error}", os.fspath(path)) from None
+        raise OSError(errno.EINVAL, f"its name is not one of a file: {error}", os.fspath(path)) from None
 
 
 def check_kind(path: AnyPath, mode: int) -> None:
-    """`OSError` unless what has this mode is a file."""
+    """`OSError` unless this is the mode of a file."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if kind := kind_of(mode):
@@ -168,7 +168,7 @@ _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 @contextmanager
 def only_data(source: object) -> Iterator[None]:
-    """Within it, what is read comes out of the file ``source``: nothing that it names is run."""
+    """A context in which everything is read from the file ``source``: no code that it names is run."""
     token = _source.set(str(source))
     try:
         yield
@@ -178,7 +178,7 @@ def only_data(source: object) -> Iterator[None]:
 
 @contextmanager
 def trusting(trust: bool = True) -> Iterator[None]:
-    """Within it, files may name code that is run: the user knows where they come from."""
+    """A context in which files may name code that is run: the user knows where they come from."""
     token = _trusted.set(trust)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Cell graphs: what is alive in them, and when two are the same.
+"""Cell graphs: which parts are alive, and when two cells are the same.
 
 A cell is a directed acyclic graph on the nodes 0 (the input) to n - 1 (the output), every edge from a lower to a higher
-node. Where nothing else is said, the operations sit on the edges.
+node. Unless stated otherwise, the operations sit on the edges.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def canonical(
 ) -> dict[Edge, int]:
     """One representative of all cells that are the same network with the same parameters.
 
-    Two cells are the same when what is alive in them is isomorphic as a graph with labelled edges, and what is dead
-    holds the same multiset of operations with weights: a dead convolution still counts as parameters. One that is fed
+    Two cells are the same when their living parts are isomorphic as graphs with labelled edges, and their dead parts
+    hold the same multiset of operations with weights: a dead convolution still counts as parameters. One that is fed
     (it leads nowhere) and one that is starved (it comes from nowhere) count apart, because the published proxies that
     look at activations see the first and not the second. Exact: all embeddings of the living part are compared, so the
-    cost grows with the factorial of the living interior nodes.
+    cost grows with the factorial of the number of living interior nodes.
 
     Args:
         operations: the operation of each edge that has one.
@@ -81,21 +81,21 @@ def canonical(
         if embedding.keys() <= set(edges):
             embeddings.append(embedding)
     embeddings.sort(key=lambda embedding: [embedding.get(edge, -1) for edge in edges])
-    for kept in (weighted, set(operations.values())):  # what feeds a dead weight may have none itself, and be needed
-        dead = _dead(operations, body, kept)
+    for subset in (weighted, set(operations.values())):  # an operation without weights may be needed to feed one
+        dead = _dead(operations, body, subset)
         for embedding in embeddings:
-            inside = {0, nodes - 1, *alive(embedding, nodes)}
-            free = [edge for edge in edges if edge not in embedding and not inside.issuperset(edge)]
+            living_nodes = {0, nodes - 1, *alive(embedding, nodes)}
+            free = [edge for edge in edges if edge not in embedding and not living_nodes.issuperset(edge)]
             for arrangement in _arrangements([op for op, _ in dead], free, embedding, nodes):
-                if _dead(arrangement, embedding, kept) == dead:
+                if _dead(arrangement, embedding, subset) == dead:
                     return arrangement
     raise AssertionError("a cell is an embedding of itself")
 
 
-def _dead(operations: Mapping[Edge, int], body: Mapping[Edge, int], kept: Collection[int]) -> list[tuple[int, bool]]:
-    """The multiset of the dead operations among those that are kept, each with whether it is fed."""
+def _dead(operations: Mapping[Edge, int], body: Mapping[Edge, int], subset: Collection[int]) -> list[tuple[int, bool]]:
+    """The multiset of the dead operations that are in ``subset``, each with whether it is fed."""
     fed = reached(operations.keys())
-    return sorted((op, edge[0] in fed) for edge, op in operations.items() if edge not in body and op in kept)
+    return sorted((op, edge[0] in fed) for edge, op in operations.items() if edge not in body and op in subset)
 
 
 def _arrangements(

@@ -1,4 +1,4 @@
-"""Brings the plug-ins in: the folders, other distributions' entry points, and files that the user names."""
+"""Imports the plug-ins: our folders, other distributions' entry points, and files that the user names."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def load(files: Iterable[str | Path] = ()) -> None:
     """Imports everything that registers plug-ins. Calling it again imports only what is new, and files that changed.
 
     Args:
-        files: Python files of the user's; importing them runs them.
+        files: the user's Python files; importing them runs them.
 
     Raises:
-        UsageError: a stranger's package stands where one of ours belongs, or a file cannot be imported.
+        UsageError: another distribution's package has the name of one of ours, or a file cannot be imported.
     """
     global _loaded
-    _loaded = True  # at the start: what is imported here may look into a registry
+    _loaded = True  # first, since what is imported here may look into a registry
     try:
         _load_registered()
     except BaseException:
@@ -42,7 +42,7 @@ def load(files: Iterable[str | Path] = ()) -> None:
 
 
 def load_once() -> None:
-    """`load`, where that has not been done in this process."""
+    """Calls `load`, unless that was done in this process before."""
     if not _loaded:
         load()
 
@@ -57,7 +57,7 @@ def _load_registered() -> None:
     for entry in entry_points(group=GROUP):
         try:
             entry.load()
-        except (Exception, SystemExit) as error:  # a stranger's code: say whose it is, in one line
+        except (Exception, SystemExit) as error:  # third-party code: say whose it is, in one line
             raise UsageError(f"the plug-in {entry.name} ({entry.value}) cannot be imported: {_short(error)}") from error
 
 
@@ -70,7 +70,7 @@ def load_folder(folder: str) -> None:
 
 
 def _check_ours(folder: str) -> None:
-    """The four packages are installed side by side, so ours lie beside this one."""
+    """`UsageError` unless ``folder`` is our package: all are installed side by side, so ours lies beside this one."""
     ours = Path(__file__).resolve().parent.parent.joinpath(*folder.split("."))
     spec = importlib.util.find_spec(folder)
     places = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
@@ -97,7 +97,7 @@ def _import_file(path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        exec(compile(text, path.resolve(), "exec"), vars(module))  # a cached compilation may be a second old
+        exec(compile(text, path.resolve(), "exec"), vars(module))  # cached bytecode may be out of date by a second
     except (Exception, SystemExit) as error:  # whatever the user's file raises is the user's to read, in one line
         del sys.modules[name]
         raise UsageError(f"plug-in file {path} cannot be imported: {_short(error)}") from error
@@ -105,7 +105,7 @@ def _import_file(path: Path) -> None:
 
 
 _run: dict[str, tuple[Path, bytes]] = {}
-"""The plug-in files that were run, by the name of the module: where they lie and what they held."""
+"""The plug-in files that were run, by the name of the module: path and content."""
 
 
 def module_of(file: str | Path) -> ModuleType | None:

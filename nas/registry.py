@@ -19,7 +19,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 
 def normal(name: str) -> str:
-    """A name as the registries compare it: without regard to case and to ``-`` or ``_``."""
+    """A name as the registries compare it: in lower case, with ``_`` for ``-``."""
     return name.strip().lower().replace("-", "_")
 
 
@@ -27,12 +27,12 @@ class Registry(Generic[Plugin]):
     """The plug-ins of one kind by name.
 
     Looking up an unknown name raises `UsageError` with the known names and the nearest match; so does registering one
-    name twice from two places. Registering it again from the same place (a reloaded file) replaces it. The first look
-    at any registry loads the plug-ins.
+    name from two places. Registering it again from the same place (a reloaded file) replaces it. The first look-up in
+    any registry loads the plug-ins.
 
     Args:
         kind: what they are, in messages.
-        folder: the package whose modules are imported too when one first looks here: what few commands need.
+        folder: a package that few commands need; its modules are imported at the first look-up here.
     """
 
     def __init__(self, kind: str, folder: str | None = None) -> None:
@@ -49,7 +49,7 @@ class Registry(Generic[Plugin]):
 
     @contextmanager
     def put_back(self) -> Iterator[None]:
-        """What is registered within it is gone after it."""
+        """A context: what is registered in it is gone afterwards."""
         plugins, origins = dict(self._plugins), dict(self._origins)
         try:
             yield
@@ -77,18 +77,18 @@ class Registry(Generic[Plugin]):
     def _load(self) -> None:
         plugins.load_once()
         if self._folder:
-            folder, self._folder = self._folder, None  # first: what is imported there may look here
+            folder, self._folder = self._folder, None  # first, since what is imported there may look here
             plugins.load_folder(folder)
 
 
 def origin(function: Callable[..., Any]) -> str:
-    """Where a plug-in was written: the file, so that two of one name can be told apart."""
+    """The file that a plug-in was written in, by which two of one name are told apart."""
     return inspect.getsourcefile(function) or function.__module__
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes: ``images: Annotated[int, Range(1)] = 16``; of a list, each of its numbers.
+    """The numbers that an option takes: ``images: Annotated[int, Range(1)] = 16``; for a list, each of its numbers.
 
     Attributes:
         least: the smallest one.
@@ -114,8 +114,8 @@ def options(function: Callable[..., Any]) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def checked_options(plugin: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """``given``, checked against the names, the types of the defaults and the annotations of ``function``: `Literal`
+def checked_options(plugin: str, function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values``, checked against the names, the types of the defaults and the annotations of ``function``: `Literal`
     and `Range`.
 
     Raises:
@@ -124,7 +124,7 @@ def checked_options(plugin: str, function: Callable[..., Any], given: Mapping[st
     """
     defaults = options(function)
     accepted = {}
-    for name, value in given.items():
+    for name, value in values.items():
         if normal(name) not in defaults:
             raise unknown(f"option of {plugin}", name, defaults)
         accepted[normal(name)] = _converted(f"{plugin}.{normal(name)}", function, normal(name), value)
@@ -157,7 +157,7 @@ def _of_type(default: Any, value: Any, label: str) -> Any:
 
 
 def _like(default: Any, value: Any, label: str) -> Any:
-    """``value`` as the type of ``default``, when it is one; numbers may come as text (``1e-3`` is text in YAML)."""
+    """``value`` as the type of ``default``, where it fits; numbers may come as text (``1e-3`` is text in YAML)."""
     if default is None or isinstance(default, inspect.Parameter | type):
         return value
     kind = type(default)

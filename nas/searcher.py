@@ -1,4 +1,4 @@
-"""Search strategies: generators that propose architectures and are told their scores."""
+"""Search strategies: generators that propose architectures and receive their scores."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Searcher:
         return self.function(space, rng, **checked_options(self.name, self.function, options))
 
     def start(self, space: Space, rng: Random, options: dict[str, Any]) -> tuple[AnySearch, list[Arch]]:
-        """The generator on ``space``, which is looked after (see `_checked`), and its first proposals.
+        """The generator on ``space``, its answers checked (see `_checked`), and its first proposals.
 
         Raises:
             UsageError: an option that the strategy does not have, or refuses; or it proposes nothing.
@@ -60,15 +60,15 @@ class Searcher:
         try:
             return checked, next(checked)
         except StopIteration as end:
-            gave = "" if end.value is None else f", but returned {shown(end.value)}"
+            ending = "" if end.value is None else f", but returned {shown(end.value)}"
             raise UsageError(
-                f"the searcher {self.name} ended before it proposed anything{gave}: it has to yield lists of "
+                f"the searcher {self.name} ended before it proposed anything{ending}: it has to yield lists of "
                 "architectures"
             ) from None
 
 
 def told(search: AnySearch, scores: list[Any]) -> list[Arch]:
-    """What ``search`` proposes, told the scores of its last proposals; nothing at its end."""
+    """What ``search`` proposes when it is told the scores of its last proposals; nothing at its end."""
     try:
         return search.send(scores)
     except StopIteration:
@@ -76,8 +76,8 @@ def told(search: AnySearch, scores: list[Any]) -> list[Arch]:
 
 
 def _checked(searcher: Searcher, search: Any, space: Space) -> Generator[list[Arch], Any, Any]:
-    """What ``search`` proposes, up to the first time that it proposes nothing; a `UsageError` that names the searcher
-    in place of all else that it does."""
+    """The proposals of ``search``, until it proposes nothing; whatever else it does becomes a `UsageError` that names
+    the searcher."""
     if not (hasattr(search, "__next__") and hasattr(search, "send")):
         raise UsageError(
             f"the searcher {searcher.name} is no generator: it gives {shown(search)}, but has to yield lists of "
@@ -86,23 +86,23 @@ def _checked(searcher: Searcher, search: Any, space: Space) -> Generator[list[Ar
     scores: list[Any] | None = None
     while True:
         try:
-            said = _answer(searcher, partial(search.send, scores), scores is None)
+            proposals = _answer(searcher, partial(search.send, scores), scores is None)
         except StopIteration as end:
             return end.value
-        if not isinstance(said, list | tuple):
+        if not isinstance(proposals, list | tuple):
             raise UsageError(
-                f"the searcher {searcher.name} proposed {shown(said)}, where a list of architectures belongs"
+                f"the searcher {searcher.name} proposed {shown(proposals)}, where a list of architectures belongs"
             )
-        if not said:
+        if not proposals:
             return None
-        scores = yield [_architecture(searcher, proposal, space) for proposal in said]
+        scores = yield [_architecture(searcher, proposal, space) for proposal in proposals]
 
 
 def _answer(searcher: Searcher, ask: Callable[[], Any], first: bool = True) -> Any:
-    """What ``ask`` has the searcher answer; a `UsageError` in place of what it raises, but `StopIteration`.
+    """The searcher's answer to ``ask``; a `UsageError` for all that it raises except `StopIteration`.
 
     Args:
-        first: it has not been told any scores; so what it refuses, by a `ValueError`, are its options.
+        first: it has received no scores yet, so a `ValueError` is about its options.
     """
     try:
         return ask()
@@ -120,7 +120,7 @@ def _answer(searcher: Searcher, ask: Callable[[], Any], first: bool = True) -> A
 
 
 def _architecture(searcher: Searcher, proposal: Any, space: Space) -> Arch:
-    """``proposal``, its numbers plain ones; `UsageError` where it is no architecture of the space, open or not."""
+    """``proposal`` with plain integers; `UsageError` where it is no architecture of the space, open or not."""
     arch: list[tuple[int, ...]] = []
     wrong = "" if isinstance(proposal, tuple) else "it is no tuple"
     if not wrong and len(proposal) != len(space.slots):
@@ -149,10 +149,10 @@ MAX_SHOWN_CHARACTERS = 100
 
 
 def shown(value: object) -> str:
-    """A value, short; where it cannot be written, its kind."""
+    """A value as text, shortened; its type where its ``repr`` fails."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # a stranger's
+    except Exception:  # third-party code
         text = f"a {type(value).__name__}"
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
 
@@ -160,7 +160,7 @@ def shown(value: object) -> str:
 def _words(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # a stranger's
+    except Exception:  # third-party code
         return type(error).__name__
 
 
@@ -190,18 +190,18 @@ def searcher(
     return register
 
 
-def as_searcher(given: str | Searcher | SearcherFn) -> Searcher:
-    """The strategy that a name, or a function ``(space, rng) -> Search``, stands for: the registered one, or for a
-    function that is not registered one of its name with one objective.
+def as_searcher(value: str | Searcher | SearcherFn) -> Searcher:
+    """The strategy that a name or a function ``(space, rng) -> Search`` stands for: the registered one, else one with
+    the function's name and one objective.
 
     Raises:
-        UsageError: no strategy has this name, or what is given is neither a name nor a function.
+        UsageError: no strategy has this name, or ``value`` is neither a name nor a function.
     """
-    if isinstance(given, Searcher):
-        return given
-    if isinstance(given, str):
-        return SEARCHERS[given]
-    if not callable(given):
-        raise UsageError(f"a searcher is a name or a function of a space and a random generator, not {given!r}")
-    registered = next((record for record in map(SEARCHERS.__getitem__, SEARCHERS) if record.function is given), None)
-    return registered or Searcher(getattr(given, "__name__", type(given).__name__), given)
+    if isinstance(value, Searcher):
+        return value
+    if isinstance(value, str):
+        return SEARCHERS[value]
+    if not callable(value):
+        raise UsageError(f"a searcher is a name or a function of a space and a random generator, not {value!r}")
+    registered = next((record for record in map(SEARCHERS.__getitem__, SEARCHERS) if record.function is value), None)
+    return registered or Searcher(getattr(value, "__name__", type(value).__name__), value)

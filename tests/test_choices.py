@@ -202,7 +202,7 @@ def test_values_are_read_by_name():
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda: one_of(), "the options of a choice are distinct, and there is one at least, not ()"),
+        (lambda: one_of(), "the options of a choice are distinct, and at least one, not ()"),
         (lambda: one_of(1, 1.0), "distinct"),
         (lambda: one_of(1, "1"), "distinct"),
         (lambda: one_of("a b"), "written without blanks"),
@@ -214,7 +214,7 @@ def test_values_are_read_by_name():
         (lambda: floats(0, 1, 1e-9), "at most 10000 steps"),
         (lambda: repeated(0, a=one_of(1)), "a whole number of times from 1.* not 0"),
         (lambda: repeated(True, a=one_of(1)), "not True"),
-        (lambda: choices(), "one choice at least"),
+        (lambda: choices(), "repeated choices are at least one choice"),
         (lambda: choices(mixed=one_of(1)), "not 'mixed'"),
         (lambda: choices(_a=one_of(1)), "not '_a'"),
         (lambda: choices(**{"a b": one_of(1)}), "not 'a b'"),

@@ -25,15 +25,15 @@ UNITS = {"latency": "ms", "memory": "bytes"}
 
 
 def in_use(space: Space, arch: Arch, data: Minibatch, options: Mapping[str, Any]) -> dict[str, str]:
-    """What a forward pass takes on the device and in the precision that ``options`` say, with its unit, and where that
-    was measured."""
-    given = checked_settings(options.get("settings") or {})
-    proxies = [PROXIES[name].with_options(given.get(name, {})) for name in PROXIES if PROXIES[name].machine]
+    """What a forward pass takes on the device and in the precision of ``options``, with its unit, and where it was
+    measured."""
+    settings = checked_settings(options.get("settings") or {})
+    proxies = [PROXIES[name].with_options(settings.get(name, {})) for name in PROXIES if PROXIES[name].machine]
     scorer = Scorer(space, data, device=str(options["device"]), precision=normal(str(options["precision"])))
     shown = {}
     for name, score in scorer([arch], proxies)[0].items():
-        known = score.value is not None
-        shown[name] = f"{score.value:.6g} {UNITS.get(name, '')}".strip() if known else f"unknown: {score.reason}"
+        amount = "" if score.value is None else f"{score.value:.6g} {UNITS.get(name, '')}".strip()
+        shown[name] = amount or f"unknown: {score.reason}"
     return shown | {"measured on": machine(scorer.device)}
 
 
@@ -49,8 +49,8 @@ def bench(
 
     Args:
         archs: the architectures to average over; without any, a random one of the space, from ``seed``.
-        proxies: names, each a proxy or a combination, whose proxies are then asked together, or functions of a probe;
-            ``"all"`` takes every one registered.
+        proxies: names, each a proxy or a combination, whose proxies are then measured together, or functions of a
+            probe; ``"all"`` takes every one registered.
         watch: told how many of how many measurements are done.
         given: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store and
             workers are not among them.

@@ -1,4 +1,4 @@
-"""Costs that stand in a table: what a device that is not here takes for an architecture."""
+"""Costs from a table: what a device that is not here takes for an architecture."""
 
 from __future__ import annotations
 

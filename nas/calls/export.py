@@ -36,10 +36,10 @@ from nas.training.checkpoint import read_weights, write_weights
 
 FORMATS = (".py", ".pt2", ".onnx")
 WITHOUT = ("batch_size", "device", "precision", *ELSEWHERE)
-IMAGES = 32
-"""Of the data, on which the file is compared with the network."""
-UNKNOWN = Task(classes=10, channels=3, size=32)
-"""What a network is made for where neither data nor a run say."""
+COMPARED_IMAGES = 32
+"""Images of the data on which the file is compared with the network."""
+DEFAULT_TASK = Task(classes=10, channels=3, size=32)
+"""What a network is made for where neither data nor a run say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Export:
     """What `nas.export` returns.
 
     Attributes:
-        files: that were written; the first is the one that was named.
-        card: facts about the network, which are in it too.
-        weights: whose they are, in words.
-        free: what the file leaves free of the shape of its input.
+        files: the files written; the first is the one that was named.
+        card: facts about the network, which are in the file too.
+        weights: where they come from, in words.
+        free: which dimensions of its input the file leaves free.
         difference: the largest between a logit of the file and of the network.
-        compared: on what they were compared, in words.
+        compared: the images on which they were compared, in words.
     """
 
     files: tuple[Path, ...]
@@ -72,12 +72,12 @@ def export(
     weights: str | Path | None = None,
     **given: Unpack[SetupOptions],
 ) -> Export:
-    """Writes a network as a file that runs without this project, in evaluation mode, and compares what it gives.
+    """Writes a network as a file that runs without this project, in evaluation mode, and compares their logits.
 
     Args:
         arch: in any notation of the space; or a network. Without one, the best of ``run``.
         out: a file ``.py`` (PyTorch source, with the weights in the ``.pt`` beside it), ``.pt2`` (`torch.export`) or
-            ``.onnx``. There is none left behind whose logits are not those of the network.
+            ``.onnx``. A file whose logits are not those of the network is not kept.
         space: a registered name, or a `Space`; that of ``run``, or ``nasbench201``, where it is not given.
         run: the folder of `nas.train`, whose weights are taken, or of a search.
         weights: a state dictionary, in place of those of the run or of the initial ones.
@@ -85,7 +85,7 @@ def export(
             compare with; the seed is that of the initial weights.
 
     Raises:
-        UsageError: something given cannot be used, the network cannot be written so, or gives other logits then.
+        UsageError: something given cannot be used, or the network cannot be written in this form with the same logits.
     """
     options = {name: value for name, value in given.items() if value is not None}
     path = _checked(Path(out).expanduser())
@@ -121,7 +121,7 @@ def _checked(out: Path) -> Path:
     check_writable(out)
     beside = out.with_suffix(".pt")
     if out.suffix.lower() == ".py" and beside.exists() and not out.exists():  # else it is that of an earlier export
-        raise UsageError(f"{beside} is there already, and the weights of {out} would take its place: name another file")
+        raise UsageError(f"{beside} exists already, and the weights of {out} would replace it: name another file")
     if out.suffix.lower() == ".onnx":
         check_onnx()
     return out
@@ -142,8 +142,8 @@ def _from_arch(arch: str | nn.Module | None, space: Space | str | None, options:
     parts = splits(setup.data, setup.seed) if "data" in options else None
     if parts is None:
         LOG.info("export: no data say otherwise, so the network is made for %d classes and images of %d x %d x %d",
-                 UNKNOWN.classes, UNKNOWN.channels, UNKNOWN.size, UNKNOWN.size)  # fmt: skip
-    task = UNKNOWN if parts is None else parts.task
+                 DEFAULT_TASK.classes, DEFAULT_TASK.channels, DEFAULT_TASK.size, DEFAULT_TASK.size)  # fmt: skip
+    task = DEFAULT_TASK if parts is None else parts.task
     try:
         net = build(setup.space, setup.space.canonical(parsed), task, setup.seed)
     except Exception as error:  # whatever a space or a user's network raises
@@ -177,7 +177,7 @@ def _from_run(
 
 
 def _data_of(run: str | Path, config: Mapping[str, Any], options: Mapping[str, Any], task: Task) -> Splits | None:
-    """The data that are given, or those of the run as far as they are still there."""
+    """The data in ``options``, or those of the run if they can still be read."""
     if "data" in options:
         parts = splits(options["data"], config["seed"])
         if parts.task != task:
@@ -202,20 +202,20 @@ def _card(name: str, task: Task, parts: Splits | None, space: str | None) -> Mod
 
 
 def _images(parts: Splits | None) -> Tensor | None:
-    return None if parts is None else parts.test.images(torch.arange(min(IMAGES, len(parts.test))))
+    return None if parts is None else parts.test.images(torch.arange(min(COMPARED_IMAGES, len(parts.test))))
 
 
 def _written(subject: Subject, out: Path) -> Export:
-    """The file, made beside its place and moved there when it has been compared with the network."""
+    """The file, written beside its place and moved there after the comparison with the network."""
     task = subject.card.task
     net = logits_alone(subject.net.cpu().float(), task)
     with TemporaryDirectory(dir=out.absolute().parent, prefix=".nas-export-") as folder:
-        made = Path(folder) / out.name
-        run, free = {".py": _python, ".pt2": _program, ".onnx": _onnx}[out.suffix.lower()](net, subject.card, made)
-        own = [] if subject.images is None else torch.split(subject.images, IMAGES if free.batch else 1)
+        target = Path(folder) / out.name
+        run, free = {".py": _python, ".pt2": _program, ".onnx": _onnx}[out.suffix.lower()](net, subject.card, target)
+        own = [] if subject.images is None else torch.split(subject.images, COMPARED_IMAGES if free.batch else 1)
         difference = largest_difference(net, run, chain(random_images(task, free, net), own))
         files = []
-        for file in sorted(Path(folder).iterdir(), key=lambda file: file != made):
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file != target):
             files.append(out.with_name(file.name))
             file.replace(files[-1])
     compared = "on random images" + ("" if subject.images is None else f" and {len(subject.images)} of the data")
@@ -227,9 +227,9 @@ def _python(net: nn.Module, card: ModelCard, file: Path) -> tuple[Run, Free]:
         file.write_text(source_of(net, card), encoding="utf-8")
     except NoSource as reason:
         raise UsageError(f"{card.name} cannot be written as source ({reason}): export it as .pt2 or .onnx") from None
-    made = import_file(file)
-    write_weights(file.with_suffix(".pt"), weights_for(net, made.network()))
-    loaded = made.load()
+    module = import_file(file)
+    write_weights(file.with_suffix(".pt"), weights_for(net, module.network()))
+    loaded = module.load()
     size = 2 * card.task.size
     return loaded, Free(size=runs(net, torch.zeros(2, card.task.channels, size, size)))
 

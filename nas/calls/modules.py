@@ -1,4 +1,4 @@
-"""Networks that are handed over, as a space."""
+"""A user's network objects as a space."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What calls take beside their own arguments, and commands as options: stated here once, read without torch."""
+"""What calls take beside their own arguments, and commands as options: stated here once, imported without torch."""
 
-# no "from __future__ import annotations": the command line reads these annotations as they stand
+# no "from __future__ import annotations": the command line reads these annotations as they are
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class SetupOptions(TypedDict, total=False):
-    """The options of `nas.calls.setup.Setup`, which says what they mean; what is not given has its value in `DEFAULTS`.
+    """The options of `nas.calls.setup.Setup`, which says what they mean; their defaults are in `DEFAULTS`.
 
-    The second part of an annotation is the type on the command line, where that is another one.
+    The second part of an annotation is the type on the command line, where that differs.
     """
 
     data: Annotated[
@@ -89,4 +89,4 @@ DEFAULTS: dict[str, Any] = {
 }
 
 ELSEWHERE = ("constraints", "costs", "store", "workers", "ray", "timeout")
-"""Options that mean nothing to a call that measures here, now, what it is told."""
+"""Options that mean nothing to a call that only measures, in this process and at once."""

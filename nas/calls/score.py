@@ -1,4 +1,4 @@
-"""The call `nas.score`: architectures, or networks that the user has, by any proxies."""
+"""The call `nas.score`: scores architectures, or the user's own networks, by any proxies."""
 
 from __future__ import annotations
 

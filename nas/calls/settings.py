@@ -1,4 +1,4 @@
-"""What a user asks for, checked: names, options, numbers; and how a run records them."""
+"""Checks of what a user asks for: names, options, numbers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from nas.studies import STUDIES
 
 
 def parse(space: Space, text: str) -> Arch:
-    """An architecture from its notation; `UsageError` where it cannot be read, or leaves options open of which the
-    space can build no supernet."""
+    """An architecture from its notation; `UsageError` where it cannot be read, or leaves options open in a space that
+    has no supernet."""
     try:
         arch = space.parse(text)
     except UsageError:
@@ -31,19 +31,19 @@ def parse(space: Space, text: str) -> Arch:
     return arch
 
 
-def proxy_list(given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
-    """By name as registered, each once, what `nas.scoring.objective.Objective` takes: the name itself, or a function.
+def proxy_list(proxies: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
+    """What `nas.scoring.objective.Objective` takes, a name or a function, by registered name, each once.
 
     Args:
-        given: names, joined with commas or in a list, ``all`` for every one registered that does not depend on the
+        proxies: names, joined with commas or in a list, ``all`` for every one registered that does not depend on the
             machine, or functions of a probe.
 
     Raises:
         UsageError: a name is unknown, or two functions have one name.
     """
-    if isinstance(given, str):
-        given = given.split(",")
-    entries = list(given or ()) if isinstance(given, Sequence | None) else [given]
+    if isinstance(proxies, str):
+        proxies = proxies.split(",")
+    entries = list(proxies or ()) if isinstance(proxies, Sequence | None) else [proxies]
     if entries == ["all"]:
         return {name: name for name in PROXIES if not PROXIES[name].machine}
     if not any(not isinstance(entry, str) or entry.strip() for entry in entries):
@@ -58,27 +58,27 @@ def proxy_list(given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[s
 
 
 def is_registered_name(name: str, entry: str | Proxy | ProxyFn) -> bool:
-    """Whether the registered proxy ``name`` is what ``entry`` stands for."""
+    """Whether ``entry`` stands for the registered proxy ``name``."""
     return isinstance(entry, str) or is_registered(as_proxy(entry))
 
 
-def proxy_expression(given: str | Proxy | ProxyFn) -> str:
-    """A proxy as registered, or names joined with ``+``; of a function its name."""
-    if isinstance(given, str):
-        return "+".join(PROXIES[part].name for part in given.split("+"))
-    return as_proxy(given).name
+def proxy_expression(proxy: str | Proxy | ProxyFn) -> str:
+    """The registered name of a proxy, or names joined with ``+``; for a function its name."""
+    if isinstance(proxy, str):
+        return "+".join(PROXIES[part].name for part in proxy.split("+"))
+    return as_proxy(proxy).name
 
 
-def as_list(given: Any) -> Any:
+def as_list(value: Any) -> Any:
     """One text or path as a list of one."""
-    return [given] if isinstance(given, str | Path) else given
+    return [value] if isinstance(value, str | Path) else value
 
 
 def draw(rows: Sequence[int], count: int | str, seed: int, keep: Callable[[int], bool] | None = None) -> list[int]:
     """``count`` of ``rows`` in their order, or ``all`` of them; `UsageError` for fewer than two or too many.
 
     Args:
-        keep: whether a row may be drawn; asked of each row once, in the order of the draw, until there are enough.
+        keep: whether a row may be drawn; called once for each row, in the order of the draw, until there are enough.
     """
     if isinstance(count, str):
         if normal(count) != "all" and not re.fullmatch(r"\s*[0-9]{1,9}\s*", count):
@@ -90,13 +90,13 @@ def draw(rows: Sequence[int], count: int | str, seed: int, keep: Callable[[int],
         )
     if keep is None:
         return sorted(Random(seed).sample(rows, count)) if count < len(rows) else list(rows)
-    kept = list(islice(filter(keep, Random(seed).sample(rows, len(rows))), count))
-    if len(kept) < (2 if count == len(rows) else count):
+    sample = list(islice(filter(keep, Random(seed).sample(rows, len(rows))), count))
+    if len(sample) < (2 if count == len(rows) else count):
         raise UsageError(
-            f"{count} architectures cannot be drawn: of the table's {len(rows)}, {len(kept)} are within the limits "
+            f"{count} architectures cannot be drawn: of the table's {len(rows)}, {len(sample)} are within the limits "
             "and are no repetitions"
         )
-    return sorted(kept)
+    return sorted(sample)
 
 
 def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -106,22 +106,22 @@ def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
             f"settings are options by plug-in, like {{'evolution': {{'population': 100}}}}, not {settings!r}"
         )
     checked = {}
-    for name, given in settings.items():
+    for name, values in settings.items():
         owner = normal(str(name))
-        if not isinstance(given, Mapping):
-            raise UsageError(f"the options of {name} are 'name: value' pairs, not {given!r}")
+        if not isinstance(values, Mapping):
+            raise UsageError(f"the options of {name} are 'name: value' pairs, not {values!r}")
         if owner in SEARCHERS:
             function: Callable[..., Any] = SEARCHERS[owner].function
         elif owner in SPACES:
             function = SPACES[owner]
         elif owner in PROXIES:
-            PROXIES[owner].with_options(dict(given))
+            PROXIES[owner].with_options(dict(values))
             function = PROXIES[owner].function or (lambda: None)
         elif owner in STUDIES:
             function = STUDIES[owner].function
         else:
             raise unknown("plug-in", name, [*SEARCHERS, *SPACES, *PROXIES, *STUDIES])
-        checked[owner] = checked_options(owner, function, given)
+        checked[owner] = checked_options(owner, function, values)
     return checked
 
 
@@ -132,6 +132,6 @@ def with_batch(settings: Settings, searcher: Searcher, batch: int | None) -> dic
     check_number("batch", batch, 1)
     if "batch" not in options(searcher.function):
         raise UsageError(f"{searcher.name} proposes in rounds of its own size, so it takes no batch: leave it out")
-    before = next((given for name, given in settings.items() if normal(str(name)) == searcher.name), {})
-    others = {name: given for name, given in settings.items() if normal(str(name)) != searcher.name}
+    before = next((values for name, values in settings.items() if normal(str(name)) == searcher.name), {})
+    others = {name: values for name, values in settings.items() if normal(str(name)) != searcher.name}
     return others | {searcher.name: {**before, "batch": batch}}

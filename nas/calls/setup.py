@@ -1,4 +1,4 @@
-"""What stands fixed in a run, said once: for Python, for the command line, for ``config.yaml``."""
+"""What is fixed in a run, stated once: for Python, for the command line, for ``config.yaml``."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ from nas.space import SPACES, Space, Task, make_space
 from nas.store.store import Store, default_store
 
 LOG = logging.getLogger("nas")
-"""Where calls say what they decided that a user might not expect; the command line shows it."""
+"""Where calls log decisions that a user might not expect; the command line shows them."""
 
 UNDETERMINING = ("budget", "minibatch", "plugin_source", "versions")
-"""What ``config.yaml`` holds that has no part in the name of a run folder."""
+"""What ``config.yaml`` holds without being part of the run folder's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a score depends on but the architecture and the proxy, and where it is measured and kept.
+    """Everything that a score depends on except the architecture and the proxy, and where it is measured and kept.
 
-    Made by `of`, which checks everything. A context manager: what the engine and the store hold open ends with it.
+    Made by `of`, which checks everything. A context manager: at its end the engine and the store are closed.
 
     Attributes:
         space: where architectures are from; without the limits, see `limited`.
-        space_name: its registered name; None for a `Space` that was handed over.
+        space_name: its registered name; None for a `Space` object.
         data: what minibatches are drawn from; see `nas.data.minibatch.minibatch`.
         batch_size: images in a minibatch.
         seed: of the minibatch, the initialisation and the searcher.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
         precision: see `nas.scoring.measurer.PRECISIONS`; ``float32`` or ``float64`` throughout, or mixed precision.
         constraints: bounds like ``params<=0.6e6``; an architecture that breaks one is never scored.
-        costs: columns of tables, as ``NAME=FILE:COLUMN``; their names are taken where those of proxies are.
+        costs: columns of tables, as ``NAME=FILE:COLUMN``; their names may be used like those of proxies.
         settings: options by plug-in.
         plugin: Python files with further plug-ins.
         store: a file that keeps scores from one run to the next, ``none``, or None for `nas.store.store.default_store`.
@@ -81,32 +81,32 @@ class Setup:
     timeout: float | None
 
     @classmethod
-    def of(cls, space: Space | str, given: Mapping[str, Any], without: Collection[str] = ()) -> Setup:
+    def of(cls, space: Space | str, options: Mapping[str, Any], without: Collection[str] = ()) -> Setup:
         """The setup of a call on ``space``: plug-ins loaded, names normalised, everything checked.
 
         Args:
-            given: the call's `SetupOptions`.
+            options: the call's `SetupOptions`.
             without: those of them that the call does not take.
 
         Raises:
             UsageError: something given cannot be used.
         """
-        for name in given:
+        for name in options:
             if name not in OPTIONS or name in without:
                 raise unknown("option of this call", name, set(OPTIONS) - set(without))
-        absent = [name for name, value in given.items() if value is None and DEFAULTS[name] in (None, (), {})]
-        values = DEFAULTS | {name: value for name, value in given.items() if name not in absent}
+        absent = [name for name, value in options.items() if value is None and DEFAULTS[name] in (None, (), {})]
+        values = DEFAULTS | {name: value for name, value in options.items() if name not in absent}
         if not isinstance(space, Space | str):
             raise UsageError(f"a space is a name or a Space, not {space!r}")
-        plugin = tuple(map(str, _several("plugin", values["plugin"], str | Path)))
+        plugin = tuple(map(str, _list_of("plugin", values["plugin"], str | Path)))
         plugins.load(plugin)
         settings = checked_settings(values["settings"])
         registered = None if isinstance(space, Space) else normal(space)
         own = space if isinstance(space, Space) else make_space(space, settings)
         setup = cls(**values | {
             "space": own, "space_name": registered, "settings": settings, "plugin": plugin,
-            "constraints": tuple(_several("constraints", values["constraints"], str)),
-            "costs": tuple(_several("costs", values["costs"], str)),
+            "constraints": tuple(_list_of("constraints", values["constraints"], str)),
+            "costs": tuple(_list_of("costs", values["costs"], str)),
             "precision": normal(str(values["precision"])),
         })  # fmt: skip
         setup._check()
@@ -125,7 +125,7 @@ class Setup:
             self.needs_no_name("a Space that was handed over")
 
     def needs_no_name(self, what: str, run_folder: object = None) -> None:
-        """`UsageError` where a call with something that no other process could find by name asks for workers, a store
+        """`UsageError` where a call with an object that no other process could find by name asks for workers, a store
         or a run folder."""
         wanted = {"workers": self.workers, "ray": self.ray, "timeout": self.timeout, "run_folder": run_folder}
         wanted |= {} if str(self.store) == "none" else {"store": self.store}
@@ -137,11 +137,11 @@ class Setup:
             )
 
     def may_keep(self, proxies: Sequence[str | Proxy | ProxyFn], run_folder: object = None) -> bool:
-        """Whether the store may keep the scores: whether all that they depend on has a name. Where it has not, and the
-        default store would have kept them, that is said.
+        """Whether the store may keep the scores: whether all that they depend on has a name. If not, and the default
+        store would have kept them, it warns.
 
         Raises:
-            UsageError: workers, a store or a run folder was asked for, which take names.
+            UsageError: workers, a store or a run folder was asked for, which need names.
         """
         parts = [part for proxy in proxies for part in resolve(proxy, self.settings)[0]]
         nameless = [f"the function {part.name}" for part in parts if part.known is None and not is_registered(part)]
@@ -159,7 +159,7 @@ class Setup:
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The bounds, their proxies with the options that are set."""
+        """The bounds, with the options of their proxies."""
         limits = [parse_limit(text, self._looked_up) for text in self.constraints]
         return [limit._replace(proxy=self._with_options(limit.proxy)) for limit in limits]
 
@@ -176,28 +176,28 @@ class Setup:
         return record.with_options(dict(self.settings.get(record.name, {})))
 
     def named(self, proxy: str | Proxy | ProxyFn) -> str | Proxy | ProxyFn:
-        """What ``proxy`` names: one of the costs that are looked up, or as it is."""
+        """The cost that ``proxy`` names, if it is one that is looked up; else ``proxy`` itself."""
         return self._looked_up.get(normal(proxy), proxy) if isinstance(proxy, str) else proxy
 
     def minibatch(self, seed: int | None = None) -> Minibatch:
-        """The images that ``seed``, or the run's own, draws."""
+        """The images drawn by ``seed``, or by the run's own."""
         drawn = minibatch(self.data, self.batch_size, self.seed if seed is None else seed)
         for note in drawn.notes:
             LOG.info("data: %s", note)
         return drawn
 
-    def proxies(self, given: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
-        """`nas.calls.settings.proxy_list`, which knows the costs that are looked up."""
-        entries = given.split(",") if isinstance(given, str) else given
+    def proxies(self, names: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
+        """`nas.calls.settings.proxy_list` with the costs that are looked up."""
+        entries = names.split(",") if isinstance(names, str) else names
         return proxy_list([self.named(e) for e in entries] if isinstance(entries, Sequence) else entries)
 
     def limited(self, task: Task, scorer: Scorer) -> Space:
-        """The space, where there are limits with only those architectures valid that keep them; ``scorer`` measures
-        what cannot be counted."""
+        """The space; where there are limits, only architectures within them are valid. ``scorer`` measures what cannot
+        be counted."""
         return Limited(self.space, self.limits, task, scorer) if self.constraints else self.space
 
     def of_the_machine(self, proxies: Iterable[Proxy], device: torch.device) -> dict[str, str]:
-        """What to record of the machine where one of ``proxies`` or of the limits depends on it."""
+        """What to record about the machine if one of ``proxies`` or of the limits depends on it."""
         every = [*proxies, *(limit.proxy for limit in self.limits)]
         return {"machine": machine(device)} if any(record.machine for record in every) else {}
 
@@ -260,7 +260,7 @@ class Setup:
 
 
 def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded configuration with its names as they are registered, to compare with another one."""
+    """A recorded configuration with registered names, to compare with another one."""
     plain = dict(config)
     for name, registry in (("space", SPACES), ("searcher", SEARCHERS)):
         if plain.get(name) in registry:
@@ -274,8 +274,8 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _several(name: str, given: Any, kind: type | UnionType) -> list[Any]:
-    values = as_list(given)
+def _list_of(name: str, argument: Any, kind: type | UnionType) -> list[Any]:
+    values = as_list(argument)
     if not isinstance(values, Sequence) or not all(isinstance(value, kind) for value in values):
-        raise UsageError(f"{name} takes a text or a list of texts, not {given!r}")
+        raise UsageError(f"{name} takes a text or a list of texts, not {argument!r}")
     return list(values)

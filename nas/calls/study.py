@@ -1,4 +1,4 @@
-"""The call ``nas.study``: prepares what a study looks at, runs it, writes what it found."""
+"""The call ``nas.study``: prepares the material of a study, runs it, writes its findings."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from nas.space import SPACES, Arch, Space, make_space
 from nas.studies import STUDIES, Findings, Material, Study
 
 DEFAULT_STUDIED = ("gradalign_i", "gradalign_ii", "gradsign", "naswot", "synflow", "linear_regions")
-LONG = 40
+MAX_OPEN_ROWS = 40
 """Rows beyond which a table of the page is shown only when asked for."""
-ATTEMPTS = 50
-"""Draws for each architecture that is looked for."""
+DRAWS_PER_ARCHITECTURE = 50
+"""Draws for each architecture of the study before it gives up."""
 
 
 def study(
@@ -50,7 +50,7 @@ def study(
     """Runs the study ``name``; each says in its own documentation what it measures.
 
     Args:
-        space: a registered name, or a `Space`; a study that looks at the space with other options takes the name.
+        space: a registered name, or a `Space`; a study that varies the space's options needs the name.
         archs: how many, drawn from ``table`` or, without one, from the space (no two the same network); ``"all"`` of
             the table; or the architectures themselves.
         proxies: names, each a proxy or a combination, which counts as its proxies, or functions of a probe; ``"all"``
@@ -69,18 +69,18 @@ def study(
     """
     setup = Setup.of(space, given, without=ELSEWHERE)
     record = STUDIES[name]
-    known, columns = _truth(record, setup.space, table, as_list(target))
-    chosen = choose(setup.space, archs, known, columns, setup.seed)
+    truth_table, columns = _truth(record, setup.space, table, as_list(target))
+    chosen = choose(setup.space, archs, truth_table, columns, setup.seed)
     named = proxy_list(proxies)
     setup.may_keep(list(named.values()), run_folder)
-    material = _material(setup, chosen, named, _targets(setup.space, chosen, known, columns), watch)
+    material = _material(setup, chosen, named, _targets(setup.space, chosen, truth_table, columns), watch)
     scorer = material.scorer()
     try_out(scorer, chosen)
     run = partial(record.function, material, **setup.settings.get(normal(record.name), {}))
     if run_folder is None:
         return run()
     config = setup.record(
-        study=record.name, table=None if known is None else known.given, target=",".join(columns),
+        study=record.name, table=None if truth_table is None else truth_table.given, target=",".join(columns),
         proxies=",".join(named), minibatch=scorer.data.fingerprint,
         **{"archs" if isinstance(archs, int | str) else "archs_given": archs},
     )  # fmt: skip
@@ -97,15 +97,15 @@ def study(
 def _truth(
     record: Study, space: Space, table: str | Path | None, targets: Sequence[str]
 ) -> tuple[Table | None, list[str]]:
-    """The table, and the columns of it to compare with."""
+    """The table, and its columns to compare with."""
     if record.table and table is None:
         raise UsageError(f"the study {record.name} compares with trained accuracy: give a table with --table FILE")
     if table is None and targets:
         raise UsageError(f"--target {','.join(targets)} names a column of a table: give it with --table FILE")
     if table is None:
         return None, []
-    known = Table(table, space)
-    return known, _columns(known, targets)
+    frame = Table(table, space)
+    return frame, _columns(frame, targets)
 
 
 def _material(
@@ -132,23 +132,23 @@ def _folder(run_folder: str | Path, record: Study, config: Mapping[str, Any]) ->
 
 
 def choose(
-    space: Space, archs: int | str | Sequence[str], known: Table | None, columns: Sequence[str], seed: int
+    space: Space, archs: int | str | Sequence[str], table: Table | None, columns: Sequence[str], seed: int
 ) -> list[Arch]:
-    """The architectures of a study: those named, or so many of the table's or the space's."""
+    """The architectures of a study: those named, or this many of the table's or the space's."""
     if not isinstance(archs, int | str):
         named = [parse(space, str(text)) for text in archs]
         if len(set(named)) < 2:
             raise UsageError(f"a study compares architectures: name two or more, not {len(set(named))}")
         return list(dict.fromkeys(named))
-    if known is not None:
-        finite = np.isfinite(np.column_stack([known.target(column) for column in columns])).all(axis=1)
-        return list(dict.fromkeys(known.archs[row] for row in draw(np.flatnonzero(finite).tolist(), archs, seed)))
+    if table is not None:
+        finite = np.isfinite(np.column_stack([table.target(column) for column in columns])).all(axis=1)
+        return list(dict.fromkeys(table.archs[row] for row in draw(np.flatnonzero(finite).tolist(), archs, seed)))
     if not all(space.slots):
         raise UsageError("the space has nothing to draw from: name the architectures of the study")
     if not str(archs).strip().isdecimal() or int(archs) < 2:
         raise UsageError(f"--archs takes a number from 2, and 'all' with a table, not {archs!r}")
     rng, networks = Random(seed), dict[Arch, Arch]()
-    for _ in range(ATTEMPTS * int(archs)):
+    for _ in range(DRAWS_PER_ARCHITECTURE * int(archs)):
         arch = space.sample(rng)
         networks.setdefault(space.canonical(arch), arch)
         if len(networks) == int(archs):
@@ -173,7 +173,7 @@ def write(findings: Findings, folder: RunFolder, title: str) -> None:
             contents[f"{name}.svg"] = picture.getvalue()
     contents["findings.txt"] = findings.text + "\n"
     charts = [Chart(figure, name) for name, figure in findings.figures.items()]
-    tables = [Sheet(frame, name, folded=len(frame) > LONG) for name, frame in findings.frames.items()]
+    tables = [Sheet(frame, name, folded=len(frame) > MAX_OPEN_ROWS) for name, frame in findings.frames.items()]
     sections = [Section("Findings", findings.text, charts), Section("Tables", tables=tables)]
     contents["report.html"] = page(title, sections)
     for name, content in contents.items():
@@ -189,21 +189,21 @@ def _varied(space: str | None, settings: Mapping[str, Mapping[str, Any]], **chan
     return make_space(space, {**settings, space: {**own, **changed}})
 
 
-def _columns(known: Table, asked: Sequence[str]) -> list[str]:
-    names = list(asked)
+def _columns(table: Table, targets: Sequence[str]) -> list[str]:
+    names = list(targets)
     if not names:
-        numbers = known.frame.select_dtypes("number").dropna(axis=1, how="all").columns.astype(str)
+        numbers = table.frame.select_dtypes("number").dropna(axis=1, how="all").columns.astype(str)
         names = [column for column in numbers if column not in ("index", "params", "flops")]
     if not names:
-        raise UsageError(f"{known.path}: has no column of numbers to compare with")
+        raise UsageError(f"{table.path}: has no column of numbers to compare with")
     for column in names:
-        known.target(column)
+        table.target(column)
     return names
 
 
-def _targets(space: Space, archs: Sequence[Arch], known: Table | None, columns: Sequence[str]) -> pd.DataFrame:
+def _targets(space: Space, archs: Sequence[Arch], table: Table | None, columns: Sequence[str]) -> pd.DataFrame:
     texts = pd.Index([space.text(arch) for arch in archs], name="arch")
-    if known is None:
+    if table is None:
         return pd.DataFrame(index=texts)
-    rows = [known.row(arch) for arch in archs]
+    rows = [table.row(arch) for arch in archs]
     return pd.DataFrame([{c: row.get(c, np.nan) for c in columns} for row in rows], index=texts, columns=list(columns))

@@ -1,4 +1,4 @@
-"""What `nas.train` leaves: a table and trained networks; and how the folder of a run is read again."""
+"""What `nas.train` returns: a table and trained networks; and how the folder of a run is read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is chosen: options by name, repeated and conditional, laid out as the slots of a space."""
+"""Declared choices: options by name, repeated and conditional, laid out as the slots of a space."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nas.errors import UsageError, unknown
 Value = bool | int | float | str
 Rule = Callable[..., bool]
 Needs = Mapping[int, frozenset[int]]
-"""Slots, and their options with which something is there."""
+"""What something depends on: slots, and the options of each with which it is present."""
 
 RESERVED = ("mixed", "chain")
-"""What a `nas.choices.Choice` calls its own."""
+"""Names that a `nas.choices.Choice` has for its own methods."""
 MAX_SLOTS = 10_000
 """Choices of one space, repetitions counted."""
-PLAIN = re.compile(r"[^\s()=/,]+")
+PLAIN_TEXT = re.compile(r"[^\s()=/,]+")
 """How an option is written."""
 
 
@@ -29,7 +29,7 @@ class Options:
     """One choice.
 
     Attributes:
-        values: of which a network has one; the first stands in the slot of a choice that is not used.
+        values: the options, of which a network has one; the first stands in the slot of a choice that is not used.
         uses: the choices on which it depends, and their values with which it is used.
     """
 
@@ -67,15 +67,15 @@ def _uses(chosen: Mapping[str, Value | tuple[Value, ...]]) -> tuple[tuple[str, t
 
 
 def one_of(*values: Value) -> Options:
-    """A choice of one of these: numbers, truths, or texts without blanks and without any of ``()=/,``."""
+    """A choice of one of these: numbers, booleans, or texts without blanks and without any of ``()=/,``."""
     for value in values:
         if not isinstance(value, Value) or (isinstance(value, float) and not isfinite(value)):
             raise UsageError(f"options are numbers, texts, True or False, not {value!r}")
-        if not PLAIN.fullmatch(written(value)):
+        if not PLAIN_TEXT.fullmatch(written(value)):
             raise UsageError(f"an option is written without blanks and without any of ()=/, not as {value!r}")
     texts = [written(value) for value in values]
     if not values or len(set(values)) < len(values) or len(set(texts)) < len(texts):
-        raise UsageError(f"the options of a choice are distinct, and there is one at least, not {values}")
+        raise UsageError(f"the options of a choice are distinct, and at least one, not {values}")
     return Options(values)
 
 
@@ -87,8 +87,8 @@ def integers(least: int, most: int, step: int = 1) -> Options:
 
 
 def floats(least: float, most: float, step: float) -> Options:
-    """A choice of the numbers from ``least`` to ``most``, ``step`` apart as the decimals are written: ``floats(0.1,
-    0.3, 0.1)`` has 0.3 in it."""
+    """A choice of the numbers from ``least`` to ``most``, ``step`` apart, in decimal arithmetic: ``floats(0.1, 0.3,
+    0.1)`` includes 0.3."""
     if any(isinstance(n, bool) or not isinstance(n, int | float) or not isfinite(n) for n in (least, most, step)):
         raise UsageError(f"floats go from a number up to another in steps, not {least!r}, {most!r}, {step!r}")
     first, last, gap = (Fraction(str(number)) for number in (least, most, step))
@@ -108,7 +108,7 @@ def repeated(times: int | str, /, *rules: Rule, **members: Options | Repeated) -
         if not isinstance(member, Options | Repeated):
             raise UsageError(f"{name} is declared by one_of, integers, floats or repeated, not as {member!r}")
     if not members:
-        raise UsageError("what is repeated has one choice at least")
+        raise UsageError("repeated choices are at least one choice")
     if wrong := [rule for rule in rules if not callable(rule)]:
         raise UsageError(f"a rule is a function of choices, like lambda width, heads: …, not {wrong[0]!r}")
     return Repeated(times, members, rules)
@@ -118,8 +118,8 @@ def choices(*rules: Rule, **members: Options | Repeated) -> Repeated:
     """All choices of a space, by name.
 
     Args:
-        rules: functions whose parameters are names of choices, declared here or around: a network is valid where they
-            return true. Where one of the choices is not used, the rule does not count.
+        rules: functions whose parameters are names of choices, declared here or around: a network is valid if they
+            return true. A rule about a choice that is not used does not apply.
         members: the choices in their order. One that depends on another one (by `when` or as the times of `repeated`)
             comes after it.
     """
@@ -142,7 +142,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Ruling:
-    """A rule of one repetition: the slots whose values it is given."""
+    """A rule of one repetition, and the slots whose values it takes."""
 
     slots: tuple[int, ...]
     holds: Rule
@@ -153,9 +153,9 @@ class Series:
     """All repetitions of some choices.
 
     Attributes:
-        groups: as many as there may be.
-        counted_by: the slot that says how many there are; None where they are all there.
-        needs: where the series is there at all; as those of a `Slot`.
+        groups: as many as there can be.
+        counted_by: the slot that says how many there are; None where there are always all.
+        needs: when the series is present at all; as those of a `Slot`.
     """
 
     groups: tuple[Group, ...]
@@ -170,7 +170,7 @@ class Group:
     Attributes:
         path: ``stage[2]``; empty for the space itself.
         members: slots by name, and series of further repetitions.
-        scope: the slots that can be named here: its own, and those of what is around it.
+        scope: the slots that can be named here: its own, and those of the groups around it.
     """
 
     path: str
@@ -182,7 +182,7 @@ class Layout:
     """The slots of a declaration, one after the other, with what each needs.
 
     Raises:
-        UsageError: the declaration names what does not stand before it.
+        UsageError: the declaration names a choice that is not declared before it.
     """
 
     def __init__(self, declared: Repeated) -> None:
@@ -243,11 +243,11 @@ class Layout:
         for name, values in uses:
             if name not in scope:
                 raise unknown(f"choice before {place}", name, scope)
-            known = [written(value) for value in self.slots[scope[name]].values]
+            names = [written(value) for value in self.slots[scope[name]].values]
             for value in values:
-                if written(value) not in known:
-                    raise unknown(f"option of {name}, on which {place} depends,", written(value), known)
-            options = frozenset(known.index(written(value)) for value in values)
+                if written(value) not in names:
+                    raise unknown(f"option of {name}, on which {place} depends,", written(value), names)
+            options = frozenset(names.index(written(value)) for value in values)
             needs = _both(needs, _both(self.slots[scope[name]].needs, {scope[name]: options}))
         return needs
 

@@ -1,4 +1,4 @@
-"""How many networks there are below an open architecture, counted without listing them, and drawn with equal odds."""
+"""The networks below an open architecture: counted without listing them, and drawn with equal probability."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MAX_STATES = 20_000
 State = tuple[int, ...]
 """The options of those earlier slots on which a later one, or a rule, depends."""
 Step = dict[State, dict[State, list[int]]]
-"""Of one slot: from the state before it to the states after it, each with the options that lead there."""
+"""The transitions of one slot: from each state before it to the states after it, with the options that lead there."""
 
 
 class Leaves:
     """The valid leaves of a layout: those in which every slot that is not used holds its first option, and every rule
     holds.
 
-    Slots are gone through in order. What lies behind depends on the options of a few slots (`State`), so networks are
-    counted by adding and multiplying: exact, and quick where no condition or rule ties many choices together.
+    Slots are visited in order. What follows depends on the options of a few slots (`State`), so networks are counted by
+    adding and multiplying: exact, and quick unless conditions or rules tie many choices together.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -52,7 +52,7 @@ class Leaves:
         return self._totals(self._steps(arch[:own]), behind)[0].get((), 0)
 
     def used(self, arch: Arch) -> list[bool]:
-        """Of each slot, whether some architecture below ``arch`` uses it, rules left aside."""
+        """For each slot, whether some architecture below ``arch`` uses it, ignoring the rules."""
         alive: list[frozenset[int]] = []
         for slot, options in zip(self.slots, arch, strict=True):
             there = all(alive[earlier] & allowed for earlier, allowed in slot.needs.items())
@@ -81,18 +81,18 @@ class Leaves:
         return steps, self._totals(steps, {(): 1})
 
     def _steps(self, arch: Arch) -> list[Step]:
-        """Of the first slots, whose options are ``arch``."""
+        """The steps of the first slots, whose options are ``arch``."""
         steps: list[Step] = []
         states: set[State] = {()}
         for number, options in enumerate(arch):
             step: Step = {state: {} for state in states}
             for state, after in step.items():
-                known = dict(zip(self.live[number], state, strict=True))
-                if self._is_used(number, known):
-                    self._go_on(number, known, options, after)
+                so_far = dict(zip(self.live[number], state, strict=True))
+                if self._is_used(number, so_far):
+                    self._go_on(number, so_far, options, after)
                 elif 0 in options:
-                    known[number] = UNUSED
-                    after[tuple(known[slot] for slot in self.live[number + 1])] = [0]
+                    so_far[number] = UNUSED
+                    after[tuple(so_far[slot] for slot in self.live[number + 1])] = [0]
             steps.append(step)
             states = {state for after in step.values() for state in after}
             if len(states) > MAX_STATES:
@@ -103,32 +103,34 @@ class Leaves:
         return steps
 
     def _alone(self, number: int) -> frozenset[int]:
-        """The options of a slot that keep the rules which are about this slot alone."""
+        """The options of a slot that satisfy the rules about this slot alone."""
         rules = [rule for rule in self.rules[number] if set(rule.slots) == {number}]
         return frozenset(o for o in self.full[number] if all(self.holds(rule, {number: o}) for rule in rules))
 
-    def _go_on(self, number: int, known: dict[int, int], options: Sequence[int], after: dict[State, list[int]]) -> None:
+    def _go_on(
+        self, number: int, so_far: dict[int, int], options: Sequence[int], after: dict[State, list[int]]
+    ) -> None:
         """Notes in ``after`` where each option of a slot that is used leads."""
         allowed = [option for option in options if option in self._allowed[number]]
         live = self.live[number + 1]
-        if number not in live and not self._joint[number]:  # all lead to the same
+        if number not in live and not self._joint[number]:  # all lead to the same state
             if allowed:
-                after[tuple(known[slot] for slot in live)] = allowed
+                after[tuple(so_far[slot] for slot in live)] = allowed
             return
         for option in allowed:
-            known[number] = option
-            if all(self.holds(rule, known) for rule in self._joint[number]):
-                after.setdefault(tuple(known[slot] for slot in live), []).append(option)
+            so_far[number] = option
+            if all(self.holds(rule, so_far) for rule in self._joint[number]):
+                after.setdefault(tuple(so_far[slot] for slot in live), []).append(option)
 
-    def holds(self, rule: Ruling, known: Mapping[int, int]) -> bool:
+    def holds(self, rule: Ruling, chosen_options: Mapping[int, int]) -> bool:
         """Whether ``rule`` holds, given the options of all its slots; it does where one of these is not used."""
-        options = [known[slot] for slot in rule.slots]
+        options = [chosen_options[slot] for slot in rule.slots]
         if UNUSED in options:
             return True
         return bool(rule.holds(*(self.slots[s].values[o] for s, o in zip(rule.slots, options, strict=True))))
 
-    def _is_used(self, number: int, known: Mapping[int, int]) -> bool:
-        return all(known[slot] in options for slot, options in self.slots[number].needs.items())
+    def _is_used(self, number: int, so_far: Mapping[int, int]) -> bool:
+        return all(so_far[slot] in options for slot, options in self.slots[number].needs.items())
 
     def _totals(self, steps: Sequence[Step], last: Mapping[State, int]) -> list[Mapping[State, int]]:
         """The number of leaves behind each state before, between and after ``steps``; ``last`` has those after."""

@@ -13,20 +13,20 @@ from nas.choices.reading import Reading
 from nas.errors import UsageError, unknown
 from nas.space import choice
 
-LONGEST = 1_000_000
+MAX_TEXT_CHARACTERS = 1_000_000
 """Characters of one architecture."""
-DEEPEST = 50
+MAX_DEPTH = 50
 """Brackets within brackets."""
 TOKEN = re.compile(
     r"\s*(?:(?P<name>[^\W\d]\w*)=(?P<value>[^\s()=]+)(?=[\s()]|$)|(?P<series>[^\W\d]\w*)(?=\()|(?P<sign>[()]))"
 )
 
-Given = dict[str, tuple[int, ...]]
+NamedOptions = dict[str, tuple[int, ...]]
 """By the path of a slot, the options that a text names."""
 
 
 def text(reading: Reading, group: Group) -> str:
-    """What ``reading`` has of the choices of ``group``, as they are declared."""
+    """The choices of ``group`` in ``reading``, in the order of their declaration."""
     return " ".join(_parts(reading, group))
 
 
@@ -42,7 +42,7 @@ def _parts(reading: Reading, group: Group) -> Iterator[str]:
 
 
 def options(reading: Reading, slot: int) -> str:
-    """What is alive in a slot: ``3/5``."""
+    """The options alive in a slot: ``3/5``."""
     values = reading.leaves.slots[slot].values
     return "/".join(written(values[option]) for option in reading.arch[slot])
 
@@ -54,11 +54,11 @@ class Parser:
         self.slots = slots
         self.root = root
 
-    def __call__(self, text: str) -> tuple[Given, Mapping[str, int]]:
-        """The options by the paths of the slots, and how many repetitions are written by the paths of the series."""
-        if len(text) > LONGEST:
+    def __call__(self, text: str) -> tuple[NamedOptions, Mapping[str, int]]:
+        """The options by the paths of slots, and the numbers of written repetitions by the paths of series."""
+        if len(text) > MAX_TEXT_CHARACTERS:
             raise UsageError(f"{text[:100]!r}… has {len(text)} characters, more than any architecture")
-        self._text, self._at, self._given = text, 0, Given()
+        self._text, self._at, self._given = text, 0, NamedOptions()
         self._written: dict[str, int] = {}
         self._members(self.root, 0)
         if self._text[self._at :].strip():

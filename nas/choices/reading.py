@@ -1,4 +1,4 @@
-"""An architecture as a builder reads it: values by name, and modules for the choices that are still open."""
+"""An architecture as a builder reads it: values by name, and modules for the choices that are open."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from nas.space import Arch
 
 
 class Reading:
-    """What all the `Choice` of one network share.
+    """What all `Choice` objects of one network share.
 
     Attributes:
-        used: of each slot, whether it is used.
-        met: how often modules have been made at one place; see `drawn_at`.
+        used: for each slot, whether it is used.
+        met: how often modules have been made at each place; see `drawn_at`.
     """
 
     def __init__(self, leaves: Leaves, arch: Arch) -> None:
@@ -45,8 +45,8 @@ class Reading:
 
     @contextmanager
     def drawn_at(self, place: str) -> Iterator[None]:
-        """Random numbers that depend on torch's current seed and on ``place`` alone; the stream outside goes on as
-        though nothing had been drawn. So what stays of a supernet after a cut has the weights that it had."""
+        """A context in which random numbers depend only on torch's current seed and on ``place``; the stream outside
+        goes on as though nothing had been drawn. So the parts of a supernet that a cut leaves keep their weights."""
         generator, met = torch.default_generator, self.met
         before, seed = generator.get_state(), generator.initial_seed()
         self.met = {}
@@ -58,7 +58,7 @@ class Reading:
             self.met = met
 
     def new_place(self, place: str) -> str:
-        """``place``, told apart from the same place before."""
+        """``place`` with a number that tells it from its earlier uses."""
         self.met[place] = self.met.get(place, 0) + 1
         return f"{place} {self.met[place]}"
 
@@ -101,12 +101,12 @@ class Choice:
         return None if chosen[slot] == UNUSED else self._reading.leaves.slots[slot].values[chosen[slot]]
 
     def mixed(self, make: Callable[..., nn.Module]) -> Mixed:
-        """What ``make`` makes of the choices that its parameters name: ``choice.mixed(lambda kernel: …)``.
+        """The module that ``make`` makes of the choices that its parameters name: ``choice.mixed(lambda kernel: …)``.
 
-        Where some of them are open, it is called for each combination of what is alive, and the outputs, which must
-        have one shape, are averaged: each open choice is the mean of its options. A choice that is not used beside the
-        others is given as None. Each module's weights are drawn by a stream of its own, so that they are the same in
-        the supernet, after a cut, and in every network that shares the choices and the place.
+        Where some of them are open, it is called for each combination of living options, and the outputs, which must
+        have one shape, are averaged: each open choice is the mean of its options. A choice that is unused in a
+        combination is passed as None. Each module's weights are drawn from a stream of its own, so that they are the
+        same in the supernet, after a cut, and in every network that shares the choices and the place.
         """
         names = list(inspect.signature(make).parameters)
         for name in names:
@@ -117,16 +117,18 @@ class Choice:
         modules: dict[str, nn.Module] = {}
         shares = []
         for chosen, share in _combinations(reading, sorted({self._group.scope[name] for name in names})):
-            given = {name: self._value(name, chosen) for name in names}
-            key = "_".join(f"{name}={written(value)}" for name, value in given.items() if value is not None) or "unused"
+            values = {name: self._value(name, chosen) for name in names}
+            key = (
+                "_".join(f"{name}={written(value)}" for name, value in values.items() if value is not None) or "unused"
+            )
             with reading.drawn_at(f"{place} {key}"):
-                modules[key.replace(".", ",")] = make(**given)
+                modules[key.replace(".", ",")] = make(**values)
             shares.append(share)
         return Mixed(modules, [share / sum(shares) for share in shares])
 
 
 class Repetitions(Sequence[Choice]):
-    """The repetitions that a network has of some choices."""
+    """A network's repetitions of some choices."""
 
     def __init__(self, reading: Reading, name: str, groups: Sequence[Group], numbers: Sequence[int]) -> None:
         self._reading = reading
@@ -155,8 +157,8 @@ class Repetitions(Sequence[Choice]):
         return every[number]
 
     def chain(self, make: Callable[[Choice, int], nn.Module]) -> nn.Sequential:
-        """What ``make`` makes of each and its number, which starts at 0, one after the other; where it is open how many
-        there are, the mean of the outputs after each number that there may be, which must have one shape."""
+        """The modules that ``make`` makes of each repetition and its number, from 0, one after the other. Where the
+        number of repetitions is open, the mean of the outputs after each possible number; these must have one shape."""
         modules = []
         for number, group in enumerate(self._groups):
             with self._reading.drawn_at(self._reading.new_place(group.path)):
@@ -177,12 +179,12 @@ class Mixed(nn.ModuleDict):
             return outputs[0]
         if len({output.shape for output in outputs}) > 1:
             shapes = ", ".join(f"{name} {list(output.shape)}" for name, output in zip(self, outputs, strict=True))
-            raise ValueError(f"what is mixed has outputs of several shapes: {shapes}")
+            raise ValueError(f"mixed modules have outputs of several shapes: {shapes}")
         return reduce(add, (share * output for share, output in zip(self.shares, outputs, strict=True)))
 
 
 class Chain(nn.Sequential):
-    """Layers one after the other, and the mean of what comes out after some of them."""
+    """Layers one after the other, and the mean of the outputs after some of them."""
 
     def __init__(self, layers: Sequence[nn.Module], numbers: Sequence[int]) -> None:
         super().__init__(*layers)
@@ -207,27 +209,27 @@ class Combination(NamedTuple):
 
 
 def _combinations(reading: Reading, slots: Sequence[int]) -> list[Combination]:
-    """All ways to choose in ``slots`` together among what is alive, and which a rule about these, or about choices that
-    are made, does not forbid."""
-    made = {slot: options[0] for slot, options in enumerate(reading.arch) if len(options) == 1 and reading.used[slot]}
+    """All combinations of living options in ``slots`` that no rule about these, or about choices already fixed,
+    forbids."""
+    fixed = {slot: options[0] for slot, options in enumerate(reading.arch) if len(options) == 1 and reading.used[slot]}
     ways = [Combination({}, 1.0)]
     for slot in slots:
         longer = []
         for chosen, share in ways:
-            known = {**made, **chosen}
+            combined = {**fixed, **chosen}
             needs = reading.leaves.slots[slot].needs.items()
-            if not reading.used[slot] or any(known[s] not in allowed for s, allowed in needs if s in known):
+            if not reading.used[slot] or any(combined[s] not in allowed for s, allowed in needs if s in combined):
                 longer.append(Combination({**chosen, slot: UNUSED}, share))
                 continue
             options = reading.arch[slot]
             longer += [Combination({**chosen, slot: option}, share / len(options)) for option in options]
         ways = longer
-    rules = [rule for rules in reading.leaves.rules for rule in rules if {*made, *slots}.issuperset(rule.slots)]
-    return [way for way in ways if all(reading.leaves.holds(rule, {**made, **way.chosen}) for rule in rules)]
+    rules = [rule for rules in reading.leaves.rules for rule in rules if {*fixed, *slots}.issuperset(rule.slots)]
+    return [way for way in ways if all(reading.leaves.holds(rule, {**fixed, **way.chosen}) for rule in rules)]
 
 
 def _condition(reading: Reading, needs: Needs) -> str:
-    """Where something is used, in words."""
+    """The condition under which something is used, in words."""
     slots = reading.leaves.slots
     parts = [
         f"{slots[slot].path} is {' or '.join(written(slots[slot].values[option]) for option in sorted(options))}"

@@ -82,13 +82,13 @@ class ChoiceSpace(Space):
 
     def parse(self, text: str) -> Arch:
         slots = self._leaves.slots
-        given, numbers = notation.Parser(slots, self._root)(text)
-        arch = tuple(given.get(slot.path, (0,)) for slot in slots)
+        options, numbers = notation.Parser(slots, self._root)(text)
+        arch = tuple(options.get(slot.path, (0,)) for slot in slots)
         reading = Reading(self._leaves, arch)
         for slot, used in zip(slots, reading.used, strict=True):
-            if used and slot.path not in given:
+            if used and slot.path not in options:
                 raise UsageError(f"{text[:200]!r} does not say {slot.path}: {'/'.join(map(written, slot.values))}")
-            if not used and slot.path in given:
+            if not used and slot.path in options:
                 raise UsageError(f"{text[:200]!r} says {slot.path}, which the network does not use")
         self._check_numbers(text, reading, self._root, numbers)
         if not self.valid(arch):
@@ -96,7 +96,7 @@ class ChoiceSpace(Space):
         return arch
 
     def _check_numbers(self, text: str, reading: Reading, group: Group, numbers: Mapping[str, int]) -> None:
-        """Of groups that say nothing, as ``layer()()``, there are as many as there should be."""
+        """`UsageError` unless groups that say nothing, as ``layer()()``, are as many as there should be."""
         for name, member in group.members.items():
             if isinstance(member, int):
                 continue
@@ -110,11 +110,11 @@ class ChoiceSpace(Space):
     def _broken(self, arch: Arch) -> str:
         """The choices that a rule does not allow together."""
         used = self._leaves.used(arch)
-        known = {slot: options[0] for slot, options in enumerate(arch) if len(options) == 1 and used[slot]}
+        fixed = {slot: options[0] for slot, options in enumerate(arch) if len(options) == 1 and used[slot]}
         slots = self._leaves.slots
         for rule in (rule for rules in self._leaves.rules for rule in rules):
-            if known.keys() >= set(rule.slots) and not self._leaves.holds(rule, known):
-                values = [f"{slots[slot].path}={written(slots[slot].values[known[slot]])}" for slot in rule.slots]
+            if fixed.keys() >= set(rule.slots) and not self._leaves.holds(rule, fixed):
+                values = [f"{slots[slot].path}={written(slots[slot].values[fixed[slot]])}" for slot in rule.slots]
                 return f"{' with '.join(values)} is not allowed"
         return "no choice among what is open keeps them all"
 

@@ -35,7 +35,7 @@ from nas.errors import UsageError
 
 INTERRUPTED = 130
 MAX_MESSAGE = 2000
-"""Characters of what is said to a user, who may have given a very long text."""
+"""Characters of a message to the user, who may have given a very long text."""
 
 
 class Interrupted(Exception):
@@ -43,12 +43,12 @@ class Interrupted(Exception):
 
 
 class Commands(TyperGroup):
-    """The commands; an interruption passes through as one."""
+    """The commands; an interruption becomes `Interrupted`."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:  # versions of typer differ in what they make of it
+        except KeyboardInterrupt:  # versions of typer handle it in different ways
             raise Interrupted from None
 
 
@@ -70,10 +70,10 @@ def main() -> None:
     """Runs the command line: exit code 0 done, 2 wrong use (one line on standard error), 130 interrupted, 143 and 129
     ended by SIGTERM and SIGHUP."""
     warnings.showwarning = lambda message, *_, **__: say(str(message))
-    with ended_gently() as ended:
+    with ended_gently() as signals:
         code = _run()
-        if code == INTERRUPTED and ended:
-            code = 128 + ended[0]
+        if code == INTERRUPTED and signals:
+            code = 128 + signals[0]
     sys.exit(code)
 
 
@@ -88,7 +88,7 @@ def _run() -> int:
         return _refuse(f"{error.filename or 'output'}: {error.strerror}")
     except MemoryError as error:
         return _refuse(f"not enough memory: {error}")
-    except SystemExit as error:  # none of ours: a plug-in's, which would else pass for the end of the command
+    except SystemExit as error:  # raised by a plug-in; it would pass for the end of the command
         return _refuse(f"a plug-in would have ended the program: SystemExit: {error.code}")
     except (Interrupted, KeyboardInterrupt):
         say("interrupted; the same command continues where it stopped")
@@ -97,32 +97,33 @@ def _run() -> int:
 
 @contextmanager
 def ended_gently() -> Iterator[list[int]]:
-    """Within it SIGTERM and SIGHUP interrupt as Ctrl-C does: what is recorded is whole and on the disk, and workers are
-    ended. What came is noted; a second one changes nothing. One that is ignored already, as by ``nohup``, stays so."""
-    come: list[int] = []
+    """A context, with the signals received so far, in which SIGTERM and SIGHUP interrupt as Ctrl-C does: records are
+    complete and on the disk, and workers are ended. A second signal changes nothing. One that is ignored already, as by
+    ``nohup``, stays ignored."""
+    signals: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        come.append(number)
-        if len(come) == 1:
+        signals.append(number)
+        if len(signals) == 1:
             raise KeyboardInterrupt
 
     kinds = [kind for name in ("SIGTERM", "SIGHUP") if (kind := getattr(signal, name, None)) is not None]
-    taken = [kind for kind in kinds if signal.getsignal(kind) is signal.SIG_DFL]
-    for kind in taken:
+    replaced = [kind for kind in kinds if signal.getsignal(kind) is signal.SIG_DFL]
+    for kind in replaced:
         signal.signal(kind, interrupt)
     try:
-        yield come
+        yield signals
     finally:
-        for kind in taken:
+        for kind in replaced:
             signal.signal(kind, signal.SIG_DFL)
 
 
 def say(message: str) -> None:
-    """Says something on standard error, if anybody is there any more: a terminal may have been closed."""
+    """Prints a message on standard error, unless nobody reads it any more: a terminal may have been closed."""
     try:
         typer.echo(f"nas: {message}", err=True)
     except OSError:
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (what is left is not flushed to nobody)
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (open until the end: nothing can be flushed)
 
 
 def _refuse(message: str) -> int:

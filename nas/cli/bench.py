@@ -42,8 +42,8 @@ def bench(
     print_frame(console, shown, f"One score of {archs[0] if len(archs) == 1 else f'{len(archs)} architectures, mean'}")
     for name, reason in costs.loc[costs["reason"] != "", ["proxy", "reason"]].itertuples(index=False):
         console.print(f"{name} gave no score: {reason}")
-    for arch, taken in zip(archs, costs.attrs["in_use"], strict=True):
-        console.print(f"{arch} in use: {', '.join(f'{name} {value}' for name, value in taken.items())}")
+    for arch, quantities in zip(archs, costs.attrs["in_use"], strict=True):
+        console.print(f"{arch} in use: {', '.join(f'{name} {value}' for name, value in quantities.items())}")
     console.print(
         "ms: to build the network and score it; ratio: to a forward and backward pass of it (plain); "
         "all: every proxy in one visit; peak MB: above what was in use before",

@@ -1,4 +1,4 @@
-"""What a file may not decide for the user: which code runs, with whom to talk, where to write."""
+"""What a file may not decide for the user: which code runs, which cluster to connect to, where to write."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from nas.registry import normal
 from nas.runs.folder import load_yaml
 
 OWN_CLUSTERS = ("auto", "local")
-"""Ray clusters of this machine; another one's answers are unpickled, and so may run anything."""
+"""Ray clusters of this machine; another one's answers are unpickled, and could run anything."""
 OUTPUTS = ("csv", "json", "out")
-"""Options that name a file to write, which replaces one that is there."""
+"""Options that name a file to write, which replaces an existing one."""
 
 
 class Question(NamedTuple):
-    """Something that a file says and that takes the user's consent.
+    """Something in a file that takes the user's consent.
 
     Attributes:
-        option: of which it is the value.
+        option: the one whose value it is.
         what: as a clause: "names the plug-in p.py, whose code would run".
         code: the file that would run, if one would.
     """
@@ -32,45 +32,45 @@ class Question(NamedTuple):
 
 
 def questions(options: Mapping[str, Any]) -> list[Question]:
-    """All that these options, by name and from a file, take consent for."""
-    asked = [
+    """Everything in these options of a file, by name, that takes consent."""
+    pending = [
         Question("plugin", f"names the plug-in {file}, whose code would run", file)
         for file in _texts(options.get("plugin"))
     ]
-    asked += [
+    pending += [
         Question("set", f"names the network {name}, whose code would run", _code(name))
         for name in network_names(options.get("set"))
     ]
     for option in ("archs", "archs_given", "arch"):
         codes = {name: _code(name) for name in _texts(options.get(option))}
-        asked += [
+        pending += [
             Question(option, f"names the network {name}, whose code would run", code)
             for name, code in codes.items()
             if code.endswith(".py") or (code and _is_networks(options.get("space")))
         ]
     ray, store = options.get("ray"), options.get("store")
     if ray is not None and ray not in OWN_CLUSTERS:
-        asked.append(Question("ray", f"names the Ray cluster {ray}, whose answers could run any code"))
+        pending.append(Question("ray", f"names the Ray cluster {ray}, whose answers could run any code"))
     if store is not None and store != "none":
-        asked.append(Question("store", f"names a store, {store}, to write to"))
-    asked += [Question(name, f"names a file, {options[name]}, to write") for name in OUTPUTS if options.get(name)]
+        pending.append(Question("store", f"names a store, {store}, to write to"))
+    pending += [Question(name, f"names a file, {options[name]}, to write") for name in OUTPUTS if options.get(name)]
     run = options.get("run")
     if run is not None and (os.path.isabs(str(run)) or ".." in Path(str(run)).parts or str(run).startswith("~")):
-        asked.append(Question("run", f"names a folder outside of this one, {run}, to write to"))
-    return asked
+        pending.append(Question("run", f"names a folder outside of this one, {run}, to write to"))
+    return pending
 
 
-def ask(file: Path, asked: Iterable[Question], named: Iterable[str] = ()) -> None:
-    """`UsageError` for the first of ``asked`` for which there is no consent.
+def ask(file: Path, pending: Iterable[Question], named: Iterable[str] = ()) -> None:
+    """`UsageError` for the first of ``pending`` that has no consent.
 
     Args:
-        named: what the user named on the command line; code among it may run.
+        named: the user's own arguments on the command line; code that they name may run.
     """
-    known = {_resolved(part) for text in named for part in _mentioned(text)}
-    said = {text.partition("=")[0] for text in named}
-    for question in asked:
+    named_files = {_resolved(part) for text in named for part in _mentioned(text)}
+    named_options = {text.partition("=")[0] for text in named}
+    for question in pending:
         flag = f"--{question.option.replace('_', '-')}"
-        if _resolved(question.code) not in known if question.code else flag not in said:
+        if _resolved(question.code) not in named_files if question.code else flag not in named_options:
             raise UsageError(
                 f"{file} {question.what}: say so yourself, with {flag} or as an argument, or say with --trust that you "
                 "trust this file"
@@ -78,8 +78,8 @@ def ask(file: Path, asked: Iterable[Question], named: Iterable[str] = ()) -> Non
 
 
 def network_names(settings: Any) -> list[str]:
-    """The names of networks in files of the user's that options by plug-in hold: as they stand in a file, or as texts
-    of ``--set``."""
+    """The networks in the user's files that options by plug-in name: options as in a YAML file, or as texts of
+    ``--set``."""
     values: list[Any] = []
     if isinstance(settings, Mapping):
         for plugin, options in settings.items():
@@ -97,7 +97,7 @@ def network_names(settings: Any) -> list[str]:
 def _value(text: str) -> Any:
     try:
         return load_yaml(text)
-    except ValueError:  # which is refused where it is used
+    except ValueError:  # it is refused where it is used
         return None
 
 
@@ -112,7 +112,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _code(network: str) -> str:
-    """The file of a network; none for one of timm's."""
+    """The file of a network; empty for one of timm's."""
     return "" if network.strip().startswith("timm:") else network.strip().rpartition(":")[0]
 
 

@@ -43,7 +43,7 @@ def export(
 
     try:
         done = call(arch, out, space=space, run=run, weights=weights, **options)
-    except KeyboardInterrupt:  # unlike a training this does not go on where it stopped
+    except KeyboardInterrupt:  # unlike a training this cannot be continued
         typer.echo(f"nas: interrupted; {out} was not written", err=True)
         raise typer.Exit(INTERRUPTED) from None
     task, console = done.card.task, plain_console()

@@ -1,4 +1,4 @@
-"""The options that commands share, and how a file of ``--config`` and ``--set`` give them."""
+"""The options that commands share, and how the file of ``--config`` and ``--set`` set them."""
 
 from __future__ import annotations
 
@@ -28,60 +28,60 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
         parameter.opts[0].lstrip("-").replace("-", "_"): str(parameter.name) for parameter in context.command.params
     }
     values = {}
-    said: dict[str, Any] = {}
+    file_options: dict[str, Any] = {}
     settings = read_yaml(file)
     if "steps" in settings:
         raise UsageError(f"{file} is a recipe of several commands: nas run {file}")
     for key, value in settings.items():
         name = str(key).replace("-", "_")
-        if name in (*RECORDED, *ABOUT):  # ABOUT: what a recipe says of itself
+        if name in (*RECORDED, *ABOUT):  # ABOUT: a recipe's facts about itself
             continue
         if name not in names or name == "config":
             raise unknown(f"option in {file}", key, names)
         if name == "trust":
-            raise UsageError(f"{file}: that a file is trusted is said on the command line")
-        said[name] = value
+            raise UsageError(f"{file}: 'trust' is an option of the command line alone")
+        file_options[name] = value
         if name == "set" and isinstance(value, dict):
             value = set_texts(file, value)
-        if name in SEVERAL and isinstance(value, str):
+        if name in REPEATABLE and isinstance(value, str):
             value = [value]
-        if name in SEVERAL and not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
+        if name in REPEATABLE and not (isinstance(value, list) and all(isinstance(part, str) for part in value)):
             raise UsageError(f"{file}: {key} takes a text or a list of texts, not {str(value)[:200]!r}")
         if name == "proxies" and isinstance(value, list):
             value = ",".join(map(str, value))
         if name == "set":
-            context.meta[SET] = value
+            context.meta[FILE_SET] = value
         else:
             values[names[name]] = value
     context.default_map = values
-    context.meta[SAID] = {name: (names[name], value) for name, value in said.items()}
+    context.meta[FILE_OPTIONS] = {name: (names[name], value) for name, value in file_options.items()}
     return file
 
 
-def merge_set(context: typer.Context, given: list[str] | None) -> list[str]:
-    """What ``--set`` says on the command line comes after, and so wins over, what the file of ``--config`` says."""
-    context.meta[GIVEN] = given or []
-    return [*context.meta.get(SET, []), *(given or [])]
+def merge_set(context: typer.Context, texts: list[str] | None) -> list[str]:
+    """The texts of ``--set``: those of the ``--config`` file, then those of the command line, which override them."""
+    context.meta[LINE_SET] = texts or []
+    return [*context.meta.get(FILE_SET, []), *(texts or [])]
 
 
 def ask_for_consent(context: typer.Context, file: Path | None) -> None:
-    """`UsageError` where the file of ``--config`` says what takes the user's own word; what is said on the command line
-    as well comes from there."""
+    """`UsageError` where an option in the file of ``--config`` takes the user's consent; an option that is on the
+    command line too counts as the user's."""
     from nas.cli.consent import ask, questions
 
     if file is not None:
-        said = {
+        file_options = {
             name: value
-            for name, (parameter, value) in context.meta[SAID].items()
+            for name, (parameter, value) in context.meta[FILE_OPTIONS].items()
             if name in ("set", "space") or getattr(context.get_parameter_source(parameter), "name", "") == "DEFAULT_MAP"
         }
-        ask(file, questions(said), context.meta.get(GIVEN, []))
+        ask(file, questions(file_options), context.meta.get(LINE_SET, []))
 
 
-SET, SAID, GIVEN = "nas.set", "nas.said", "nas.given"
+FILE_SET, FILE_OPTIONS, LINE_SET = "nas.set", "nas.said", "nas.given"
 RECORDED = ("minibatch", "images", "machine", "plugin_source", "versions")
-"""What a run folder's config.yaml holds beside the options, to compare with."""
-SEVERAL = ("constraint", "cost", "maximise", "minimise", "plugin", "set")
+"""What a run folder's config.yaml holds beside the options, for comparison."""
+REPEATABLE = ("constraint", "cost", "maximise", "minimise", "plugin", "set")
 
 Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
 Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]
@@ -104,15 +104,15 @@ COMMON = (
     Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
     Parameter("trust", Parameter.KEYWORD_ONLY, default=False, annotation=Trust),
 )
-"""What every command has that takes a file of options."""
+"""The parameters of every command that takes a file of options."""
 
 
 def takes_setup(*without: str, **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command, instead of its ``**options``, those of `nas.calls.options.SetupOptions` but ``without``
-    some; the command is called with their values, plug-ins loaded.
+    """Gives a command, instead of its ``**options``, those of `nas.calls.options.SetupOptions` except ``without``;
+    the command is called with their values after plug-ins are loaded.
 
     Args:
-        defaults: those that are others than in `nas.calls.options.DEFAULTS`.
+        defaults: those that differ from `nas.calls.options.DEFAULTS`.
     """
     names = [name for name in OPTIONS if name not in without]
 
@@ -121,14 +121,14 @@ def takes_setup(*without: str, **defaults: Any) -> Callable[[Callable[..., None]
         own = [parameter for parameter in own if parameter.kind is not Parameter.VAR_KEYWORD]
 
         @wraps(command)
-        def run(context: typer.Context, trust: bool, **given: Any) -> None:
-            options = {name: given.pop(name) for name in names}
+        def run(context: typer.Context, trust: bool, **values: Any) -> None:
+            options = {name: values.pop(name) for name in names}
             options["settings"] = parse_settings(options["settings"])
             if not trust:
-                ask_for_consent(context, given["config"])
+                ask_for_consent(context, values["config"])
             begin(options["plugin"])
             with trusting(trust):
-                command(**given, **options)
+                command(**values, **options)
 
         parameters = [*own, *(_parameter(name, DEFAULTS | defaults) for name in names), *COMMON]
         run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -153,19 +153,19 @@ def _parameter(name: str, defaults: Mapping[str, Any]) -> Parameter:
 
 
 def begin(plugin: list[str] | None) -> None:
-    """What a command does before it computes anything: plug-ins are loaded and the process is made ready for them."""
+    """Prepares a command before it computes anything: loads plug-ins and makes the process ready for them."""
     from nas import plugins
     from nas.scoring.memory import tune_process
 
     log = logging.getLogger("nas")
     log.setLevel(logging.INFO)
-    log.handlers[:] = [Spoken()]
+    log.handlers[:] = [OnStandardError()]
     plugins.load(plugin or ())
     tune_process()
 
 
-class Spoken(logging.Handler):
-    """Says what is logged on standard error, each sentence once."""
+class OnStandardError(logging.Handler):
+    """Prints what is logged on standard error, each sentence once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,13 +178,13 @@ class Spoken(logging.Handler):
             typer.echo(f"nas: {message}", err=True)
 
 
-def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
+def parse_settings(texts: list[str] | None) -> dict[str, dict[str, Any]]:
     """``PLUGIN.OPTION=VALUE`` texts as options by plug-in; values are read as YAML."""
     from nas.registry import normal
     from nas.runs.folder import load_yaml
 
     settings: dict[str, dict[str, Any]] = {}
-    for text in given or []:
+    for text in texts or []:
         name, equals, value = text.partition("=")
         plugin, dot, option = name.strip().partition(".")
         if not (equals and dot and plugin and option):
@@ -192,5 +192,5 @@ def parse_settings(given: list[str] | None) -> dict[str, dict[str, Any]]:
         try:
             settings.setdefault(normal(plugin), {})[normal(option)] = load_yaml(value)
         except ValueError:
-            raise UsageError(f"--set {text!r}: {value!r} is no value") from None
+            raise UsageError(f"--set {text!r}: {value!r} is not a value in YAML") from None
     return settings

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def plain_console() -> Console:
-    """Standard output that takes texts as they are: a name or a path of the user's with brackets or colons is no
-    markup, and its lines are not broken, so that it can be copied."""
+    """Standard output that prints texts as they are: brackets or colons in a user's name or path are not markup, and
+    lines are not broken, so that they can be copied."""
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -63,8 +63,8 @@ def print_mapping(console: Console, values: dict[str, Any]) -> None:
 
 
 def print_comparison(console: Console, comparison: Comparison, target: str, space: str) -> None:
-    """The main statistics of each proxy over all seeds, best first; which of them are as good as the best; what they
-    select; what failed. The files of the run folder hold all of it."""
+    """Prints the main statistics of each proxy over all seeds, best first; which proxies are as good as the best; what
+    they select; what failed. The files of the run folder hold everything."""
     from nas.statistics.comparison import decimals
 
     digits = decimals(comparison.truth)
@@ -102,7 +102,7 @@ def print_comparison(console: Console, comparison: Comparison, target: str, spac
 
 
 def print_failures(console: Console, rows: pd.DataFrame) -> None:
-    """How many scores failed for what reason, and whose."""
+    """Prints how many scores failed for which reason, and those of which proxies."""
     failed = rows[rows["status"] != "ok"]
     for reason, count in failed["reason"].value_counts().items():
         whose = failed.loc[failed["reason"] == reason, "proxy"] if "proxy" in failed else ()

@@ -25,9 +25,9 @@ OUTPUTS = {
 """The option that says where a command's results go."""
 
 ABOUT = ("command", "name", "quick")
-"""What a recipe says beside the options of its command."""
+"""What a recipe holds beside the options of its command."""
 USERS_OWN = ("run", "csv", "json", "out", "config", "trust", "help")
-"""Options that a recipe does not say: they are the user's."""
+"""Options that a recipe may not set: they are the user's."""
 MAX_NAME_BYTES = 100
 """Bytes of a step's name."""
 
@@ -38,7 +38,7 @@ class Step:
 
     Attributes:
         output: the file or folder of its results, under the recipe's folder.
-        options: by name, as the recipe says them.
+        options: by name, as they are in the recipe.
     """
 
     command: str
@@ -48,14 +48,14 @@ class Step:
 
     @property
     def questions(self) -> list[Question]:
-        """What it takes the user's consent for."""
+        """Everything in it that takes the user's consent."""
         return questions(self.options)
 
     def check(self, flags: Iterable[str], file: Path) -> None:
-        """`UsageError` where an option that is on or off has another value, or another one is on or off.
+        """`UsageError` where a flag has a value other than true or false, or another option is true or false.
 
         Args:
-            flags: the options of the command that are on or off.
+            flags: the options of the command that take no value.
         """
         for key, value in self.options.items():
             name = str(key).replace("_", "-")
@@ -68,13 +68,13 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
     """The commands of a recipe, in order.
 
     A recipe is a mapping: ``command``, its options by name, and under ``quick`` those that differ in a quick run. Where
-    it has ``steps``, each is such a mapping with a ``name`` of its own, and what stands outside holds for all of them.
+    it has ``steps``, each is such a mapping with a ``name`` of its own, and what is outside holds for all of them.
 
     Args:
         folder: for the results.
 
     Raises:
-        UsageError: the file is no recipe; the message names what is wrong.
+        UsageError: the file is not a recipe; the message says what is wrong.
     """
     recipe = read_yaml(file)
     common = {key: value for key, value in recipe.items() if key != "steps"}
@@ -82,13 +82,13 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         raise UsageError(f"{file}: 'steps' is a list of commands with their options, not {parts!r}")
     planned: list[Step] = []
-    taken: set[str] = set()
+    names: set[str] = set()
     for part in parts:
         step = common | part | {"quick": _quick(file, common) | _quick(file, part)}
         command = str(step.get("command"))
         if command not in COMMANDS:
             raise unknown(f"command in {file}", command, COMMANDS)
-        name = _name(file, step, several="steps" in recipe, taken=taken)
+        name = _name(file, step, has_steps="steps" in recipe, names=names)
         options = {key: value for key, value in step.items() if key not in ABOUT} | (step["quick"] if quick else {})
         suffix = {"score": ".csv", "bench": ".json"}.get(command, "")
         output = folder / f"{name or command}{suffix}" if name or suffix else folder
@@ -98,15 +98,15 @@ def steps(file: Path, folder: Path, *, quick: bool = False) -> list[Step]:
     return planned
 
 
-def _name(file: Path, step: Mapping[str, Any], *, several: bool, taken: set[str]) -> str:
-    """The name of a step, which becomes that of its file or folder; empty where there is one step alone."""
+def _name(file: Path, step: Mapping[str, Any], *, has_steps: bool, names: set[str]) -> str:
+    """The name of a step, which becomes that of its file or folder; empty where there is only one step."""
     name = str(step.get("name", ""))
     wrong = Path(name).name != name or name in {".", ".."} or not name.isprintable() or "\\" in name
-    if wrong or (several and name in {"", *taken}):
+    if wrong or (has_steps and name in {"", *names}):
         raise UsageError(f"{file}: each step has a name of its own, without slashes, not {name[:200]!r}")
     if len(name.encode()) > MAX_NAME_BYTES:
         raise UsageError(f"{file}: the name of a step has at most {MAX_NAME_BYTES} bytes, not {len(name.encode())}")
-    taken.add(name)
+    names.add(name)
     return name
 
 
@@ -118,7 +118,7 @@ def _quick(file: Path, part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(file: Path, options: Mapping[str, Any]) -> list[str]:
-    """Options as they would stand on the command line."""
+    """Options as arguments of the command line."""
     arguments: list[str] = []
     for key, value in options.items():
         if not re.fullmatch(r"[A-Za-z]\w*(-\w+)*", str(key)) or str(key) in USERS_OWN:
@@ -140,7 +140,7 @@ def _arguments(file: Path, options: Mapping[str, Any]) -> list[str]:
 
 
 def _positional(file: Path, value: Any) -> str:
-    """A value that stands on the command line without its name."""
+    """A value that is on the command line without its name."""
     text = str(value)
     if text.startswith("-"):
         raise UsageError(f"{file}: {text[:200]!r} would be taken for an option")

@@ -60,7 +60,7 @@ MAX_LABEL_BYTES = 100
 
 
 def _label(arguments: list[str]) -> str:
-    """What tells the results with these options apart, as a part of a folder's name: another seed, another folder."""
+    """A part of a folder's name that tells the results with these options apart: another seed, another folder."""
     label = re.sub(r"\W+", "-", " ".join(arguments)).strip("-")
     content = label.encode(errors="replace")
     if len(content) <= MAX_LABEL_BYTES:

@@ -44,7 +44,7 @@ def study(
                 study, space, archs_given or archs, proxies, table=table, target=targets, run_folder=run or "auto",
                 watch=watch, **options,
             )  # fmt: skip
-    except KeyboardInterrupt:  # unlike a search this does not go on where it stopped
+    except KeyboardInterrupt:  # unlike a search this cannot be continued
         typer.echo("nas: interrupted; the same command starts the study again", err=True)
         raise typer.Exit(INTERRUPTED) from None
     console = plain_console()

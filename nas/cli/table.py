@@ -22,13 +22,13 @@ def import_(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The table: .parquet, .csv or .csv.gz.")],
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Make a plain table of a benchmark's official file, without running anything that the file brings."""
+    """Make a plain table of a benchmark's official file, without running anything in the file."""
     from nas.data.official.table import import_table
 
     try:
         with progress("reading", quiet) as watch:
             done = import_table(source, out, watch)
-    except KeyboardInterrupt:  # unlike a search this does not go on where it stopped
+    except KeyboardInterrupt:  # unlike a search this cannot be continued
         typer.echo(f"nas: interrupted; {out} was not written", err=True)
         raise typer.Exit(INTERRUPTED) from None
     targets = [name for name in done.columns if TARGET.fullmatch(name)]

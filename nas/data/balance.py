@@ -17,8 +17,8 @@ PER_CLASS = 4
 def balanced(
     where: str, labels: NDArray[np.int64], classes: Sequence[str], count: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """The places of ``count`` images, going round the classes, so that every prefix is balanced to within one; and
-    notes.
+    """The places of ``count`` images, taken from the classes in turn, so that every prefix is balanced to within one;
+    and notes.
 
     As many classes are used as can have 4 images each, a random subset where there are more, and none that has fewer
     images than it would need.
@@ -36,31 +36,31 @@ def balanced(
     queues = [rng.permutation(np.flatnonzero(labels == label)) for label in used]
     places = np.array([queues[i % len(used)][i // len(used)] for i in range(count)])
     rare = [f"{classes[label]} ({counts[label]})" for label in present.tolist() if counts[label] < count // len(used)]
-    note = f"too few images for a minibatch of {count}, so that they are not drawn: {shortened(rare)}"
+    note = f"too few images for a minibatch of {count}, and therefore not drawn: {shortened(rare)}"
     return places, (note,) * bool(rare)
 
 
 def _used(order: NDArray[np.int64], counts: NDArray[np.int64], count: int) -> NDArray[np.int64] | None:
-    """The classes that ``count`` images go round, the first ones of ``order`` that have enough; None: there are none.
+    """The classes that ``count`` images are drawn from, the first of ``order`` that have enough; None if none do.
 
     Of k classes, the first ``count % k`` give one image more than the others.
     """
     for k in range(min(count // PER_CLASS, len(order)), 0, -1):
         if k == 1 and count >= 2 * PER_CLASS:
-            break  # a single class is no draw that is balanced over classes
+            break  # images of a single class are not balanced over classes
         each, more = divmod(count, k)
         first = [label for label in order if counts[label] > each][:more]
-        taken = set(first)
-        rest = [label for label in order if counts[label] >= each and label not in taken][: k - more]
+        ahead = set(first)
+        rest = [label for label in order if counts[label] >= each and label not in ahead][: k - more]
         if len(first) == more and len(rest) == k - more:
             return np.array(first + rest)
     return None
 
 
 def largest_draw(counts: NDArray[np.int64]) -> int:
-    """The most images that a balanced draw can have, given how many there are of each class; 0: there is none.
+    """The most images that a balanced draw can have, given the number of images of each class; 0 if none is possible.
 
-    The k largest classes give k times what the smallest of them has, and one more of each that has more.
+    The k largest classes give k times as many as the smallest of them has, and one more of each that has more.
     """
     ordered = np.sort(counts)[::-1]
     draws = [k * least + int((ordered[:k] > least).sum()) for k, least in enumerate(ordered.tolist(), 1)

@@ -1,7 +1,7 @@
-"""Files that hold more than their size: how much one may become, in proportion to its bytes, and reading no more.
+"""Reads files that hold more than their size, up to a limit in proportion to their bytes.
 
-A few kilobytes can stand for gigabytes: compressed zeros, one value that is repeated, one list that is copied. What is
-read here is bounded by what honest files of the kind reach, times a few, and never by less than a small file may have.
+A few kilobytes can stand for gigabytes: compressed zeros, one value that is repeated, one list that is copied. The
+limit is a few times what honest files of the kind reach, and never less than any small file may need.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from nas.files import open_file
 
 MEGABYTE = 2**20
 FREE_BYTES = 32 * MEGABYTE
-"""Bytes that any file may become."""
+"""Bytes that any file may unpack to."""
 MAX_RATIO = 50
-"""How many bytes of text each byte of a file may become; those of benchmarks become 3 to 20."""
+"""How many bytes of text each byte of a file may unpack to; those of benchmarks unpack to 3 to 20."""
 
 
 class Bomb(ValueError):
-    """A file that becomes more than a file of its size does."""
+    """A file that holds more than a file of its size may."""
 
     def __init__(self, size: int, what: str, most: int) -> None:
         super().__init__(
@@ -36,35 +36,35 @@ class Bomb(ValueError):
 
 
 def most_bytes(size: int, ratio: int = MAX_RATIO, free: int = FREE_BYTES) -> int:
-    """How many bytes a file of ``size`` bytes may become."""
+    """How many bytes a file of ``size`` bytes may unpack to."""
     return max(free, ratio * size)
 
 
 class Bounded(io.RawIOBase):
-    """What another reader gives, up to a number of bytes; `Bomb` beyond.
+    """The bytes of another reader, up to a limit; `Bomb` beyond.
 
     Args:
-        inner: gives bytes.
-        size: of the file that they come from.
-        most: how many it may give.
+        inner: the other reader.
+        size: that of the file it reads, in bytes.
+        most: the limit, in bytes.
     """
 
     def __init__(self, inner: Any, size: int, most: int) -> None:
-        self._inner, self._size, self._most, self._given = inner, size, most, 0
+        self._inner, self._size, self._most, self._position = inner, size, most, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = self._inner.read(min(len(buffer), self._most + 1 - self._given))
-        self._given += len(content)
-        if self._given > self._most:
+        content = self._inner.read(min(len(buffer), self._most + 1 - self._position))
+        self._position += len(content)
+        if self._position > self._most:
             raise Bomb(self._size, "bytes", self._most)
         buffer[: len(content)] = content
         return len(content)
 
     def tell(self) -> int:
-        return self._given
+        return self._position
 
 
 def buffered(inner: Any, size: int, most: int) -> BinaryIO:
@@ -77,8 +77,8 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
     """The content of a file, unpacked where its suffix says that it is packed: .gz, .bz2, .xz, .zip with one file.
 
     Raises:
-        OSError: it is no file.
-        ValueError: (on reading) it becomes more than it may, see `most_bytes`, or is packed in another way.
+        OSError: it is not a file.
+        ValueError: (on reading) it unpacks to more than it may, see `most_bytes`, or is packed in another way.
         OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile: (on reading) it is damaged.
     """
     with ExitStack() as stack:

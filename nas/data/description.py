@@ -1,4 +1,4 @@
-"""What is known of a source before anything is drawn from it: ``nas show --data``."""
+"""The facts about a source of data, before anything is drawn from it: ``nas show --data``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from nas.data.standard import Standard
 MAX_CLASSES_SHOWN = 10
 
 
-def describe(given: str) -> dict[str, Any]:
+def describe(data: str) -> dict[str, Any]:
     """The facts about a source as texts, in the order in which a reader wants them.
 
-    Mean and standard deviation are in the units of the numbers that are stored, of images in files in those of 8 bits.
+    Mean and standard deviation are in the units of the stored numbers, for images in files in those of 8 bits.
     """
-    kind, path, _ = place(given)
-    opened = open_source(given, np.random.default_rng(0), 64)
+    kind, path, _ = place(data)
+    opened = open_source(data, np.random.default_rng(0), 64)
     counts = np.bincount(opened.labels, minlength=opened.task.classes)
     pairs = [f"{printable(name)}: {count}" for name, count in zip(opened.classes, counts.tolist(), strict=True)]
     more = f", … and {len(pairs) - MAX_CLASSES_SHOWN} more" if len(pairs) > MAX_CLASSES_SHOWN else ""
     facts: dict[str, Any] = {
-        "data": printable(given),
+        "data": printable(data),
         "kind": f"{kind.name} ({kind.reads})" if kind.reads else kind.name,
         "images": len(opened.labels) if path is not None else "made up as they are drawn",
         "classes": opened.task.classes,

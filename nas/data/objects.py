@@ -1,4 +1,4 @@
-"""Sources from what Python users have in hand: a pair of arrays, or a data set of PyTorch's."""
+"""Sources made of Python objects: a pair of arrays, or a PyTorch data set."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from nas.errors import UsageError
 from nas.space import Task
 
 MAX_ITEMS = 10_000
-"""Of a data set without ``targets``, the labels are read item by item, which takes as long as to read all images."""
+"""Items of a data set without ``targets``, whose labels take as long to read as all of its images."""
 
 
 def of_pair(images: Any, labels: Any) -> Source:
-    """A source of arrays or tensors: images as in `nas.data.sources._arrays.pixels`, and a label for each."""
+    """A source made of arrays or tensors: images as in `nas.data.sources._arrays.pixels`, and a label for each."""
     return of_arrays("the arrays", _array(images), _array(labels))
 
 
 def of_dataset(dataset: Any) -> Source:
-    """A source of a map-style data set whose items are (image, label).
+    """A source made of a map-style data set whose items are (image, label).
 
     Images are PIL images, or arrays or tensors [channels, size, size] or [size, size, channels], all of one size.
-    Labels come from ``targets`` where there are some, else from the items. What a transform leaves to chance is the
-    same whenever an image is read: it depends on the number of the item.
+    Labels come from ``targets`` where there are some, else from the items. A random transform gives the same image
+    whenever it is read: its draws depend on the number of the item.
     """
     name, count = type(dataset).__name__, len(dataset)
     if not count:
@@ -69,11 +69,11 @@ def of_dataset(dataset: Any) -> Source:
 
 
 def _targets(dataset: Any) -> Any:
-    """The labels that a data set, or the one that it is a subset of, lists; None: only its items say them."""
+    """The labels that a data set, or the one that it is a subset of, lists; None if only its items have them."""
     if isinstance(dataset, Subset):
         whole = _targets(dataset.dataset)
         return None if whole is None else [whole[index] for index in dataset.indices]
-    if getattr(dataset, "target_transform", None) is not None:  # which turns them into others
+    if getattr(dataset, "target_transform", None) is not None:  # which changes the labels
         return None
     return _array(getattr(dataset, "targets", None))
 
@@ -90,8 +90,8 @@ def _item(dataset: Any, index: int) -> tuple[Any, Any]:
     with _chance_of(index):
         item = dataset[index]
     if not (isinstance(item, tuple | list) and len(item) == 2):
-        is_ = f"a {type(item).__name__}" + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
-        raise UsageError(f"{type(dataset).__name__}: items must be (image, label), but item {index} is {is_}")
+        kind = f"a {type(item).__name__}" + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
+        raise UsageError(f"{type(dataset).__name__}: items must be (image, label), but item {index} is {kind}")
     return item[0], item[1]
 
 
@@ -102,13 +102,13 @@ def _image(name: str, image: Any) -> NDArray[Any]:
     return np.asarray(stack[0])
 
 
-def _array(given: Any) -> Any:
-    return given.detach().cpu().numpy() if isinstance(given, Tensor) else given
+def _array(value: Any) -> Any:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
 
 
 @contextmanager
 def _chance_of(index: int) -> Iterator[None]:
-    """Seeds every generator that a transform may use by the number of an item, and puts them back."""
+    """Seeds every generator that a transform may use by the number of an item, and restores them afterwards."""
     python, arrays = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(index)

@@ -1,4 +1,4 @@
-"""What a pickle may name, and the plain data that are made instead of it."""
+"""What a pickle may name, and the plain data that take its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Global(NamedTuple):
-    """Stands for a class or function that a pickle names: ``make`` is ours and gives plain data."""
+    """Stands for a class or function that a pickle names: ``make`` is our own function, which gives plain data."""
 
     name: str
     make: Callable[..., Any]
@@ -25,7 +25,7 @@ class Dtype:
     def __init__(self, code: str | bytes, *_: Any) -> None:
         code = code.decode("latin1") if isinstance(code, bytes) else code
         if not isinstance(code, str) or len(code) > MAX_DTYPE_CHARACTERS:
-            raise TypeError(f"a numpy type is called by a {type(code).__name__}")
+            raise TypeError(f"a numpy type's name is a {type(code).__name__}")
         if code.lstrip("<>|=") not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
             raise ValueError(f"numpy type {code!r} is not one of plain numbers")
         self.code, self.order = code.lstrip("<>|="), "<"
@@ -57,37 +57,37 @@ class Lists(list[Any]):
 
 
 MAX_KEY_PARTS = 16
-LARGEST_KEY = 2**60
-"""Whole numbers below have hashes of their own."""
+MAX_KEY_NUMBER = 2**60
+"""Whole numbers below it differ in their hashes."""
 
 
 def fixed(value: Any) -> Any:
-    """``value``, for a dictionary or a set.
+    """``value``, checked to be a key of a dictionary or a set that is quick to hash and to look up.
 
     Raises:
-        TypeError: it is no text or number, and no short tuple of texts with one number at most. Of tuples within
-            tuples, which share their parts, a short pickle can make one that takes for ever to hash; and of numbers, as
-            many as it likes whose hashes are the same, among which looking one up takes for ever.
+        TypeError: it is no text or number, and no short tuple of texts with one number at most. A short pickle can nest
+            tuples that share their parts, so that hashing one takes for ever; and it can make any number of keys with
+            the same hash, among which looking one up takes for ever.
     """
-    if type(value) is str or (type(value) is int and abs(value) < LARGEST_KEY):  # as nearly all are
+    if type(value) is str or (type(value) is int and abs(value) < MAX_KEY_NUMBER):  # as nearly all keys are
         return value
     parts = value if type(value) is tuple else (value,)
-    if len(parts) > MAX_KEY_PARTS or not all(isinstance(part, PLAIN) for part in parts):
+    if len(parts) > MAX_KEY_PARTS or not all(isinstance(part, KEY_TYPES) for part in parts):
         raise TypeError(f"a {type(value).__name__} as a key")
     numbers = [part for part in parts if isinstance(part, int | float)]
-    if len(numbers) > 1 or any(isinstance(number, int) and abs(number) >= LARGEST_KEY for number in numbers):
+    if len(numbers) > 1 or any(isinstance(number, int) and abs(number) >= MAX_KEY_NUMBER for number in numbers):
         raise TypeError("a key of several numbers, or of a very large one")
     return value
 
 
-PLAIN = (str, bytes, int, float, type(None))
+KEY_TYPES = (str, bytes, int, float, type(None))
 
 
 class Weights:
     """Stands for weights of networks, which are not read."""
 
     def build(self, state: Any) -> None:
-        """Whatever is set on them is not read either."""
+        """Ignores whatever is set on them."""
 
 
 def _set(values: Iterable[Any] = ()) -> set[Any]:
@@ -104,7 +104,7 @@ def _dictionary(items: Iterable[Any] = ()) -> dict[Any, Any]:
 
 def _encode(text: str, encoding: str) -> bytes:
     if not isinstance(encoding, str) or encoding != "latin1":
-        raise ValueError("bytes are written as another text than latin1")
+        raise ValueError("bytes are written as text in an encoding other than latin1")
     return text.encode("latin1")
 
 
@@ -144,8 +144,8 @@ def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
 
 
 ALLOWED = _allowed()
-"""What a pickle may name, and what we make instead of it. Instances of the benchmarks' classes become dictionaries of
-their attributes, weights become `Weights`."""
+"""What a pickle may name, and what we make of it. Instances of the benchmarks' classes become dictionaries of their
+attributes, weights become `Weights`."""
 
 ARRAYS = ALLOWED | {place: lambda *_: Array() for place in ALLOWED if place[1] == "_reconstruct"}
 """The same, but arrays stay arrays."""

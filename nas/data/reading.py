@@ -20,7 +20,7 @@ MAX_COLUMNS = 10_000
 FREE_CELLS = 2_000_000
 """Values that any table may have."""
 CELLS_PER_BYTE = {"text": 2, "parquet": 8}
-"""How many values a byte of a table may stand for; in a text each has a comma, in Parquet equal ones are counted."""
+"""How many values a byte of a table may stand for: in a text each has a comma; Parquet stores equal ones once."""
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -38,9 +38,9 @@ def read_frame(path: Path) -> pd.DataFrame:
         raise (without_pyarrow(path) if path.suffix == ".parquet" else unreadable(path, "a table", error)) from None
     except Exception as error:  # a damaged file makes the parsers raise all sorts
         raise unreadable(path, "a table", error) from None
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise UsageError(f"{path}: has several columns {twice[0]!r}")
+    duplicates = frame.columns[frame.columns.duplicated()]
+    if len(duplicates):
+        raise UsageError(f"{path}: has several columns {duplicates[0]!r}")
     return frame
 
 
@@ -106,7 +106,7 @@ def _check_chunks(opened: ParquetFile, names: list[str]) -> None:
 
 
 def is_plain(kind: pa.DataType) -> bool:
-    """Whether a column of Parquet holds numbers, texts, or yes and no: nothing within which there is more."""
+    """Whether a column of Parquet holds numbers, texts, or yes and no: nothing nested."""
     from pyarrow import types
 
     tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_null, types.is_temporal)
@@ -122,7 +122,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def text_bytes(column: pa.ChunkedArray) -> int:
-    """How long the texts of a column are that is read as a dictionary, each where it stands."""
+    """The total length of the texts of a dictionary-encoded column, repetitions included."""
     from pyarrow import compute
 
     total = 0
@@ -141,7 +141,7 @@ def _check_texts(table: pa.Table, size: int) -> None:
 
 
 def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns that were read as categories, as what they are of."""
+    """The frame with categorical columns turned into columns of the categories' type."""
     kinds: dict[Any, Any] = {
         name: kind.categories.dtype for name, kind in frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)
     }

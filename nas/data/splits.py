@@ -20,11 +20,11 @@ from nas.space import Task
 
 PARTS = ("train", "validation", "test")
 FRACTIONS = {"validation": 0.1, "test": 0.1}
-"""Of the training images, the parts that are drawn where a source does not keep them apart."""
+"""The share of the training images that each part gets where a source does not keep it apart."""
 MAX_KEPT_BYTES = 2**30
 """Images in files of their own are kept in memory where a part is no larger; else they are read again each time."""
 MADE_UP_DRAW = 1000
-"""Of data that are made up, there are as many images as for a minibatch of this size, which is twice as many."""
+"""Synthetic data have as many images as for a minibatch of this size, which is twice as many."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Part:
 
     @property
     def bytes(self) -> int:
-        """What all images take as they are read: four for each number."""
+        """The size of all images in memory: four bytes for each number."""
         task = self.standard.source.task
         return len(self) * task.channels * task.size**2 * 4
 
     @property
     def kept(self) -> bool:
-        """Whether images stay in memory, once they are read or from the start; else files are read again each time."""
+        """Whether images stay in memory, from the start or once they are read; else files are read again each time."""
         return not self.standard.source.lazy or self.bytes <= MAX_KEPT_BYTES
 
     def images(self, numbers: Tensor) -> Tensor:
@@ -84,10 +84,10 @@ class Splits:
 
 
 def splits(source: Data, seed: int = 0, fractions: Mapping[str, float] = FRACTIONS) -> Splits:
-    """The images of a source to train on, to choose by, and to test with at the end.
+    """The images of a source for training, for validation, and for the test at the end.
 
-    Parts that a source keeps apart are those parts: the folders ``train``, ``val`` and ``test``, the test batch of
-    CIFAR, arrays such as ``images_test``. Any other is drawn from the training images: of each class the fraction,
+    Parts that a source keeps apart are used as they are: the folders ``train``, ``val`` and ``test``, the test batch of
+    CIFAR, arrays such as ``images_test``. Any other is drawn from the training images: the fraction of each class,
     rounded, but at least one image of a class that has enough for every part. All are standardised by the mean and
     standard deviation of the images that are left for training.
 
@@ -155,7 +155,7 @@ def _part(standard: Standard, places: NDArray[np.int64], labels: NDArray[np.int6
 
 
 def _labels_like(train: Source, other: Source, name: str) -> NDArray[np.int64]:
-    """The labels of a part that is kept apart, as numbers of the classes of the training images."""
+    """The labels of a part that is kept apart, as numbers of the training images' classes."""
     if other.task[1:] != train.task[1:]:
         raise UsageError(
             f"{train.name}: images for training are {_shape(train.task)}, those for {name} {_shape(other.task)}"

@@ -12,7 +12,7 @@ from nas.data.sources import Source, looked_at
 from nas.errors import UsageError
 
 MAX_CHUNK_NUMBERS = 2**24
-"""Numbers of images that are looked at at a time."""
+"""Numbers of images that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Standard:
     """Reads images of a source, standardised.
 
     Attributes:
-        mean, std: [channels] of the images that they were measured over; a channel that is the same everywhere is
-            divided by 1.
+        mean, std: [channels] of the images that they were measured on; a channel that is the same everywhere is divided
+            by 1.
         notes: what was decided that a user might not expect.
     """
 
@@ -37,20 +37,20 @@ class Standard:
             channels = source.task.channels
             return cls(source, np.zeros(channels), np.ones(channels))
         places = np.arange(len(source.labels)) if places is None else np.sort(places)
-        looked = looked_at(places) if source.lazy else places
+        sample = looked_at(places) if source.lazy else places
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, std = _moments(source, looked)
+            mean, std = _moments(source, sample)
         if not np.isfinite([mean, std]).all():
             raise UsageError(f"{source.name}: has images with numbers too large to have a standard deviation")
         constant = [str(channel) for channel in np.flatnonzero(std == 0)]
         notes = {
-            f"mean and standard deviation are those of {len(looked)} of the {len(places)} images": (
-                len(looked) < len(places)
+            f"mean and standard deviation are those of {len(sample)} of the {len(places)} images": (
+                len(sample) < len(places)
             ),
             f"all images are the same number everywhere in channel {', '.join(constant)}": constant,
         }
-        said = tuple(note for note, applies in notes.items() if applies)
-        return cls(source, mean, np.where(std > 0, std, 1), said)
+        sentences = tuple(note for note, applies in notes.items() if applies)
+        return cls(source, mean, np.where(std > 0, std, 1), sentences)
 
     def read(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """The images at ``places``, [n, channels, size, size]."""

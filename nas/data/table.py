@@ -1,4 +1,4 @@
-"""Trained accuracies (and whatever else was measured) of a benchmark, looked up by architecture."""
+"""A benchmark's trained accuracies and other measurements, looked up by architecture."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Table:
         self.path = Path(os.path.expanduser(os.path.expandvars(path)))
         self.space = space
         self.frame = read_frame(self.path)
-        twice = self.frame.columns[self.frame.columns.duplicated()]
-        if len(twice):
-            raise UsageError(f"{self.path}: has several columns {twice[0]!r}")
+        duplicates = self.frame.columns[self.frame.columns.duplicated()]
+        if len(duplicates):
+            raise UsageError(f"{self.path}: has several columns {duplicates[0]!r}")
         if "arch" not in self.frame:
             raise UsageError(f"{self.path}: has no column 'arch', only {', '.join(map(str, self.frame.columns))}")
         if self.frame.empty:
@@ -71,13 +71,13 @@ class Table:
         return {str(name): value for name, value in self.numbers.iloc[index].items()}
 
     def rows(self, texts: Sequence[str]) -> pd.DataFrame:
-        """The numbers known of those of the architectures that have a `row`, indexed by their texts."""
+        """The `row` of each of these architectures that has one, indexed by its text."""
         rows = {text: self.row(arch) for text in texts if is_leaf(arch := self.space.parse(text))}
         return pd.DataFrame.from_dict({text: row for text, row in rows.items() if row}, orient="index")
 
     @cached_property
     def numbers(self) -> pd.DataFrame:
-        """Without the columns of text: the architectures, a benchmark's own names of them, notes."""
+        """The frame without its columns of text: the architectures, a benchmark's own names of them, notes."""
         return self.frame.select_dtypes(["number", "bool"])
 
     @cached_property
@@ -88,17 +88,17 @@ class Table:
 def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:
     """Each architecture of a column; `UsageError` names the row of the first that does not parse."""
     archs: list[Arch] = []
-    known: dict[str, Arch] = {}  # a file may say one thing very often
-    for row, given in enumerate(texts, start=2):  # as a spreadsheet counts, the header is row 1
-        text = str(given)
-        if text not in known:
+    forms: dict[str, Arch] = {}  # a file may repeat one text very often
+    for row, entry in enumerate(texts, start=2):  # as a spreadsheet counts, the header is row 1
+        text = str(entry)
+        if text not in forms:
             try:
                 with only_data(f"{where}: row {row}"):
-                    known[text] = space.parse(text)
+                    forms[text] = space.parse(text)
             except ValueError as error:
-                said = str(error)
-                raise UsageError(said if said.startswith(where) else f"{where}: row {row}: {said}") from None
-            if not is_leaf(known[text]):
+                message = str(error)
+                raise UsageError(message if message.startswith(where) else f"{where}: row {row}: {message}") from None
+            if not is_leaf(forms[text]):
                 raise UsageError(f"{where}: row {row}: {text!r} is not a single network but leaves operations open")
-        archs.append(known[text])
+        archs.append(forms[text])
     return archs

@@ -15,22 +15,22 @@ from nas.errors import UsageError
 
 Summarise = Callable[[dict[Any, Any]], list[Any] | None]
 """Looks at a dictionary when its items have been set. None leaves it as it is. A list says that it was made smaller in
-place, so that what was in it can be forgotten, and holds what `Unpickler.pieces` gives out for it."""
+place, so that its former content can be forgotten, and holds what `Unpickler.pieces` yields for it."""
 
 
-def leave(made: dict[Any, Any]) -> None:
+def leave(record: dict[Any, Any]) -> None:
     """Summarises nothing."""
 
 
 MAX_BYTES = 2**28
 """Bytes of one value; none in a table of numbers comes near it."""
 MAX_MARKS = 10_000
-"""Containers that are begun and not ended; picklers themselves stop at about a thousand within one another."""
+"""Containers that are begun and not ended; picklers themselves stop at about a thousand nested ones."""
 MAX_ARGUMENTS = 16
 PROTOCOLS = range(2, 6)
 
 FREE_WORDS, WORDS_PER_BYTE = 4_000_000, 16
-"""Words of eight bytes that what a pickle makes may take, whatever its size, and for each byte of it that was read.
+"""Words of eight bytes that a pickle's values may take, whatever its size, and for each of its bytes that was read.
 Scalars and items are not counted: each takes some bytes of the pickle, which an item of a copy does not."""
 CONTAINER, SET, ENTRY, SCALAR, REFERENCE, MARK = 12, 27, 12, 4, 8, 8
 """Words of an empty list or dictionary, of an empty set, of an entry of either, of a number, of what is numbered for
@@ -42,18 +42,18 @@ _FLOAT, _SHORT, _INT, _WORD, _LONG = (struct.Struct(form).unpack for form in (">
 class Unpickler:
     """Reads one pickle of protocol 2 to 5 as plain data: numbers, texts, lists, tuples, sets, dictionaries.
 
-    It is a pickle machine of its own, in which a name that a pickle asks for is looked up in ``allowed`` alone, so
-    there is no way to reach, import or call anything else.
+    It is our own restricted unpickler: names in the pickle are looked up in ``allowed`` alone, so there is no way to
+    reach, import or call anything else.
 
-    Memory: what ``summarise`` made smaller is forgotten, with all that was in it. Besides what remains, the machine
-    keeps each distinct text and short list of texts once, since a pickle may refer back to them from anywhere, and four
-    bytes for everything that the pickle numbers for later reference.
+    Memory: what ``summarise`` removed is forgotten. Besides what remains, the unpickler keeps each distinct text and
+    short list of texts once, since a pickle may refer back to them from anywhere, and four bytes for everything that
+    the pickle numbers for later reference.
 
     Args:
-        file: open for reading, buffered, at the pickle's first byte; it is left behind the pickle's last.
+        file: open for reading, buffered, at the pickle's first byte; afterwards it is just behind the pickle's last.
         summarise: see `Summarise`.
-        allowed: what the pickle may name, and what is made instead.
-        storages: whether it may refer to storages of weights, which lie elsewhere, as those of torch do.
+        allowed: what the pickle may name, and what takes its place.
+        storages: whether it may refer to storages of weights outside of it, as torch's pickles do.
 
     Raises:
         UsageError: the pickle names something that is not allowed.
@@ -74,7 +74,7 @@ class Unpickler:
         self.summarise = summarise
         self.stack: list[Any] = []
         self._below: list[tuple[list[Any], int]] = []  # for each open mark: the stack under it, containers known then
-        self._numbers: dict[Any, int] = {}  # what is kept once for all its places, numbered
+        self._numbers: dict[Any, int] = {}  # the number of each value that is kept once for all its places
         self._atoms: list[Any] = [None]
         self._memo = array("I")  # per memo index a number in `_atoms`; 0 for what is in `_containers`, or forgotten
         self._containers: dict[int, Any] = {}
@@ -89,7 +89,7 @@ class Unpickler:
         return self.stack[-1]
 
     def pieces(self) -> Iterator[Any]:
-        """What ``summarise`` gives out, as the pickle is read."""
+        """What ``summarise`` returns, as the pickle is read."""
         read, others = self.file.read, _OTHERS
         self._begin()
         while True:
@@ -143,14 +143,14 @@ class Unpickler:
             raise ValueError("it ends within a frame")
 
     def frame(self) -> None:
-        """A frame, which says how long it is; the next one begins behind it."""
+        """Begins a frame, which states its length; the next one begins behind it."""
         (length,) = _LONG(self.file.read(8))
         if self.file.tell() - 9 < self._frame_end:
             raise ValueError("a frame begins within another one")
         self._frame_end = self.file.tell() + length
 
     def spend(self, words: int) -> None:
-        """Counts what is made; `Bomb` where it is more than what was read of the pickle may make."""
+        """Counts the memory of what is made; `Bomb` where it exceeds what the bytes read so far may make."""
         self._words += words
         if self._words > self._granted:
             size = self.file.tell() - self._start
@@ -199,14 +199,14 @@ class Unpickler:
         return self.stack[-1]
 
     def _set_items(self) -> list[Any]:
-        known = self._below[-1][1]
+        outer_count = self._below[-1][1]
         items = self.pop_mark()
-        made = self._dictionary()
-        made.update(zip(map(fixed, items[::2]), items[1::2], strict=True))
-        pieces = self.summarise(made)
+        record = self._dictionary()
+        record.update(zip(map(fixed, items[::2]), items[1::2], strict=True))
+        pieces = self.summarise(record)
         if pieces is None:
             return []
-        while len(self._containers) > known:  # what came after the mark is inside of the dictionary
+        while len(self._containers) > outer_count:  # what came after the mark is in the dictionary
             index, value = self._containers.popitem()
             if key := _key_of_small(value):
                 self._memo[index] = self._number(key, value)
@@ -233,7 +233,7 @@ class Unpickler:
         self.stack.append(value)
 
     def storage(self) -> None:
-        """What refers to a storage of weights becomes one that is not read."""
+        """Replaces a reference to a storage of weights by `Weights`, which are not read."""
         name = self.stack[-1]
         if not self.storages or type(name) is not tuple or name[:1] != ("storage",):
             raise ValueError("it refers to something that lies elsewhere")
@@ -244,15 +244,15 @@ class Unpickler:
 
     def tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
-            raise IndexError("a tuple of more than there is")
+            raise IndexError("a tuple of more values than there are")
         self.spend(CONTAINER)
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def find(self, module: str, name: str) -> None:
         if (module, name) not in self.allowed:
-            asked = "".join(sign if sign.isprintable() else "?" for sign in f"{module}.{name}"[:200])
+            printable_name = "".join(sign if sign.isprintable() else "?" for sign in f"{module}.{name}"[:200])
             raise UsageError(
-                f"it asks for {asked}, which no table of numbers needs and which could run any program: "
+                f"it asks for {printable_name}, which no table of numbers needs and which could run any program: "
                 "nothing of it was run, nothing was written"
             )
         self.push(Global(f"{module}.{name}", self.allowed[module, name]))
@@ -291,13 +291,13 @@ class Unpickler:
             self._dictionary().update(part or {})
 
 
-SHORT = 8
-"""Entries of a list, tuple, set or dictionary that is kept, by value, after what it was in is forgotten."""
+MAX_SMALL_ENTRIES = 8
+"""Entries of a list, tuple, set or dictionary that is kept, by value, after its container is forgotten."""
 
 
 def _key_of_small(value: Any) -> Any:
-    """What equal values share, where ``value`` is a short container of texts and whole numbers; else None."""
-    if not isinstance(value, list | tuple | set | dict) or len(value) > SHORT:
+    """A key that equal values share, where ``value`` is a short container of texts and whole numbers; else None."""
+    if not isinstance(value, list | tuple | set | dict) or len(value) > MAX_SMALL_ENTRIES:
         return None
     parts = [*value, *value.values()] if isinstance(value, dict) else list(value)
     kinds = tuple(type(part) for part in parts)

@@ -24,16 +24,16 @@ def open_engine(
     ray: str | None,
     timeout: float | None,
 ) -> Iterator[Engine]:
-    """The engine that a call asks for, for one space; what it starts is ended with the context.
+    """The engine that a call asks for, for one space; what it starts ends with the context.
 
     Args:
         workers: how many processes, or actors on the cluster; None is this process, or an actor for each CPU (or GPU).
         ray: a cluster's address, ``local`` for a new one on this machine, or ``auto``: the one that runs here, else a
             new one; None is no cluster.
-        timeout: seconds for an architecture. It takes a process that can be ended: with no workers asked for, one.
+        timeout: seconds for an architecture. It takes a process that can be ended: without ``workers``, one.
 
     Raises:
-        UsageError: an argument is none, or Ray is not installed or not reached.
+        UsageError: an argument is not valid, or Ray is not installed or not reached.
     """
     check_timeout(timeout)
     if workers is not None:

@@ -1,4 +1,4 @@
-"""Processes that work for this one: begun without its signals, ended with it, and how one of them ended."""
+"""Child processes: started without this one's signals, ended with it, and how one of them ended."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from multiprocessing import resource_tracker
 
 
 def end_with_parent() -> None:
-    """Has this process, where it is a worker, end with its parent. A worker whose parent was killed would finish its
-    job, and hang for ever where the job hangs."""
+    """Makes this process, if it is a worker, end with its parent. A worker whose parent was killed would otherwise
+    finish its job, or hang for ever with it."""
     threading.Thread(target=_wait_and_end, daemon=True).start()
 
 
 def end_with(home: tuple[str, int]) -> None:
-    """Has this process, on whatever machine, end when the process that listens at ``home`` ends: a connection to it is
-    held open, which its system closes then. Where none can be made, this process goes on without."""
+    """Makes this process, on whatever machine, end when the process that listens at ``home`` ends: it holds a
+    connection open, which the other's system closes then. Where none can be made, it goes on without."""
     try:
         connection = socket.create_connection(home, timeout=10)
     except OSError:
@@ -30,7 +30,7 @@ def end_with(home: tuple[str, int]) -> None:
 
 
 def _hold_and_end(connection: socket.socket) -> None:
-    with suppress(OSError):  # it is reset, as by the end of a process that never took the connection
+    with suppress(OSError):  # the connection was reset, as by a process that ended before it accepted it
         connection.recv(1)
     os._exit(1)
 
@@ -44,8 +44,8 @@ def _wait_and_end() -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within it Ctrl-C and SIGHUP wait, and what is started there, threads and their processes, is never told of them:
-    the main process ends its workers itself."""
+    """A context in which Ctrl-C and SIGHUP wait; threads and processes that are started in it never receive them: the
+    main process ends its workers itself."""
     if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
         yield
         return
@@ -59,7 +59,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def how_it_ended(code: int) -> str:
-    """What the exit code of a process says."""
+    """What a process's exit code says about its end."""
     if code >= 0:
         return f"exit code {code}"
     why = ", perhaps out of memory" if -code == getattr(signal, "SIGKILL", None) else ""

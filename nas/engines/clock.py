@@ -1,16 +1,16 @@
-"""Time as a time limit counts it: only while this process runs."""
+"""A clock for time limits, which counts only while this process runs."""
 
 from __future__ import annotations
 
 import time
 
 POLL = 0.2
-"""Seconds between two looks at the clock while something has a time limit."""
+"""Seconds between two readings of the clock while something has a time limit."""
 
 
 class RunningClock:
-    """Seconds since it was made, but for those during which the process was stopped, or the machine slept: a step
-    between two looks counts `POLL` at most. So it goes right where it is looked at that often, and late where not."""
+    """Seconds since it was made, without those during which the process was stopped or the machine slept: the time
+    between two readings counts for `POLL` at most. So it is right if it is read that often, and slow if not."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -1,4 +1,4 @@
-"""Workers elsewhere: what they are told, what they do, and how jobs are handed out to them, wherever they are."""
+"""Workers in other processes: what they are told, what they do, and how jobs are handed out to them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from nas.scoring.scorer import Job
 from nas.space import Arch, make_space
 
 TRIES = 2
-"""How many workers may die while they measure a job before it is a failed score."""
-STARTS = 5
+"""How many workers may die while measuring a job before it counts as a failed score."""
+MAX_EARLY_ENDS = 5
 """How many workers in a row may end before they have measured anything."""
 
 
 class Plan(NamedTuple):
-    """What the jobs of one call have in common, and what limits them."""
+    """What the jobs of one call have in common, and their limits."""
 
     space: str
     options: dict[str, Any]
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
 
     @classmethod
     def of(cls, space: str, settings: Settings, files: Iterable[str | Path], timeout: float | None) -> Plan:
-        """A plan that can be sent; `UsageError` where the options of the space hold what stays in this process."""
+        """A plan that can be sent; `UsageError` where the options of the space cannot leave this process."""
         options = dict(settings.get(normal(space), {}))
         try:
             pickle.dumps(options)
@@ -53,7 +53,8 @@ class Plan(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """All that a worker needs to measure as a measurer here does; plain values, since a space may hold functions."""
+    """Everything that a worker needs to measure as a measurer here does; plain values, since a space may hold
+    functions."""
 
     plan: Plan
     images: NDArray[np.float32]
@@ -71,7 +72,7 @@ class Recipe(NamedTuple):
         return cls(plan, images, labels, classes, measurer.seed, str(measurer.device), precision, os.getcwd())
 
 
-Asked = tuple[tuple[str, dict[str, Any]], ...]
+Proxies = tuple[tuple[str, dict[str, Any]], ...]
 """Proxies, by their names and the options that are set."""
 
 
@@ -80,7 +81,7 @@ class Workbench:
     """A worker's own measurers, one for each recipe, and what it measures with them.
 
     Args:
-        home: where the main process listens, if this one is to end with it.
+        home: the address where the main process listens, if this one is to end with it.
     """
 
     def __init__(self, threads: int, home: tuple[str, int] | None = None) -> None:
@@ -92,7 +93,7 @@ class Workbench:
     def prepare(self, key: int, recipe: Recipe) -> None:
         """Imports the plug-ins and makes the space. Raises `UsageError` where that cannot be done here."""
         plan = recipe.plan
-        if os.path.isdir(recipe.folder):  # relative paths mean what they mean to the user
+        if os.path.isdir(recipe.folder):  # so that relative paths are the user's
             os.chdir(recipe.folder)
         plugins.load(plan.plugins)
         tune_process()
@@ -100,13 +101,13 @@ class Workbench:
         data = Minibatch(torch.tensor(recipe.images), torch.tensor(recipe.labels), recipe.classes)
         self._measurers[key] = Measurer(space, data, seed=recipe.seed, device=recipe.device, precision=recipe.precision)
 
-    def measure(self, key: int, arch: Arch, asked: Asked) -> dict[str, Score]:
+    def measure(self, key: int, arch: Arch, proxies: Proxies) -> dict[str, Score]:
         """The score by each proxy's name."""
-        return self._measurers[key](arch, [PROXIES[name].with_options(options) for name, options in asked])
+        return self._measurers[key](arch, [PROXIES[name].with_options(options) for name, options in proxies])
 
 
 class LostWorker(Exception):
-    """The worker died while it had the job."""
+    """The worker died during the job."""
 
 
 class NeverBegun(LostWorker):
@@ -114,23 +115,23 @@ class NeverBegun(LostWorker):
 
 
 class TimedOut(Exception):
-    """The job took longer than it may, and its worker was ended."""
+    """The job took longer than allowed, and its worker was ended."""
 
 
 Handle = TypeVar("Handle")
-"""What stands for a task that a worker has been given."""
+"""Stands for a task that was given to a worker."""
 
 
 class _Part(NamedTuple):
-    """A job's proxies that are asked together: all of them, or after that has failed each by itself."""
+    """Those of a job's proxies that are measured together: all of them, or after a failure each by itself."""
 
     number: int
     """Of the job."""
     proxies: tuple[Proxy, ...]
     seconds: float | None
-    """What it may take."""
+    """The time limit."""
     deaths: int = 0
-    """How many workers have died of it."""
+    """How many workers have died during it."""
 
 
 class _Task(NamedTuple):
@@ -143,10 +144,10 @@ class _Task(NamedTuple):
 class Crew(ABC, Generic[Handle]):
     """An engine of several workers, each of which has one task at a time and keeps what it was prepared with.
 
-    A job whose worker dies is given to another one. After that, or where it takes too long, its proxies are asked one
-    by one, for it may be the fault of one of them: each has an equal share of the time, and a worker that dies of it is
-    its failed score. Which worker measures what, and in which order they answer, changes no score. It is a context
-    manager: at its end there is no worker left.
+    A job whose worker dies is given to another one. After that, or where it takes too long, its proxies are measured
+    one by one, since one of them may be at fault: each has an equal share of the time, and has failed if its worker
+    dies. Which worker measures what, and in which order they answer, changes no score. It is a context manager: at its
+    end no worker is left.
     """
 
     def __init__(self, plan: Plan, size: int) -> None:
@@ -162,19 +163,19 @@ class Crew(ABC, Generic[Handle]):
 
     @abstractmethod
     def ready(self, worker: int) -> bool:
-        """Whether the worker is as it was left; where it has died idle, another one takes its place."""
+        """Whether the worker is as it was left; one that has died while idle is replaced."""
 
     @abstractmethod
     def prepare(self, worker: int, key: int, measurer: Measurer) -> Handle:
-        """Has the worker make a measurer like this one, and keep it under ``key``."""
+        """Makes the worker set up a measurer like this one, and keep it under ``key``."""
 
     @abstractmethod
-    def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> Handle:
-        """Has the worker measure; its time, if it is limited, runs from when it begins."""
+    def measure(self, worker: int, key: int, arch: Arch, proxies: Proxies, seconds: float | None) -> Handle:
+        """Makes the worker measure; its time, if limited, runs from when it begins."""
 
     @abstractmethod
     def wait(self, handles: Sequence[Handle], measuring: bool) -> Iterable[Handle]:
-        """Those that are done, at least one; ``measuring``: whether any of them is a job."""
+        """The handles of finished tasks, at least one; ``measuring``: whether any of ``handles`` is a job's."""
 
     @abstractmethod
     def answer(self, worker: int, handle: Handle) -> dict[str, Score] | None:
@@ -182,7 +183,7 @@ class Crew(ABC, Generic[Handle]):
 
         Raises:
             LostWorker, TimedOut: there is no answer.
-            Exception: what was raised there.
+            Exception: the worker raised it.
         """
 
     @abstractmethod
@@ -191,13 +192,13 @@ class Crew(ABC, Generic[Handle]):
 
     @final
     def begin(self, handle: Handle, seconds: float | None) -> Handle:
-        """``handle``, of a job whose time, if it is limited, runs from now on."""
+        """``handle``, of a job whose time, if limited, runs from now on."""
         self._until[handle] = inf if seconds is None else self._clock() + seconds
         return handle
 
     @final
     def overdue(self, handles: Iterable[Handle]) -> list[Handle]:
-        """Those of ``handles`` whose jobs have taken longer than they may; to be asked every `POLL` seconds."""
+        """Those of ``handles`` whose jobs have taken longer than allowed; to be called every `POLL` seconds."""
         now = self._clock()
         late = [handle for handle in handles if now > self._until.get(handle, inf)]
         self._overdue |= set(late)
@@ -205,7 +206,7 @@ class Crew(ABC, Generic[Handle]):
 
     @final
     def ended(self, handle: Handle) -> bool:
-        """Takes note that the job is over; whether it had taken too long."""
+        """Notes that the job is over, and returns whether it had taken too long."""
         self._until.pop(handle, None)
         late = handle in self._overdue
         self._overdue.discard(handle)
@@ -243,7 +244,7 @@ class Crew(ABC, Generic[Handle]):
                         yield part.number, scores.pop(part.number)
 
     def _answer(self, task: _Task, handle: Handle) -> dict[str, Score] | _Part | None:
-        """The scores of the task's part, or the part where it is to be handed out again; None for a preparation."""
+        """The scores of the task's part, or the part itself if it is to be handed out again; None for a preparation."""
         part = task.part
         try:
             answer = self.answer(task.worker, handle)
@@ -277,8 +278,8 @@ class Crew(ABC, Generic[Handle]):
         for worker in free:
             if waiting and key in self._prepared[worker]:
                 part = waiting.popleft()
-                asked = tuple((proxy.name, proxy.options) for proxy in part.proxies)
-                handle = self.measure(worker, key, jobs[part.number].arch, asked, part.seconds)
+                proxies = tuple((proxy.name, proxy.options) for proxy in part.proxies)
+                handle = self.measure(worker, key, jobs[part.number].arch, proxies, part.seconds)
                 self._running[handle] = _Task(worker, key, part)
         preparing = sum(task.part is None for task in self._running.values())
         idle = [worker for worker in free if key not in self._prepared[worker]]
@@ -287,7 +288,7 @@ class Crew(ABC, Generic[Handle]):
 
     def _count_early_end(self, error: LostWorker) -> None:
         self._ended_early += 1
-        if self._ended_early == STARTS:
+        if self._ended_early == MAX_EARLY_ENDS:
             raise UsageError(
                 f"workers end before they have measured anything ({error}): there may be too little memory for "
                 f"{self.size} of them; a script that calls this does so under if __name__ == '__main__':"

@@ -13,7 +13,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from nas.engines.children import end_with_parent, how_it_ended, uninterrupted
 from nas.engines.clock import POLL
-from nas.engines.crew import Asked, Crew, LostWorker, NeverBegun, Plan, Recipe, TimedOut, Workbench
+from nas.engines.crew import Crew, LostWorker, NeverBegun, Plan, Proxies, Recipe, TimedOut, Workbench
 from nas.scoring.measurer import Measurer, Score
 from nas.space import Arch
 
@@ -24,8 +24,8 @@ Answer = dict[str, Score] | None
 class Processes(Crew[Future[Answer]]):
     """An engine of ``size`` processes, started when they are first needed.
 
-    Each is a pool of one, so that a process that is killed in the middle of a message takes no other one's line with
-    it, and so that each has a GPU of its own where there are enough. They divide torch's threads among themselves.
+    Each is a pool of one, so that a process killed in the middle of a message breaks no other one's connection, and so
+    that each has a GPU of its own where there are enough. They divide torch's threads among themselves.
     """
 
     def __init__(self, plan: Plan, size: int) -> None:
@@ -46,8 +46,8 @@ class Processes(Crew[Future[Answer]]):
             recipe = recipe._replace(device=f"cuda:{worker % torch.cuda.device_count()}")
         return self._schedule(worker, _prepare, (key, recipe))
 
-    def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> Future[Answer]:
-        return self.begin(self._schedule(worker, _measure, (key, arch, asked)), seconds)
+    def measure(self, worker: int, key: int, arch: Arch, proxies: Proxies, seconds: float | None) -> Future[Answer]:
+        return self.begin(self._schedule(worker, _measure, (key, arch, proxies)), seconds)
 
     def wait(self, handles: Sequence[Future[Answer]], measuring: bool) -> Iterable[Future[Answer]]:
         poll = POLL if measuring and self.plan.timeout is not None else None
@@ -89,7 +89,7 @@ class Processes(Crew[Future[Answer]]):
         try:
             with uninterrupted():
                 return pool.schedule(function, args=arguments)
-        except RuntimeError as error:  # it has broken since it was looked at
+        except RuntimeError as error:  # it has broken since it was checked
             failed: Future[Answer] = Future()
             failed.set_exception(BrokenProcessPool(str(error)))
             return failed
@@ -109,5 +109,5 @@ def _prepare(key: int, recipe: Recipe) -> None:
     _bench.prepare(key, recipe)
 
 
-def _measure(key: int, arch: Arch, asked: Asked) -> dict[str, Score]:
-    return _bench.measure(key, arch, asked)
+def _measure(key: int, arch: Arch, proxies: Proxies) -> dict[str, Score]:
+    return _bench.measure(key, arch, proxies)

@@ -15,12 +15,12 @@ from math import ceil, floor
 from typing import Any, final
 
 from nas.engines.clock import POLL
-from nas.engines.crew import Asked, Crew, LostWorker, Plan, Recipe, TimedOut, Workbench
+from nas.engines.crew import Crew, LostWorker, Plan, Proxies, Recipe, TimedOut, Workbench
 from nas.errors import UsageError
 from nas.scoring.measurer import Measurer, Score
 from nas.space import Arch
 
-# The raylets' own accounts of what is lost would stand among the results; the scores have their reasons.
+# The raylets' messages about lost workers would appear among the results; the failed scores state their reasons.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|workers? .*killed|marked dead|[Rr]aylet")
 
 try:
@@ -30,14 +30,14 @@ try:
 except ImportError as error:
     raise UsageError(f"--ray takes Ray, which is not installed ({error}): pip install 'gradalign-nas[ray]'") from error
 
-PATIENCE = 120.0
-"""Seconds to wait for room on the cluster while no worker is at work."""
-LOOK = 1.0
-"""Seconds between two looks whether the cluster is there."""
-ABSENCE = 10.0
-"""Seconds that the cluster's control service may be away, as when it is restarted."""
+MAX_WAIT_SECONDS = 120.0
+"""Seconds to wait for room on the cluster while no worker is measuring."""
+CHECK_SECONDS = 1.0
+"""Seconds between two checks that the cluster is there."""
+MAX_ABSENCE = 10.0
+"""Seconds that the cluster's control service may be absent, as when it is restarted."""
 BACKLOG = 4096
-"""Workers, lost ones included, that may hold on to this process."""
+"""Workers, lost ones included, that may hold a connection to this process."""
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def cluster(address: str) -> Iterator[None]:
 
 @contextmanager
 def _own_handlers() -> Iterator[None]:
-    """What is done on SIGTERM stays what it was, where somebody has seen to it; Ray's own way is to abort."""
+    """A context after which SIGTERM is handled as before, where a handler was set; Ray's own handler aborts."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
@@ -80,7 +80,7 @@ def _own_handlers() -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes."""
+    """`UsageError` where nobody listens at ``address``; Ray itself would try for minutes."""
     match = re.fullmatch(r"([^:/]+):(\d{1,5})", address)
     if match is None:
         raise _unreachable(address, "it is no HOST:PORT")
@@ -95,8 +95,8 @@ def _unreachable(address: str, why: str) -> UsageError:
 
 
 class Lifeline:
-    """What tells either side that the other one has ended, long before Ray does; Ray may also end this process then,
-    without a word of ours.
+    """Tells either side that the other one has ended, long before Ray does; Ray might also end this process then,
+    without a message of ours.
 
     Attributes:
         home: where this process listens, for `nas.engines.children.end_with`. Nothing is ever read or sent there.
@@ -113,18 +113,18 @@ class Lifeline:
     def check(self) -> None:
         """`UsageError` where the cluster is gone, or this machine's part of it."""
         now = time.monotonic()
-        if now - self._looked < LOOK:
+        if now - self._looked < CHECK_SECONDS:
             return
         self._looked = now
         if os.path.exists(self._raylet) and _refused(_to_raylet, self._raylet):
             raise self._gone("Ray's process on this machine (raylet) has ended")
         if not _refused(socket.create_connection, (self._service[0], int(self._service[2]))):
             self._met = now
-        elif now - self._met > ABSENCE:
-            raise self._gone(f"its control service at {''.join(self._service)} has not answered for {ABSENCE:g} s")
+        elif now - self._met > MAX_ABSENCE:
+            raise self._gone(f"its control service at {''.join(self._service)} has not answered for {MAX_ABSENCE:g} s")
 
     def close(self) -> None:
-        """Ends the workers that hold on to this process."""
+        """Ends the workers that hold a connection to this process."""
         self._listener.close()
 
     def _gone(self, why: str) -> UsageError:
@@ -135,9 +135,9 @@ class Lifeline:
 
 
 def _refused(connect: Callable[..., socket.socket], place: Any) -> bool:
-    """Whether nobody listens there any more; one who is only slow is not gone."""
+    """Whether nobody listens there any more; one that is only slow is not gone."""
     try:
-        connect(place, timeout=LOOK).close()
+        connect(place, timeout=CHECK_SECONDS).close()
     except TimeoutError:
         return False
     except OSError:
@@ -180,14 +180,14 @@ class Actors(Crew["ObjectRef[Any]"]):
         if self._actors[worker] is None:
             cpus = self._threads if self._threads else sum(self._cpus) / self.size
             gpus = share(self._gpus, self.size) if measurer.device.type == "cuda" else 0
-            made = ray.remote(Workbench).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
-            self._actors[worker] = made.remote(max(1, self._threads), self._lifeline.home)
+            actor_class = ray.remote(Workbench).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+            self._actors[worker] = actor_class.remote(max(1, self._threads), self._lifeline.home)
         if key not in self._recipes:
             self._recipes[key] = ray.put(Recipe.of(self.plan, measurer))
         return self._actors[worker].prepare.remote(key, self._recipes[key])  # type: ignore[no-any-return]
 
-    def measure(self, worker: int, key: int, arch: Arch, asked: Asked, seconds: float | None) -> ObjectRef[Any]:
-        return self.begin(self._actors[worker].measure.remote(key, arch, asked), seconds)
+    def measure(self, worker: int, key: int, arch: Arch, proxies: Proxies, seconds: float | None) -> ObjectRef[Any]:
+        return self.begin(self._actors[worker].measure.remote(key, arch, proxies), seconds)
 
     def wait(self, handles: Sequence[ObjectRef[Any]], measuring: bool) -> Iterable[ObjectRef[Any]]:
         start = self._clock()
@@ -196,9 +196,9 @@ class Actors(Crew["ObjectRef[Any]"]):
             self._check_cluster()
             if late := done or self.overdue(handles):
                 return late
-            if not measuring and self._clock() - start > PATIENCE:
+            if not measuring and self._clock() - start > MAX_WAIT_SECONDS:
                 raise UsageError(
-                    f"the Ray cluster has had no room for a worker for {PATIENCE:g} s: ask for fewer --workers"
+                    f"the Ray cluster has had no room for a worker for {MAX_WAIT_SECONDS:g} s: ask for fewer --workers"
                 )
 
     def answer(self, worker: int, handle: ObjectRef[Any]) -> dict[str, Score] | None:

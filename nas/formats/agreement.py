@@ -1,4 +1,4 @@
-"""Whether an exported network gives what the network gives."""
+"""Whether an exported network gives the logits of the original."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from nas.space import Task
 BATCHES = (1, 2, 5)
 """Numbers of images that are tried, where the number is free."""
 TOLERANCE = 1e-4
-"""Of the largest logit, or of 1: what sums in another order may differ by in single precision."""
+"""As a share of the largest logit, or of 1: by how much sums in another order may differ in single precision."""
 
 Run = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Free:
-    """What an exported network may be given.
+    """Which dimensions of its input an exported network leaves free.
 
     Attributes:
-        batch: any number of images, else only one.
-        size: images of other sizes than those of the task, and not only square ones.
+        batch: it takes any number of images, else only one.
+        size: it takes images of other sizes than the task's, and not only square ones.
     """
 
     batch: bool = True
@@ -33,7 +33,7 @@ class Free:
 
 
 def random_images(task: Task, free: Free, net: nn.Module) -> Iterator[Tensor]:
-    """Batches of noise of every shape that must work: of other sizes only those that the network itself takes."""
+    """Batches of noise of every shape that must work; other sizes only where the network itself takes them."""
     generator = torch.Generator().manual_seed(0)
     for batch in BATCHES if free.batch else BATCHES[:1]:
         yield torch.randn(batch, task.channels, task.size, task.size, generator=generator)
@@ -53,10 +53,10 @@ def runs(net: nn.Module, images: Tensor) -> bool:
 
 
 def largest_difference(net: nn.Module, run: Run, batches: Iterator[Tensor]) -> float:
-    """Between the logits of ``net`` and of what was exported from it.
+    """The largest difference between the logits of ``net`` and of its export.
 
     Raises:
-        UsageError: it is more than `TOLERANCE`, or a logit is no finite number.
+        UsageError: it is more than `TOLERANCE`, or a logit is not finite.
     """
     largest = 0.0
     for images in batches:
@@ -64,16 +64,16 @@ def largest_difference(net: nn.Module, run: Run, batches: Iterator[Tensor]) -> f
             own, other = net(images), run(images)
         if other.shape != own.shape:
             raise UsageError(
-                f"what was exported gives {list(other.shape)} for images {list(images.shape)}, the network "
+                f"the exported network gives {list(other.shape)} for images {list(images.shape)}, the original "
                 f"{list(own.shape)}: nothing was written"
             )
         if not own.isfinite().all():
-            raise UsageError("the network gives logits that are not finite, so that nothing can be compared with them")
+            raise UsageError("the network gives logits that are not finite, so nothing can be compared with them")
         difference = float((own - other).abs().max())
         if not difference <= TOLERANCE * max(1.0, float(own.abs().max())):
             raise UsageError(
-                f"what was exported gives other logits than the network, up to {difference:.3g} apart: nothing was "
-                "written"
+                f"the exported network gives other logits than the original, up to {difference:.3g} apart: nothing "
+                "was written"
             )
         largest = max(largest, difference)
     return largest

@@ -1,4 +1,4 @@
-"""With which arguments a module of PyTorch's was made, from its attributes."""
+"""The arguments that a module of PyTorch was made with, read from its attributes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from torch.nn import functional as F
 from nas.formats.sources import NoSource
 
 SQUARES = ("kernel_size", "stride", "padding", "dilation", "output_padding")
-"""What may be one number for all directions."""
+"""Arguments that may be one number for all directions."""
 NO_ATTRIBUTE = ("self", "device", "dtype")
 
 
 def arguments_of(module: nn.Module, cls: type[nn.Module]) -> dict[str, Any]:
-    """The arguments that make what ``cls`` is of ``module``, those left out that have their default.
+    """The arguments of ``cls`` that make ``module``, or the part of it that ``cls`` defines, without those that have
+    their default.
 
     Raises:
-        NoSource: its attributes do not show them, or what these arguments make is something else.
+        NoSource: its attributes do not show them, or these arguments make something else.
     """
     if cls in READERS:
         arguments = READERS[cls](module)
@@ -40,7 +41,7 @@ def arguments_of(module: nn.Module, cls: type[nn.Module]) -> dict[str, Any]:
 
 
 def fresh(cls: type[nn.Module], arguments: Mapping[str, Any]) -> nn.Module:
-    """What the arguments make, without weights."""
+    """The module that the arguments make, without weights."""
     try:
         with torch.device("meta"):
             return cls(**arguments)
@@ -60,44 +61,44 @@ def _value(module: nn.Module, cls: type, name: str) -> Any:
 
 
 def _attention(module: Any) -> dict[str, Any]:
-    given = {
+    arguments = {
         "embed_dim": module.embed_dim, "num_heads": module.num_heads, "dropout": module.dropout,
         "bias": module.in_proj_bias is not None, "add_bias_kv": module.bias_k is not None,
         "add_zero_attn": module.add_zero_attn, "kdim": module.kdim, "vdim": module.vdim,
         "batch_first": module.batch_first,
     }  # fmt: skip
-    same = {"dropout": 0.0, "bias": True, "add_bias_kv": False, "add_zero_attn": False, "batch_first": False,
+    defaults = {"dropout": 0.0, "bias": True, "add_bias_kv": False, "add_zero_attn": False, "batch_first": False,
             "kdim": module.embed_dim, "vdim": module.embed_dim}  # fmt: skip
-    return {name: value for name, value in given.items() if name not in same or value != same[name]}
+    return {name: value for name, value in arguments.items() if name not in defaults or value != defaults[name]}
 
 
 def _encoder_layer(module: Any) -> dict[str, Any]:
     attention = module.self_attn
-    given = {
+    arguments = {
         "d_model": attention.embed_dim, "nhead": attention.num_heads, "dim_feedforward": module.linear1.out_features,
         "dropout": module.dropout.p, "activation": module.activation, "layer_norm_eps": module.norm1.eps,
         "batch_first": attention.batch_first, "norm_first": module.norm_first, "bias": module.linear1.bias is not None,
     }  # fmt: skip
-    same = {"dim_feedforward": 2048, "dropout": 0.1, "activation": F.relu, "layer_norm_eps": 1e-5,
+    defaults = {"dim_feedforward": 2048, "dropout": 0.1, "activation": F.relu, "layer_norm_eps": 1e-5,
             "batch_first": False, "norm_first": False, "bias": True}  # fmt: skip
-    return {name: value for name, value in given.items() if name not in same or value != same[name]}
+    return {name: value for name, value in arguments.items() if name not in defaults or value != defaults[name]}
 
 
 READERS: dict[type, Callable[[Any], dict[str, Any]]] = {
     nn.MultiheadAttention: _attention,
     nn.TransformerEncoderLayer: _encoder_layer,
 }
-"""Of modules whose attributes have other names than their arguments."""
+"""The readers for modules whose attributes have other names than their arguments."""
 
 
 def _check(module: nn.Module, cls: type[nn.Module], arguments: Mapping[str, Any]) -> None:
-    """`NoSource` where what the arguments make differs from ``module`` in its parts, shapes or plain values."""
-    made = fresh(cls, arguments)
-    parts = {name: type(part) for name, part in made.named_modules() if name}
+    """`NoSource` where the module that the arguments make differs from ``module`` in parts, shapes or plain values."""
+    rebuilt = fresh(cls, arguments)
+    parts = {name: type(part) for name, part in rebuilt.named_modules() if name}
     theirs = {name: type(part) for name, part in module.named_modules() if name}
-    shapes = {name: tensor.shape for name, tensor in made.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in rebuilt.state_dict().items()}
     state = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    values = {name: value for name, value in vars(made).items() if not name.startswith("_") and name != "training"}
+    values = {name: value for name, value in vars(rebuilt).items() if not name.startswith("_") and name != "training"}
     own = type(module) is not cls
     differs = bool(parts.items() - theirs.items() or shapes.items() - state.items())
     if not own:  # a subclass may have more

@@ -1,4 +1,4 @@
-"""What goes with an exported network: what it is, what it takes, what it tells apart."""
+"""The facts that go with an exported network: what it is, its input, its classes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ModelCard:
         name: the architecture.
         task: what it takes and tells apart.
         classes: their names, in the order of the logits.
-        mean, std: of each channel of the images that it was trained on, in the units in which they are stored (8 bits
-            of images in files); it takes ``(image - mean) / std``.
+        mean, std: of each channel of the images that it was trained on, in their stored units (8 bits for images in
+            files); it takes ``(image - mean) / std``.
         about: more facts, as texts by name.
     """
 
@@ -30,7 +30,7 @@ class ModelCard:
     about: Mapping[str, str] = field(default_factory=dict)
 
     def texts(self) -> dict[str, str]:
-        """All of it as texts by name; lists are JSON."""
+        """All facts as texts by name; lists are JSON."""
         lists = {"classes": list(self.classes), "mean": list(self.mean), "std": list(self.std)}
         shape = ["batch", self.task.channels, self.task.size, self.task.size]
         written = {name: json.dumps(value, ensure_ascii=False) for name, value in (lists | {"input": shape}).items()}

@@ -1,4 +1,4 @@
-"""Python expressions that make something: written out in lines, and what they repeat made a function of its own."""
+"""Python expressions: written out in lines, with repeated parts turned into functions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-WIDTH = 110
+MAX_LINE_CHARACTERS = 110
 """Characters of a line."""
 INDENT = "    "
 MIN_CALLS = 4
-"""Calls in an expression that is worth a function of its own, where it occurs twice or more."""
+"""The fewest calls in a repeated expression that is worth a function of its own."""
 MAX_PARAMETERS = 5
 NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?")
 
@@ -20,8 +20,8 @@ class Item:
     """A part of an expression.
 
     Attributes:
-        key: how it is written in front of the value, as ``padding=`` or ``"0": ``; or nothing.
-        name: what it is, though it may not be written: of the first argument of ``nn.Conv2d`` ``in_channels``.
+        key: what is written in front of the value, as ``padding=`` or ``"0": ``; or nothing.
+        name: what it is, whether written or not: ``in_channels`` for the first argument of ``nn.Conv2d``.
     """
 
     value: Expression
@@ -44,18 +44,18 @@ class Expression:
 
     @property
     def calls(self) -> int:
-        """How many calls it is made of."""
+        """The number of calls in it."""
         return (self.end == ")") + sum(item.value.calls for item in self.items)
 
     def written(self, indent: str = "", used: int = 0) -> str:
-        """As source: in one line where it fits, else an item a line.
+        """The source: on one line where it fits, else one item a line.
 
         Args:
-            indent: of the line in which it starts.
-            used: characters in that line before it.
+            indent: that of the line in which it starts.
+            used: characters before it in that line.
         """
         line = self.head + ", ".join(item.key + item.value.written() for item in self.items) + self.end
-        if not self.items or used + len(line) <= WIDTH:
+        if not self.items or used + len(line) <= MAX_LINE_CHARACTERS:
             return line
         if len(self.items) == 1 and not self.items[0].key and self.items[0].value.items:
             return self.head + self.items[0].value.written(indent, used + len(self.head)) + self.end
@@ -64,7 +64,7 @@ class Expression:
         return "\n".join([self.head, *lines, indent + self.end])
 
     def numbers(self) -> Iterator[tuple[str, str]]:
-        """The numbers, and names that stand for numbers, in it, each with the name of what it is."""
+        """Its numbers, and names that stand for numbers, each after the name of what it is."""
         for item in self.items:
             if item.value.items:
                 yield from item.value.numbers()
@@ -78,7 +78,7 @@ class Expression:
 
     @property
     def skeleton(self) -> str:
-        """As source, with a sign in place of every number: alike in what one function can make."""
+        """The source with a sign in place of every number: equal for all expressions that one function can make."""
         return (
             self.head
             + ", ".join(item.key + ("#" if item.value.is_number else item.value.skeleton) for item in self.items)
@@ -96,21 +96,21 @@ class Expression:
         return Expression(self.head, items, self.end, self.suggested)
 
     def replaced(self, change: Callable[[Expression], Expression | None]) -> Expression:
-        """The same with what ``change`` says in place of parts of it, from the outside in."""
+        """The same with parts replaced by what ``change`` returns for them, from the outside in."""
         if (other := change(self)) is not None:
             return other
         items = tuple(Item(item.value.replaced(change), item.key, item.name) for item in self.items)
         return Expression(self.head, items, self.end, self.suggested)
 
     def parts(self) -> Iterator[Expression]:
-        """Itself and all that it is made of."""
+        """Itself and all its parts."""
         yield self
         for item in self.items:
             yield from item.value.parts()
 
 
 PARAMETERS = tuple(f"{name}{number}" for name in ("channels", "size", "value") for number in ("", *range(2, 100)))
-"""What parameters of functions are called."""
+"""The names of parameters of functions."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,15 @@ class Function:
         )
 
 
-def factored(expression: Expression, taken: Sequence[str]) -> tuple[Expression, list[Function]]:
-    """The expression with calls of functions in place of what occurs in it twice or more, and these functions, each
-    after those that it calls.
+def factored(expression: Expression, reserved: Sequence[str]) -> tuple[Expression, list[Function]]:
+    """The expression with its repeated parts replaced by calls of functions, and these functions, each after those that
+    it calls.
 
     Args:
-        taken: names that the functions may not have.
+        reserved: names that the functions may not have.
     """
     functions: list[Function] = []
-    names = set(taken)
+    names = set(reserved)
     refused: set[str] = set()
     while True:
         whole = [expression, *(function.body for function in functions)]
@@ -160,8 +160,8 @@ def factored(expression: Expression, taken: Sequence[str]) -> tuple[Expression, 
             if part.skeleton != skeleton or not part.suggested:
                 return None
             numbers = [number for _, number in part.numbers()]
-            given = zip(function.parameters, columns, strict=True)
-            return Expression(f"{function.name}(", tuple(Item(Expression(numbers[c]), "", n) for n, c in given), ")")
+            values = zip(function.parameters, columns, strict=True)
+            return Expression(f"{function.name}(", tuple(Item(Expression(numbers[c]), "", n) for n, c in values), ")")
 
         expression = expression.replaced(call)
         functions = [Function(f.name, f.parameters, f.body.replaced(call)) for f in functions]
@@ -169,7 +169,7 @@ def factored(expression: Expression, taken: Sequence[str]) -> tuple[Expression, 
 
 
 def _function(group: Sequence[Expression], names: set[str]) -> tuple[Function, list[int]]:
-    """The function that makes all of ``group``, and which of their numbers are its parameters."""
+    """The function that makes every expression of ``group``, and which of their numbers are its parameters."""
     rows = [[number for _, number in part.numbers()] for part in group]
     wanted = [name for name, _ in group[0].numbers()]
     by_values: dict[tuple[str, ...], list[int]] = {}
@@ -188,15 +188,15 @@ def _function(group: Sequence[Expression], names: set[str]) -> tuple[Function, l
     return function, [places[0] for places in by_values.values()]
 
 
-def _parameter(kinds: set[str], taken: Sequence[str]) -> str:
-    """A name for what is all of these ``kinds`` of numbers."""
+def _parameter(kinds: set[str], reserved: Sequence[str]) -> str:
+    """A name for a parameter that stands for these ``kinds`` of numbers."""
     text = " ".join(kinds)
     word = "channels" if re.search("channels|features|width|dim", text) else "size" if "size" in text else "value"
-    return next(name for name in PARAMETERS if re.fullmatch(rf"{word}\d*", name) and name not in taken)
+    return next(name for name in PARAMETERS if re.fullmatch(rf"{word}\d*", name) and name not in reserved)
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _free(name: str, reserved: set[str]) -> str:
     number = 1
-    while (candidate := name if number == 1 else f"{name}{number}") in taken:
+    while (candidate := name if number == 1 else f"{name}{number}") in reserved:
         number += 1
     return candidate

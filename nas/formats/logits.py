@@ -17,7 +17,7 @@ Key = str | int
 
 
 class Logits(nn.Module):
-    """What lies at ``path`` in what a network returns."""
+    """A network reduced to the part of its output at ``path``."""
 
     def __init__(self, net: nn.Module, path: tuple[Key, ...]) -> None:
         super().__init__()
@@ -32,8 +32,8 @@ class Logits(nn.Module):
 
 
 def logits_alone(net: nn.Module, task: Task) -> nn.Module:
-    """A copy of ``net`` in evaluation mode, without the hook by which the toolkit makes it return logits alone, and
-    with a module around it where that did something."""
+    """A copy of ``net`` in evaluation mode that returns its logits alone, by a module around it where needed, not by
+    the toolkit's hook."""
     bare = deepcopy(net).eval()
     for key, hook in list(bare._forward_hooks.items()):
         if isinstance(hook, partial) and hook.func is replace_by_logits:

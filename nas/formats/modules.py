@@ -1,4 +1,4 @@
-"""A network as source: an expression that makes it anew, and the classes of its own that this takes."""
+"""A network as source: an expression that rebuilds it, and the classes of its own that this takes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from nas.formats.sources import Members, NoSource, Sources, functions_in, is_tor
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 INTERNAL = frozenset(vars(nn.Module()))
-"""What every module has for PyTorch's own use."""
+"""Attributes that every module has for PyTorch's own use."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 UNQUOTABLE = re.compile(r'\\|"""|"\s*$')
-"""In a docstring, what another one could not hold as it is."""
+"""What a docstring may not contain to be copied as it is."""
 MAX_NAMED_LAYERS = 4
-"""Layers of a sequence whose names make the name of a function that makes it."""
+"""The most layers of a sequence whose names form the name of a function."""
 
 
 class Writer:
-    """Writes the modules of one network as expressions, and collects what these take.
+    """Writes the modules of one network as expressions, and collects the source that these need.
 
-    A module of PyTorch's is written with the arguments that its attributes show. A class of the network's own is
-    written with the members that are in use, and with an ``__init__`` that is given the modules, parameters and values
-    which its instances have: how they were chosen is the search space's business, and stays behind.
+    A module of PyTorch is written with the arguments that its attributes show. A class of the network's own is written
+    with the members that are used, and with an ``__init__`` that takes the modules, parameters and values of its
+    instances: how they were chosen is the search space's business, and is left out.
 
     Attributes:
         sources: imports, functions and classes.
-        modules_tied, parameters_tied: what is in the network twice: its second place, and where it was met before.
+        modules_tied, parameters_tied: what is in the network twice: its second place and its first.
 
     Raises:
         NoSource: the network cannot be written.
@@ -237,7 +237,7 @@ class Writer:
 
 
 def _init(cls: type, met: Sequence[dict[str, str]]) -> str:
-    """The ``__init__`` of a class whose instances were met with these fields: by name, where they go."""
+    """The ``__init__`` of a class whose instances have these fields: by name, where each goes."""
     base = _base(cls)
     fields = {name: kind for one in met for name, kind in one.items() if kind != "base"}
     if any(set(fields) - set(one) for one in met):
@@ -250,7 +250,7 @@ def _init(cls: type, met: Sequence[dict[str, str]]) -> str:
     lines = [f"def __init__({', '.join(['self', *layers, *fields, *more])}):"]
     if cls.__bases__ == (base,):
         lines.append(f"    super().__init__({', '.join([*layers, *more])})")
-    else:  # classes between have more to them than this one needs
+    else:  # the classes between need arguments that this one does not have
         lines.append(f"    nn.{base.__name__}.__init__({', '.join(['self', *layers, *more])})")
     for name, kind in fields.items():
         if kind == "buffer":

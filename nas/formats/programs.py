@@ -29,8 +29,8 @@ INPUT, OUTPUT = "images", "logits"
 
 
 def write_program(net: nn.Module, task: Task, write: Callable[[ExportedProgram], None]) -> Free:
-    """Has the network's program written by ``write``; what it leaves free: as much as the network's code and the format
-    do.
+    """Passes the network's program to ``write``; returns the dimensions that it leaves free, as many as the network's
+    code and the format allow.
 
     Raises:
         UsageError: it cannot be traced or written, not even for one image of one size.
@@ -47,13 +47,13 @@ def write_program(net: nn.Module, task: Task, write: Callable[[ExportedProgram],
             if all(runs(run, batch) for batch in random_images(task, free, net)):
                 write(program)
                 return free
-        except Exception as error:  # what the tracer cannot follow makes it raise all sorts
+        except Exception as error:  # the tracer raises all sorts for code that it cannot follow
             reason = reason or reason_of(error)
     raise UsageError(f"the network cannot be written as a program of torch.export: {reason or 'it runs on no images'}")
 
 
 def running(program: ExportedProgram) -> nn.Module:
-    """What runs a program."""
+    """A program as a module that runs it."""
     with without_warnings():
         return program.module()
 
@@ -90,7 +90,7 @@ def save_onnx(program: ExportedProgram, card: ModelCard, path: Path) -> None:
             )
         model = exported.model_proto
     except Exception as error:  # the converter's own errors have no common type
-        raise ValueError(f"no ONNX of it: {reason_of(error)}") from error
+        raise ValueError(f"it has no form in ONNX: {reason_of(error)}") from error
     names = {
         dimension.dim_param: DIMENSIONS[place]
         for place, dimension in enumerate(model.graph.input[0].type.tensor_type.shape.dim)
@@ -122,7 +122,7 @@ def load_onnx(path: Path) -> Run:
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Within it warnings are not shown: those of the exporters are of their own use of what is going to change."""
+    """A context without warnings: the exporters warn of their own use of deprecated functions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from nas.formats.card import ModelCard
-from nas.formats.expressions import WIDTH, factored
+from nas.formats.expressions import MAX_LINE_CHARACTERS, factored
 from nas.formats.modules import Writer
 from nas.formats.sources import ROOTS, NoSource, literal
 
 OURS = {"torch": torch, "nn": nn, "Path": Path}
 OURS |= {name: object() for name in ("CLASSES", "MEAN", "STD", "INPUT", "network", "load")}
-"""Names that the source has anyway."""
+"""Names that the source always has."""
 STANDARD, TORCHS = ("from pathlib import Path",), ("import torch", "from torch import nn")
 
 LOAD = '''
@@ -36,7 +36,7 @@ def source_of(net: nn.Module, card: ModelCard) -> str:
     """A module whose ``network()`` is ``net`` without its weights, and whose ``load()`` takes these from a file.
 
     Raises:
-        NoSource: it cannot be written so.
+        NoSource: it cannot be written this way.
     """
     writer = Writer(net)
     sources = writer.sources
@@ -60,11 +60,11 @@ def source_of(net: nn.Module, card: ModelCard) -> str:
     return text
 
 
-def weights_for(net: nn.Module, made: nn.Module) -> dict[str, Tensor]:
-    """The state dictionary that gives ``made``, from the source of ``net``, the state of ``net``: buffers that its own
-    state dictionary leaves out are in that of ``made``."""
+def weights_for(net: nn.Module, rebuilt: nn.Module) -> dict[str, Tensor]:
+    """The state dictionary that gives ``rebuilt``, made from the source of ``net``, the state of ``net``: it includes
+    buffers that the state dictionary of ``net`` leaves out."""
     tensors = dict(net.named_parameters(remove_duplicate=False)) | dict(net.named_buffers(remove_duplicate=False))
-    return {name: tensors[name].detach().cpu() for name in made.state_dict()}
+    return {name: tensors[name].detach().cpu() for name in rebuilt.state_dict()}
 
 
 def import_file(file: Path) -> ModuleType:
@@ -98,7 +98,7 @@ def _set(place: str) -> str:
 
 
 def _imports(lines: Iterable[str]) -> list[str]:
-    """Those of Python's own modules, and those of PyTorch, each sorted and with one line for a module."""
+    """The imports of Python's own modules, and those of PyTorch, each sorted, with one line for each module."""
     blocks: dict[bool, set[str]] = {False: set(), True: set()}
     names: dict[str, set[str]] = {}
     for line in lines:
@@ -127,7 +127,9 @@ def _docstring(card: ModelCard) -> str:
         f"``.pt``. It takes images [samples, {shape}], of each channel ``(image - MEAN) / STD``, and gives logits "
         f"[samples, {card.task.classes}] in the order of ``CLASSES``.",
     ]
-    filled = [textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False) for text in paragraphs]
+    filled = [
+        textwrap.fill(text, MAX_LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False) for text in paragraphs
+    ]
     text = "\n\n".join([*filled, *(["\n".join(about)] if about else [])])
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'"""{escaped}\n"""'
@@ -139,17 +141,17 @@ def _constants(card: ModelCard) -> list[str]:
     lines = []
     for name, value in values.items():
         line = f"{name} = {literal(tuple(value), name)}"
-        if len(line) > WIDTH:
+        if len(line) > MAX_LINE_CHARACTERS:
             line = "\n    ".join([f"{name} = (", *_rows([f"{literal(part, name)}," for part in value])]) + "\n)"
         lines.append(line)
     return lines
 
 
 def _rows(parts: Iterable[str]) -> list[str]:
-    """The parts, which may hold spaces themselves, in lines of no more than `WIDTH` where that can be."""
+    """The parts, which may contain spaces, in lines of at most `MAX_LINE_CHARACTERS` where possible."""
     rows: list[str] = []
     for part in parts:
-        if rows and len(rows[-1]) + 1 + len(part) <= WIDTH - 4:
+        if rows and len(rows[-1]) + 1 + len(part) <= MAX_LINE_CHARACTERS - 4:
             rows[-1] += f" {part}"
         else:
             rows.append(part)

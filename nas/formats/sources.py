@@ -1,4 +1,4 @@
-"""The source of what a network's own code takes: its methods, and the functions, constants and imports behind them."""
+"""The source of a network's own code: its methods, and the functions, constants and imports that they use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOTS = frozenset({"torch", *sys.stdlib_module_names})
 DUNDERS = ("__call__", "__len__", "__getitem__", "__iter__", "__contains__")
 """Methods that are called without being named."""
 PUBLIC = ("torch.nn.functional", "torch")
-"""Where functions are that do not say so themselves."""
+"""Modules to look in for functions that do not state theirs."""
 COMMENT = re.compile(r"  # (type: ignore|noqa|fmt)\S*( .*)?$", re.MULTILINE)
 
 
@@ -52,13 +52,13 @@ def literal(value: Any, what: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as source, between double quotes where that needs no signs of escape."""
+    """A text as source, in double quotes where that needs no escapes."""
     plain = repr(text)
     return f'"{plain[1:-1]}"' if plain[0] == "'" and '"' not in text and "\\" not in plain else plain
 
 
 class Sources:
-    """Collects imports and definitions, those first that others take."""
+    """Collects imports and definitions, each after those that it uses."""
 
     def __init__(self) -> None:
         self.imports: dict[str, None] = {}
@@ -69,11 +69,11 @@ class Sources:
         return set(self._meanings)
 
     def function(self, function: Any, where: str, name: str = "") -> str:
-        """The source of a function, with what it takes seen to; see `ROOTS`.
+        """The source of a function; what it uses is collected too; see `ROOTS`.
 
         Args:
-            where: it is, for messages.
-            name: under which it is found there.
+            where: its place, for messages.
+            name: its name there.
         """
         code = inspect.unwrap(function)
         try:
@@ -82,15 +82,15 @@ class Sources:
         except (OSError, TypeError, SyntaxError, IndentationError) as error:
             raise NoSource(f"{where} has no source that can be read ({error})") from None
         if not isinstance(tree, ast.FunctionDef) or (name and tree.name != name):
-            raise NoSource(f"{where} is no function that stands under its own name")
+            raise NoSource(f"{where} is not a function under its own name")
         if free := set(code.__code__.co_freevars) - {"__class__"}:
             raise NoSource(f"{where} takes {', '.join(sorted(free))} from a function around it")
         for node in ast.walk(tree):
             self._check_import(node, where)
         scope = code.__globals__
-        for taken in dict.fromkeys([*_globals(code.__code__), *_names(tree.decorator_list), *_names(_defaults(tree))]):
-            if taken in scope:
-                self.need(taken, scope, where)
+        for used in dict.fromkeys([*_globals(code.__code__), *_names(tree.decorator_list), *_names(_defaults(tree))]):
+            if used in scope:
+                self.need(used, scope, where)
         for annotated in _names(_annotations(tree)):
             if annotated in scope and (line := _import_line(annotated, scope)) is not None:
                 self._take(annotated, scope[annotated], where)
@@ -98,7 +98,7 @@ class Sources:
         return COMMENT.sub("", text.rstrip())
 
     def need(self, name: str, scope: Mapping[str, Any], where: str) -> None:
-        """Sees to it that ``name`` means in the exported source what it means in ``scope``."""
+        """Makes ``name`` mean in the exported source what it means in ``scope``."""
         value = scope[name]
         if not self._take(name, value, where):
             return
@@ -114,12 +114,12 @@ class Sources:
             self.definitions[name] = f"{name} = {literal(value, f'{name}, which {where} takes,')}"
 
     def define(self, name: str, text: str, value: Any) -> None:
-        """Takes a definition that was written otherwise."""
+        """Adds a definition whose source is ``text``."""
         self._take(name, value, name)
         self.definitions[name] = text
 
     def claim(self, name: str, value: Any) -> None:
-        """Keeps a name for what is defined later."""
+        """Reserves a name for something defined later."""
         self._take(name, value, name)
 
     def _take(self, name: str, value: Any, where: str) -> bool:
@@ -132,7 +132,7 @@ class Sources:
         return True
 
     def _class(self, name: str, cls: type) -> None:
-        """A class that is no part of the network but used by it, whole."""
+        """Adds the whole source of a class that the network uses without being made of it."""
         try:
             text = textwrap.dedent(inspect.getsource(cls))
         except (OSError, TypeError) as error:
@@ -141,9 +141,9 @@ class Sources:
         scope = vars(sys.modules[cls.__module__])
         for node in ast.walk(tree):
             self._check_import(node, f"the class {name}")
-        for taken in _names([tree]):
-            if taken in scope and taken != name:
-                self.need(taken, scope, f"the class {name}")
+        for used in _names([tree]):
+            if used in scope and used != name:
+                self.need(used, scope, f"the class {name}")
         self.definitions[name] = COMMENT.sub("", text.rstrip())
 
     def _check_import(self, node: ast.AST, where: str) -> None:
@@ -156,10 +156,10 @@ class Sources:
 
 
 class Members:
-    """The members of a class that its instances take in use, found by their names.
+    """The members of each class that its instances use, selected by their names.
 
-    Starting from ``forward``, a member of any of the classes is taken where a member that is taken reads something of
-    that name; whose it is need not be known.
+    Starting from ``forward``, a member of any of the classes is selected where a selected member reads an attribute of
+    that name, of whatever object.
 
     Args:
         classes: the network's own, without those of PyTorch.
@@ -168,11 +168,11 @@ class Members:
     def __init__(self, classes: list[type]) -> None:
         self.classes = classes
         self.read = {"forward"}
-        """Every name that is read of anything, in all members that are taken."""
+        """Every name that is read as an attribute in the selected members."""
         self.taken: dict[type, list[str]] = {cls: [] for cls in classes}
-        found = True
-        while found:
-            found = False
+        grows = True
+        while grows:
+            grows = False
             for cls in classes:
                 for name, member in vars(cls).items():
                     if name in self.taken[cls] or not (name in self.read or name in DUNDERS):
@@ -180,13 +180,13 @@ class Members:
                     if name == "__init__" or (name.startswith("__") and name not in DUNDERS):
                         continue
                     self.taken[cls].append(name)
-                    found = True
+                    grows = True
                     for function in functions_in(member):
                         self.read |= _attributes(function)
 
     @cached_property
     def whole(self) -> set[type]:
-        """The classes that look at themselves in another way than by the names of attributes."""
+        """The classes that use ``self`` in another way than by the names of attributes."""
         return {
             cls for cls in self.classes for name in self.taken[cls] for function in functions_in(vars(cls)[name])
             if _looks_at_itself(function)
@@ -194,7 +194,7 @@ class Members:
 
 
 def functions_in(member: Any) -> list[Any]:
-    """The functions that a member of a class is, or that a property consists of."""
+    """The function that a member of a class is, or those that a property consists of."""
     if isinstance(member, property):
         return [part for part in (member.fget, member.fset) if part is not None]
     inner = getattr(member, "func", getattr(member, "__func__", member))
@@ -209,7 +209,7 @@ def _tree(function: Any) -> ast.AST:
 
 
 def _attributes(function: Any) -> set[str]:
-    """The names that it reads of anything, those in texts included, which `getattr` may take."""
+    """The names of attributes that it reads, including those in texts, which `getattr` may take."""
     nodes = list(ast.walk(_tree(function)))
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {t for t in texts if t.isidentifier()}
@@ -222,7 +222,7 @@ def _looks_at_itself(function: Any) -> bool:
 
 
 def _globals(code: CodeType) -> Iterator[str]:
-    """The names that compiled code looks up in its module, those of functions within it too."""
+    """The names that compiled code looks up in its module, including functions within it."""
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield str(instruction.argval)

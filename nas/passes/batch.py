@@ -79,9 +79,9 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         handlers = normalising(second_order.batch_norm if twice else batch_normalisation) | layers
         if twice:
             handlers[F.hardsigmoid] = second_order.hardsigmoid
-        handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always: numbers agree
+        handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always, so that numbers agree
         images = images.detach().requires_grad_(bool(by_input))
-        differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel twice so; for all, so that their numbers agree
+        differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel that is so twice; always, so that numbers agree
         with differentiable, features_of(net, "features" in visits) as features:
             logits = run(images, _seen(net, images, handlers, visits))
         with one_backward_pass(net):
@@ -97,7 +97,7 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
 
 
 def _differentiate(loss: Tensor, weights: list[Tensor], visits: Visits, watch: _Layers | None) -> None:
-    """Visits what belongs to the weights."""
+    """Calls the visitors of gradients, curvature and layers."""
     check_weights(weights)
     twice = "curvature" in visits
     if watch is not None:
@@ -139,7 +139,7 @@ def visit_halves(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits)
 
 @contextmanager
 def _seen(net: nn.Module, images: Tensor, handlers: Mapping[Any, Any], visits: Visits) -> Iterator[None]:
-    """What surrounds the network while it runs."""
+    """The contexts in which the network runs."""
     relus = Rectifiers(visits["relus"], len(images), net.parameters()) if "relus" in visits else nullcontext()
     with Intercept(handlers), relus:
         yield

@@ -1,4 +1,4 @@
-"""Blocks: the per-sample gradients of as many weights as fit into memory together."""
+"""Blocks: the per-sample gradients of some weights, as many as fit into memory together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 from nas.passes.shown import shared_property
 
-LIMIT = 2**27
+MAX_BLOCK_BYTES = 2**27
 """Bytes that the gradients of one block may take, all samples together; one output channel may take more."""
 
-CHUNK = 2**24
+CHUNK_BYTES = 2**24
 """Bytes of gradients that are in float64 at a time."""
 
-CACHED = 2**20
+CACHED_BYTES = 2**20
 """Bytes that stay in a processor core's own cache from one operation to the next."""
 
 
@@ -26,7 +26,8 @@ class Block:
     Attributes:
         weight: the parameter.
         gradients: [samples, weights of the block], in the parameter's dtype.
-        rows: the block's part of the parameter's first dimension; all of it where the gradients fit into `LIMIT`.
+        rows: the block's part of the parameter's first dimension; all of it where the gradients fit into
+            `MAX_BLOCK_BYTES`.
     """
 
     def __init__(self, weight: Tensor, gradients: Tensor, rows: slice = slice(None)) -> None:
@@ -39,7 +40,7 @@ class Block:
         """The signs of the gradients, -1, 0 or 1: [samples, weights] int8."""
         signs = torch.empty_like(self.gradients, dtype=torch.int8)
         samples, weights = self.gradients.shape
-        piece = max(1, CACHED // (4 * weights)) if signs.device.type == "cpu" else samples
+        piece = max(1, CACHED_BYTES // (4 * weights)) if signs.device.type == "cpu" else samples
         for to, gradients in zip(torch.split(signs, piece), torch.split(self.gradients, piece), strict=True):
             to.copy_(gradients.sign())
         return signs
@@ -49,7 +50,7 @@ class Block:
         """Inner products of the samples' gradients: [samples, samples] float64."""
         samples = len(self.gradients)
         gram = torch.zeros(samples, samples, dtype=torch.float64, device=self.gradients.device)
-        for columns in torch.split(self.gradients, max(1, CHUNK // (8 * samples)), 1):
+        for columns in torch.split(self.gradients, max(1, CHUNK_BYTES // (8 * samples)), 1):
             columns = columns.double()
             gram.addmm_(columns, columns.T)
         return gram
@@ -79,9 +80,9 @@ EXACT_TERMS = 2**24
 def product_of_signs(left: Tensor, right: Tensor) -> Tensor:
     """The exact matrix product of two int8 matrices of -1, 0 and 1, as float64.
 
-    With the integer product of processors that have one, which is several times faster than the product of floats;
-    otherwise in float32, in parts of as many terms as it adds exactly: without such instructions torch's integer
-    product is the slower one.
+    On processors with integer products this is an integer product, several times faster than that of floats. On others,
+    where torch's integer product is slower, it is computed in float32, in parts of as many terms as float32 adds
+    exactly.
     """
     if left.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512":
         return torch._int_mm(left, right).double()
@@ -90,13 +91,13 @@ def product_of_signs(left: Tensor, right: Tensor) -> Tensor:
 
 
 def slices(weight: Tensor, samples: int, unit: int | None = None) -> Iterator[slice]:
-    """The parts of a weight's first dimension whose gradients fit into `LIMIT`: the whole where it does.
+    """The parts of a weight's first dimension whose gradients fit into `MAX_BLOCK_BYTES`: all of it where possible.
 
     Args:
-        unit: a part of the whole stays within one run of so many rows (the output channels of a convolution's group).
+        unit: parts do not cross multiples of this number of rows (the output channels of a convolution's group).
     """
     rows = len(weight)
-    most = max(1, LIMIT // (samples * weight[0].numel() * weight.element_size()))
+    most = max(1, MAX_BLOCK_BYTES // (samples * weight[0].numel() * weight.element_size()))
     if most >= rows:
         unit = most = rows
     unit = unit or rows

@@ -1,4 +1,4 @@
-"""What a network costs and how its parts depend on each other, from one forward pass of one image."""
+"""A network's costs and how its parts depend on each other, from one forward pass of one image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Counts(NamedTuple):
     """What a network costs for one input.
 
     Attributes:
-        params: its parameters, those that the output does not depend on included.
+        params: its parameters, including those that the output does not depend on.
         flops, depth: see `Trace`.
     """
 
@@ -50,18 +50,18 @@ class Trace(NamedTuple):
 def trace(net: nn.Module, image: Tensor) -> Trace:
     """Runs ``net`` once on ``image`` [1, channels, height, width] and leaves it as it was.
 
-    It counts what torch dispatches, so functions, traced, scripted and compiled networks count as modules do.
+    It counts what torch dispatches, so functions and traced, scripted and compiled networks count as modules do.
 
     - Convolutions have one to three dimensions and may be transposed; all that run are counted.
-    - A matrix product, also one that ``einsum`` or a recurrent layer makes, is a linear layer's where one of its sides
-      depends on the input and the other does not. Attention, of which both do, is not counted, and neither are its
-      relative positions where they are looked up in a table. Where neither side depends on the input, it is a layer's
-      that sees a constant, or computes a weight, which is not counted. Sums of products that are written without a
-      matrix product are not seen.
-    - A bilinear layer counts the product of its first input with its weight. Complex numbers count what torch computes
-      of real ones for them: four for a product, three for a convolution.
+    - A matrix product, also one within ``einsum`` or a recurrent layer, belongs to a linear layer where one of its
+      sides depends on the input and the other does not. Attention, where both do, is not counted, nor are its relative
+      positions where they are looked up in a table. Where neither side depends on the input, the product belongs to a
+      layer whose input is constant, or computes a weight, which is not counted. Sums of products that are written
+      without a matrix product are not seen.
+    - A bilinear layer counts the product of its first input with its weight. Complex numbers count as the operations on
+      real ones that torch computes for them: four for a product, three for a convolution.
 
-    Only the shapes and the order of the calls matter, so batch norm is skipped, which one image may not admit.
+    Only the shapes and the order of the calls matter, so batch norm, which may not work for one image, is skipped.
 
     Raises:
         ValueError: the network calls an operation whose cost is not known: one that is not torch's own, or works on
@@ -75,12 +75,12 @@ def trace(net: nn.Module, image: Tensor) -> Trace:
 
 
 class _Counter(Dispatch):  # type: ignore[no-untyped-call]
-    """Counts, and carries the number of convolutions behind each tensor from operation to operation.
+    """Counts, and carries the number of convolutions before each tensor from operation to operation.
 
-    Tensors are known by their memory, which views share.
+    Tensors are identified by their memory, which views share.
 
     Attributes:
-        handlers: functions that are told apart from other products while they run.
+        handlers: functions whose products are told apart from others while they run.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -98,7 +98,7 @@ class _Counter(Dispatch):  # type: ignore[no-untyped-call]
         self._layers = 0  # that run now
 
     def depth(self, values: list[Any]) -> int | None:
-        """The largest number of convolutions behind any of these; None where none depends on the input."""
+        """The largest number of convolutions before any of these; None where none depends on the input."""
         return max((self._depths[m] for m in map(_memory, _tensors(values)) if m in self._depths), default=None)
 
     def follow(self, values: list[Any], depth: int) -> None:
@@ -116,12 +116,12 @@ class _Counter(Dispatch):  # type: ignore[no-untyped-call]
                 raise ValueError(f"what the operation {func.name()} costs is not known")
             return out
         out = func(*args, **kwargs)
-        kind, given = func.overloadpacket, tree_leaves((args, kwargs))
+        kind, arguments = func.overloadpacket, tree_leaves((args, kwargs))
         self.flops += self._cost(kind, out, args, kwargs)
-        depth = None if kind in CONSTANTS else self.depth(given)
+        depth = None if kind in CONSTANTS else self.depth(arguments)
         if depth is not None:
             self.follow(tree_leaves(out), depth + (kind in CONVOLUTIONS))
-        elif kind in LOOK_UPS or any(_memory(tensor) in self._looked_up for tensor in _tensors(given)):
+        elif kind in LOOK_UPS or any(_memory(tensor) in self._looked_up for tensor in _tensors(arguments)):
             self._looked_up.update(map(_memory, _tensors(tree_leaves(out))))
             self._alive += _tensors(tree_leaves(out))
         return out
@@ -169,7 +169,7 @@ def _tensors(values: list[Any]) -> list[Tensor]:
 
 
 def _memory(tensor: Tensor) -> int:
-    """What a tensor shares with its views."""
+    """The memory of a tensor, which it shares with its views."""
     try:
         return int(tensor.untyped_storage()._cdata)
     except NotImplementedError:  # a kind of tensor without storage has no views either

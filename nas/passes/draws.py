@@ -1,4 +1,4 @@
-"""Random numbers that are drawn while a network runs: noticed by the generators that they come from."""
+"""Detects random numbers that are drawn while a network runs, by the states of their generators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nas.passes.state import GENERATORS
 
 
 class Draws:
-    """The states that generators are in: torch's, NumPy's and Python's global ones, and ``others``."""
+    """The states of generators: torch's, NumPy's and Python's global ones, and ``others``."""
 
     def __init__(self, device: torch.device, others: Iterable[Any]) -> None:
         self._sources = [
@@ -30,7 +30,7 @@ class Draws:
         self._states = [source.read() for source in self._sources]
 
     def undo(self) -> bool:
-        """Whether anything was drawn; from now on it is as if not."""
+        """Returns whether anything was drawn, and restores the states."""
         drawn = False
         for source, state in zip(self._sources, self._states, strict=True):
             if not _equal(source.read(), state):
@@ -47,7 +47,7 @@ def generators_of_files(net: nn.Module) -> list[Any]:
 
 
 class _Source(NamedTuple):
-    """How the state of a generator is read and written."""
+    """Reads and writes the state of a generator."""
 
     read: Callable[[], Any]
     write: Callable[[Any], object]

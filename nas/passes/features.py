@@ -1,4 +1,4 @@
-"""The blocks of a network, and what each of them takes and gives."""
+"""The blocks of a network, and their inputs and outputs."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ def _outermost(module: nn.Module, of: set[nn.Module]) -> list[nn.Module]:
 
 
 def _with_parts(net: nn.Module) -> list[nn.Module]:
-    """The modules that may be blocks: those with parts of their own, but for norms that hold their activation."""
+    """The modules that may be blocks: those with parts of their own, except norms that contain their activation."""
     return [m for m in net.modules() if not isinstance(m, CONTAINERS + NORMS) and list(m.children())]
 
 
 @contextmanager
 def features_of(net: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
-    """Collects the features while the network runs, which are there when the context ends: the input of the first
-    block, and what each gives, in the order in which they run.
+    """Collects the features while the network runs, and has them when the context ends: the input of the first block
+    and the output of each, in the order in which they run.
 
-    Features are [samples, channels, height, width] or [samples, tokens, channels], with their graph, whatever order the
-    network has its dimensions in. A block gives features where its result, or the first of several, has positions: a
-    head, whose result has none, is no block, and neither is what only pools all positions into one.
+    Features are [samples, channels, height, width] or [samples, tokens, channels], with their graph, whatever the
+    network's order of dimensions. A block gives features where its result, or the first of several, has positions: a
+    head, whose result has none, is not a block, and neither is a module that only pools all positions into one.
     """
     features: list[Tensor] = []
-    taken: dict[nn.Module, Tensor] = {}
-    given: list[tuple[nn.Module, Tensor]] = []
+    inputs_by_block: dict[nn.Module, Tensor] = {}
+    outputs_by_block: list[tuple[nn.Module, Tensor]] = []
 
     def before(module: nn.Module, inputs: Any, named: Any) -> Any:
         name, first = next(iter([*enumerate(inputs), *named.items()]), (0, torch.empty(0)))
-        if module in taken or not _has_positions(first):
+        if module in inputs_by_block or not _has_positions(first):
             return None
-        taken[module], own = _in_order(first, module)
+        inputs_by_block[module], own = _in_order(first, module)
         return ((own, *inputs[1:]), named) if inputs else (inputs, named | {name: own})
 
     def after(module: nn.Module, inputs: Any, out: Any) -> Any:
-        several = isinstance(out, tuple | list) and len(out) > 0
-        result = out[0] if several else out
-        if not _has_positions(result) or (several and any(map(_has_positions, out[1:]))):
+        is_sequence = isinstance(out, tuple | list) and len(out) > 0
+        result = out[0] if is_sequence else out
+        if not _has_positions(result) or (is_sequence and any(map(_has_positions, out[1:]))):
             return None
         feature, own = _in_order(result, module)
-        pooled = module in taken and _positions(feature) == 1 < _positions(taken[module])
+        pooled = module in inputs_by_block and _positions(feature) == 1 < _positions(inputs_by_block[module])
         if pooled and not list(module.parameters()):
             return None
-        given.append((module, feature))
+        outputs_by_block.append((module, feature))
         if own is result:
             return None
-        return type(out)([own, *out[1:]]) if several else own
+        return type(out)([own, *out[1:]]) if is_sequence else own
 
     modules = [module for module in _with_parts(net) if module is not net] if wanted else []
     hooks = [module.register_forward_pre_hook(before, with_kwargs=True) for module in modules]
@@ -75,10 +75,10 @@ def features_of(net: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-    chosen = set(blocks(net, {module for module, _ in given}))
-    outputs = [(module, feature) for module, feature in given if module in chosen]
+    chosen = set(blocks(net, {module for module, _ in outputs_by_block}))
+    outputs = [(module, feature) for module, feature in outputs_by_block if module in chosen]
     if outputs:
-        features += [taken[module] for module, _ in outputs[:1] if module in taken]
+        features += [inputs_by_block[module] for module, _ in outputs[:1] if module in inputs_by_block]
         features += [feature for _, feature in outputs]
 
 
@@ -91,7 +91,7 @@ def _positions(feature: Tensor) -> int:
 
 
 def _in_order(tensor: Tensor, block: nn.Module) -> tuple[Tensor, Tensor]:
-    """``tensor`` as a feature, and in its own order again: the same values, computed from the feature."""
+    """``tensor`` as a feature, and back in its own order: the same values, computed from the feature."""
     if _channels_last(tensor.shape, block):
         if tensor.ndim == 3:
             return tensor, tensor
@@ -104,9 +104,9 @@ def _in_order(tensor: Tensor, block: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _channels_last(shape: Sequence[int], block: nn.Module) -> bool:
-    """Whether the last dimension of what a block takes or gives holds the channels, or the first after the samples.
+    """Whether the channels of a block's input or output are its last dimension, not the first after the samples.
 
-    Convolutions and batch norms take the one, linear layers and layer norms the other; where the sizes of the block's
+    Linear layers and layer norms have them last, convolutions and batch norms first; where the sizes of the block's
     layers leave it open, maps are square, and three dimensions are tokens.
     """
     first, last = set(), set()

@@ -1,4 +1,4 @@
-"""Whether a network and the tensors that go with it are exactly what they were."""
+"""Whether a network and the tensors that go with it are unchanged."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors
 
 NOTHING: dict[Any, Any] = {}
-SMALL = 2**16
-"""Numbers of a tensor that is compared together with others, since a network has hundreds of them."""
+MAX_SMALL_TENSOR = 2**16
+"""Numbers in a tensor that is compared together with others, since a network has hundreds of small ones."""
 PARTS = ("_parameters", "_buffers", "_modules")
 
 
 class Footprint:
-    """All of a network, and of some further tensors, that whoever looks at it could change; and the way back.
+    """Everything that code could change in a network and some further tensors; and how to restore it.
 
-    Values are copied and compared bit for bit. Of a module of torch's own, whose forward pass sets nothing, every
-    attribute counts; of others, whose forward pass may, what they consist of, their modes and their hooks.
+    Values are copied and compared bit for bit. In a module of torch's own, whose forward pass sets nothing, every
+    attribute counts; in others, whose forward pass may set some, only their parts, modes and hooks do.
 
     Args:
-        others: further tensors, by what they are called in a sentence.
+        others: further tensors, by their names in a sentence.
     """
 
     def __init__(self, net: nn.Module, others: Mapping[str, Tensor]) -> None:
@@ -40,7 +40,7 @@ class Footprint:
         self._groups = [(group, _values(group).clone()) for group in _grouped(self._tensors)]
 
     def change(self) -> str | None:
-        """What is no longer as it was, in words; None where nothing has changed."""
+        """What has changed, in words; None where nothing has."""
         if _kinds(self._modules) != self._kinds:
             return "a mode or the forward pass of the network"
         if _identities(self._watched) != self._identities:
@@ -60,7 +60,7 @@ class Footprint:
         return [m.training for m in self._modules] + [tensor.requires_grad for tensor in self._tensors]
 
     def put_back(self) -> None:
-        """Makes everything what it was."""
+        """Restores everything."""
         for module, (kind, training, forward) in zip(self._modules, self._kinds, strict=True):
             if type(module) is not kind:
                 module.__class__ = kind
@@ -90,7 +90,7 @@ class Footprint:
 
 
 class _Flags(NamedTuple):
-    """What of a tensor is not a number in it."""
+    """The properties of a tensor beside its numbers."""
 
     shape: torch.Size
     requires_grad: bool
@@ -107,7 +107,7 @@ class _Flags(NamedTuple):
 
 
 def _watched(module: nn.Module) -> list[dict[Any, Any]]:
-    """The dictionaries in which a module keeps what counts."""
+    """The dictionaries of a module's attributes that count."""
     every = vars(module)
     own = type(module).__module__.startswith("torch.nn.")
     counts = [
@@ -137,9 +137,9 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 def _grouped(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     """Large tensors by themselves, small ones of one kind together."""
     each = list(tensors)
-    small = sorted((t for t in each if t.numel() <= SMALL), key=lambda t: (str(t.dtype), str(t.device)))
+    small = sorted((t for t in each if t.numel() <= MAX_SMALL_TENSOR), key=lambda t: (str(t.dtype), str(t.device)))
     groups = [list(group) for _, group in groupby(small, key=lambda t: (t.dtype, t.device))]
-    return [[tensor] for tensor in each if tensor.numel() > SMALL] + groups
+    return [[tensor] for tensor in each if tensor.numel() > MAX_SMALL_TENSOR] + groups
 
 
 def _values(group: Sequence[Tensor]) -> Tensor:
@@ -154,7 +154,7 @@ def _values(group: Sequence[Tensor]) -> Tensor:
 
 
 def _equal(now: Tensor, before: Tensor) -> bool:
-    """Bit for bit, but for the kinds of nan."""
+    """Whether they are equal bit for bit, up to the kinds of nan."""
     if (now.dtype, now.shape, now.device) != (before.dtype, before.shape, before.device):
         return False
     return torch.equal(now, before) or bool(((now == before) | (now.isnan() & before.isnan())).all())

@@ -14,11 +14,11 @@ from nas.passes.layers import own_weight
 
 @contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Within it torch's generators, that of the CPU and that of ``device``, start from ``seed``; then they go on as if
-    nothing had been drawn.
+    """A context in which torch's generators, of the CPU and of ``device``, start from ``seed``; afterwards they go on
+    as if nothing had been drawn.
 
-    On the CPU it does without `torch.manual_seed`, which formats the stack once for every kind of device there might be
-    and takes longer than some proxies.
+    On the CPU it avoids `torch.manual_seed`, which formats the stack once for every possible kind of device and takes
+    longer than some proxies.
     """
     elsewhere = device is not None and device.type != "cpu"
     with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
@@ -30,14 +30,14 @@ def initialise(net: nn.Module, how: str, seed: int, weights: Iterable[Tensor] = 
     """Draws the weights of all convolutions, linear layers and attention's projections again; biases become zero, norm
     layers the identity.
 
-    A layer's stream depends on ``seed`` and the layer's name alone. Torch's generator is left as it was.
+    A layer's stream depends only on ``seed`` and the layer's name. Torch's generator is left as it was.
 
     Args:
-        weights: others that are drawn, too: those that no module of these kinds has (see `nas.passes.weights`).
+        weights: others that are drawn too: those that no module of these kinds has (see `nas.passes.weights`).
         how: ``gaussian``, N(0, 1), as for Zen-Score; ``kaiming``, N(0, 2 / inputs) (He et al. 2015).
 
     Raises:
-        ValueError: a weight is no parameter but computed from others, as by weight normalisation.
+        ValueError: a weight is not a parameter but computed from others, as by weight normalisation.
     """
     others = set(weights)
     for name, module in net.named_modules():

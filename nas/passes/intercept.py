@@ -30,7 +30,7 @@ DIFFERENTIATION = (Tensor.backward, torch.autograd.backward, torch.autograd.grad
 
 
 Visits = Mapping[str, Callable[[Any], None]]
-"""Who wants to see what: kind -> visitor."""
+"""The visitors of a pass, by the kind of what they see."""
 
 
 class Intercept(TorchFunctionMode):
@@ -57,7 +57,7 @@ def sample_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any,
 
 
 def image_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
-    """Training-mode batch norm of one image alone, of which there may be several rows (windows, tokens)."""
+    """Training-mode batch norm of a single image, which may have several rows (windows, tokens)."""
     if len(x) == 1:
         return sample_normalisation(x, mean, var, weight, bias, eps)
     _check_several(x.numel() // x.shape[1], x)
@@ -82,7 +82,7 @@ def no_normalisation(x: Tensor, *_: Any) -> Tensor:
 
 
 def switched_by_the_pass(switch: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler under which a network does not change which of its parameters require gradients: a pass says that."""
+    """A handler that keeps a network from changing which of its parameters require gradients: the pass decides that."""
 
     def refuse(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         return tensor if isinstance(tensor, nn.Parameter) else switch(tensor, *args, **kwargs)
@@ -96,7 +96,7 @@ def hooked_where_there_is_a_gradient(tensor: Tensor, hook: Callable[..., Any]) -
 
 
 def differentiating(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler under which it is said when a network differentiates what has no gradients in a pass."""
+    """A handler that turns a network's failing differentiation in a pass without gradients into a clear error."""
 
     def differentiate(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -117,9 +117,8 @@ def attention_without_dropout(*args: Any, **kwargs: Any) -> Any:
 
 
 def attention_projected_by(linear: Callable[..., Tensor]) -> Callable[..., Any]:
-    """A handler under which attention, without dropout, projects by ``linear`` what it takes and gives: [samples,
-    tokens, channels]. The function itself would do so where no handler sees it; it is left with identities, which
-    change nothing.
+    """A handler under which attention, without dropout, projects its inputs and outputs, [samples, tokens, channels],
+    by ``linear``. The function itself would do so where no handler sees it; it gets identities, which change nothing.
     """
 
     def samples_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -128,20 +127,20 @@ def attention_projected_by(linear: Callable[..., Tensor]) -> Callable[..., Any]:
     def attend(*args: Any, **kwargs: Any) -> Any:
         bound = signature(F.multi_head_attention_forward).bind(*args, **kwargs)
         bound.apply_defaults()
-        given = bound.arguments
-        if given["query"].ndim < 3:
+        arguments = bound.arguments
+        if arguments["query"].ndim < 3:
             raise ValueError("an attention takes all samples as one sequence")
         names = ("query", "key", "value")
-        separate = [given.pop(f"{name[0]}_proj_weight") for name in names]
-        weights = separate if given["use_separate_proj_weight"] else given["in_proj_weight"].chunk(3)
-        biases = [None] * 3 if given["in_proj_bias"] is None else given["in_proj_bias"].chunk(3)
+        separate = [arguments.pop(f"{name[0]}_proj_weight") for name in names]
+        weights = separate if arguments["use_separate_proj_weight"] else arguments["in_proj_weight"].chunk(3)
+        biases = [None] * 3 if arguments["in_proj_bias"] is None else arguments["in_proj_bias"].chunk(3)
         for name, weight, bias in zip(names, weights, biases, strict=True):
-            given[name] = samples_first(given[name], weight, bias)
+            arguments[name] = samples_first(arguments[name], weight, bias)
         identity = torch.eye(len(weights[0]), dtype=weights[0].dtype, device=weights[0].device)
         projections = {"in_proj_weight": identity.repeat(3, 1), "in_proj_bias": None, "use_separate_proj_weight": False}
         projections |= {"out_proj_weight": identity, "out_proj_bias": None}
-        out, attention = F.multi_head_attention_forward(**given | projections | {"training": False})
-        return samples_first(out, given["out_proj_weight"], given["out_proj_bias"]), attention
+        out, attention = F.multi_head_attention_forward(**arguments | projections | {"training": False})
+        return samples_first(out, arguments["out_proj_weight"], arguments["out_proj_bias"]), attention
 
     return attend
 

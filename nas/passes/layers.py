@@ -1,7 +1,7 @@
-"""One linear layer or convolution: what it is given, and its per-sample weight gradients, from its input and its
-output's gradient.
+"""One linear layer or convolution: its arguments, and its per-sample weight gradients from its input and its output's
+gradient.
 
-These take ``rows``, the output channels that are wanted: what the others would need is never made.
+The gradients take ``rows``, the wanted output channels: nothing is computed for the others.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Geometry = tuple[list[int], list[int], list[int], int]
 
 
 def pair(value: Any) -> list[int]:
-    """Height and width of what a convolution takes as one number, as a sequence of one or as both."""
+    """Height and width of an argument that a convolution takes as one number, as a sequence of one, or as both."""
     return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
 
 
 def same_padding(weight: Tensor, dilation: Sequence[int]) -> list[int]:
-    """What the padding ``same`` adds: left, right, top, bottom."""
+    """The padding that ``same`` adds: left, right, top, bottom."""
     height, width = (d * (kernel - 1) for d, kernel in zip(dilation, weight.shape[2:], strict=True))
     return [width // 2, width - width // 2, height // 2, height - height // 2]
 
 
 def own_weight(layer: nn.Conv2d | nn.Linear, name: str) -> nn.Parameter:
     """The layer's weight. `ValueError` where it is computed from others, as by weight normalisation."""
-    weight = layer._parameters.get("weight")  # by its name it would be computed
+    weight = layer._parameters.get("weight")  # the attribute itself would be computed
     if weight is None:
         raise ValueError(f"the weight of {name or 'the network'} is computed from other parameters")
     return weight

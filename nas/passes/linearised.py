@@ -33,7 +33,7 @@ class Flow(NamedTuple):
 
 def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
     """A forward and backward pass of one input of ones through the linearised network: every parameter is replaced by
-    its absolute value, batch norm is bypassed, and all is float64.
+    its absolute value, batch norm is bypassed, and everything is float64.
 
     Visitors:
         flow: each convolution and linear weight, a `Flow`.
@@ -67,7 +67,7 @@ def _absolute(parameter: Tensor) -> nn.Parameter:
 
 @contextmanager
 def _attending(net: nn.Module, handlers: dict[Any, Any]) -> Iterator[tuple[set[str], dict[Any, Any]]]:
-    """The names of the modules that attend, found while the network runs, and ``handlers`` that also find them."""
+    """The names of the modules that attend, collected while the network runs, and ``handlers`` that collect them."""
     running: list[str] = []
     attending: set[str] = set()
 

@@ -1,7 +1,8 @@
-"""What torch computes, by kind: the operations that it dispatches, whatever called them.
+"""Torch's operations by kind, as it dispatches them, whatever called them.
 
-A function is seen under its Python name only where Python calls it under that name. What is dispatched is seen always:
-in modules, functions and methods, in networks that are traced, scripted or compiled, and in torch's composed functions.
+A function is seen under its Python name only where Python calls it under that name. Dispatched operations are always
+seen: in modules, functions and methods, in networks that are traced, scripted or compiled, and in torch's composed
+functions.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ CONVOLUTIONS = frozenset({
     aten.slow_conv_dilated2d, aten.slow_conv_dilated3d, aten._nnpack_spatial_convolution,
     aten.cudnn_convolution_transpose, aten.slow_conv_transpose2d, aten.slow_conv_transpose3d,
 })  # fmt: skip
-"""Of one to three dimensions; they take the input and the weight [channels, …] first."""
+"""Convolutions of one to three dimensions; they take the input and the weight [channels, …] first."""
 
 TRANSPOSED = frozenset({aten.cudnn_convolution_transpose, aten.slow_conv_transpose2d, aten.slow_conv_transpose3d})
-"""Convolutions that always are; the first three of the others are where an argument says so."""
+"""Convolutions that are always transposed; the first three of `CONVOLUTIONS` are where an argument says so."""
 
 PRODUCTS: dict[Any, int] = {
     aten.mm: 0, aten.bmm: 0, aten.mv: 0, aten.dot: 0, aten.vdot: 0,
     aten.addmm: 1, aten.addmm_: 1, aten.addmv: 1, aten.addmv_: 1, aten._addmm_activation: 1,
     aten.addbmm: 1, aten.addbmm_: 1, aten.baddbmm: 1, aten.baddbmm_: 1,
 }  # fmt: skip
-"""Products of matrices and vectors, and which argument is the left side; the right side is the next."""
+"""Products of matrices and vectors, and the place of the left side among the arguments; the right side is next."""
 
 RECURRENT: dict[Any, Callable[[Any], Sequence[Tensor]]] = {
     aten.mkldnn_rnn_layer: lambda args: args[1:3],
@@ -70,7 +71,7 @@ PRODUCT = re.compile(
 """Names of torch's own operations that multiply matrices, and of formats whose products cannot be seen."""
 
 NO_PRODUCT = re.compile(r"upsample|scaled_dot_product|_thnn_fused_|flatten_weight|_backward|linear_combination")
-"""Names of those among them that do not, or only do as attention does."""
+"""Names of those among them that do not, or only as attention does."""
 
 
 def is_known(func: Any) -> bool:
@@ -82,8 +83,8 @@ def is_known(func: Any) -> bool:
 
 
 class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A dispatch mode that does not bring torch's compiler in, which takes two seconds and is of no use here: a network
-    that is compiled runs as it is written under any such mode."""
+    """A dispatch mode that does not import torch's compiler, which takes two seconds and is of no use here: a compiled
+    network runs as it is written under any such mode."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -91,7 +92,7 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Dispatched(Dispatch):  # type: ignore[no-untyped-call]
-    """Within this context ``look(kind, args, kwargs, out)`` is told of each operation when it is done."""
+    """A context in which ``look(kind, args, kwargs, out)`` is called after each operation."""
 
     def __init__(self, look: Callable[[Any, Any, Any, Any], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

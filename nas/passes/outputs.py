@@ -1,4 +1,4 @@
-"""A forward pass in which the outputs of layers are looked at, for proxies without gradients."""
+"""A forward pass that shows the outputs of layers, for proxies without gradients."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:
 
     Visitors:
         convolutions: the output of each convolution, [samples, channels, …].
-        last: the last feature map of more than one pixel, [samples, channels, height, width]: what an operation gave,
-            but from an attention to the next convolution, where four dimensions may mean heads and tokens; without a
-            convolution after the last attention there is none.
-        variances: the variance of each channel of what each batch norm takes, over the images: [channels] float64, zero
-            where the channel is constant up to rounding.
+        last: the last feature map of more than one pixel, [samples, channels, height, width]: the result of an
+            operation, except between an attention and the next convolution, where four dimensions may mean heads and
+            tokens; without a convolution after the last attention there is none.
+        variances: for each batch norm, the variance of each channel of its input over the images: [channels] float64,
+            zero where the channel is constant up to rounding.
     """
     last: list[Tensor] = []
     attending = False

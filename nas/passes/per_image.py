@@ -1,8 +1,8 @@
-"""Exact per-sample gradients of any weights of any network, image by image: what the batched pass leaves over.
+"""Exact per-sample gradients of any weights of any network, image by image: those that the batched pass leaves out.
 
-All images at once by `torch.func.vmap`, which gives each the network to itself, and where that fails one after the
+All images at once by `torch.func.vmap`, in which each has the network to itself, and where that fails one after the
 other. Either takes a whole forward and backward pass for every group of weights whose gradients fit into
-`nas.passes.blocks.LIMIT`.
+`nas.passes.blocks.MAX_BLOCK_BYTES`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Target = Literal["loss", "logits"]
 """What is differentiated: each sample's cross-entropy, or the sum of its logits."""
 
 Group = list[tuple[Tensor, slice]]
-"""Weights, each with the rows of it that are asked for; no weight twice."""
+"""Weights, each with its wanted rows; no weight twice."""
 
 
 def objective(logits: Tensor, labels: Tensor, target: Target) -> Tensor:
-    """The sum over the samples of what is differentiated."""
+    """The sum of ``target`` over the samples."""
     return F.cross_entropy(logits, labels, reduction="sum") if target == "loss" else logits.sum()
 
 
@@ -68,18 +68,18 @@ def visit_imagewise(
 
 
 def failing(error: Exception) -> str:
-    """That `torch.func.vmap` could not be used, and why, in one line."""
+    """The reason why `torch.func.vmap` could not be used, in one line."""
     return f"vmap failed ({str(error).split('. ')[0].splitlines()[0] if str(error) else type(error).__name__})"
 
 
 def groups(weights: Iterable[Tensor], samples: int) -> Iterator[Group]:
-    """The weights, cut and gathered to groups whose gradients fit into the limit together."""
+    """The weights, split and gathered into groups whose gradients fit into the limit together."""
     group: Group = []
     size = 0
     for weight in weights:
         for rows in slices(weight, samples):
             more = samples * weight[rows].numel() * weight.element_size()
-            if group and size + more > blocks.LIMIT:
+            if group and size + more > blocks.MAX_BLOCK_BYTES:
                 yield group
                 group, size = [], 0
             group.append((weight, rows))

@@ -1,14 +1,14 @@
 """Exact per-sample gradients of convolutions and linear layers, block by block.
 
 One forward and one backward pass of the whole batch give nearly all of them: no sample sees another, and the weight
-gradient of each layer is computed for each sample in the moment the backward pass reaches it. No more than one block's
-gradients exist at a time.
+gradient of each layer is computed for each sample at the moment when the backward pass reaches it. No more than one
+block's gradients exist at a time.
 
-That no sample sees another is not looked for in values, which hide it, but holds by construction. The batch is run as
-it is, every batch norm on each sample by itself, as long as each call of the network is known to treat samples apart
+That no sample sees another cannot be checked by values, which may hide it; it holds by construction. The batch is run
+as it is, every batch norm on each sample by itself, as long as each call of the network is known to treat samples apart
 (`nas.passes.samples_apart`): the networks of published spaces make no other. At the first other call it is run by
-`torch.func.vmap` instead, within which the network sees a batch of one. What cannot be run so is computed image by
-image, and so are the weights that other functions use, too (`nas.passes.per_image`): more slowly, to the same numbers.
+`torch.func.vmap` instead, in which the network sees a batch of one. Networks that cannot run in this way, and weights
+that other functions use too, are computed image by image (`nas.passes.per_image`): more slowly, to the same numbers.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def visit_blocks(
 ) -> None:
     """Calls ``visit`` for the per-sample gradients of all Conv2d and Linear weights that the output depends on.
 
-    Which these are `nas.passes.weights.Weights` says. A weight is one block, however often it is used, or several
-    blocks of some output channels each where it is large. The network is left as it was. Under `torch.autocast`
-    gradients have the parameter's dtype all the same; those of a complex weight are the real and imaginary parts.
+    `nas.passes.weights.Weights` says which these are. A weight is one block, however often it is used, or, if large,
+    several blocks of some output channels each. The network is left as it was. Even under `torch.autocast`, gradients
+    have the parameter's dtype; those of a complex weight are the real and imaginary parts.
 
     Args:
         net: images [samples, channels, height, width] to logits [samples, classes].
         images: the minibatch.
         labels: [samples], used when ``target`` is ``loss``.
-        visit: receives each block, in the order of the backward pass and then what is computed image by image; its
-            tensors are not kept.
+        visit: receives each block, in the order of the backward pass, then those computed image by image; its tensors
+            are not kept.
         target: see `Target`.
     """
     remaining, obstacle = None, "the network has hooks on gradients"
@@ -80,7 +80,7 @@ def visit_blocks(
 
 
 def _has_hooks_on_gradients(net: nn.Module) -> bool:
-    """Whether something changes gradients on their way, which no record of autograd's shows."""
+    """Whether hooks may change gradients on their way, which autograd's record does not show."""
     everywhere = modules._global_backward_hooks or modules._global_backward_pre_hooks
     return (
         bool(everywhere)
@@ -92,8 +92,8 @@ def _has_hooks_on_gradients(net: nn.Module) -> bool:
 def _visit_rows(
     net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target
 ) -> list[Tensor] | None:
-    """Visits the blocks of the weights that a batched pass serves, and returns the others; None where it is not known
-    of some call of the network whether it treats the samples apart."""
+    """Visits the blocks of the weights that a batched pass serves, and returns the others; None where some call of the
+    network is not known to treat the samples apart."""
     batch = _Batch(Weights(net), len(images), visit, len(images), lambda input: len(input) == len(images))
     handlers = normalising(sample_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
     watch = Watch(handlers, len(images), [*net.parameters(), *net.buffers()])
@@ -111,7 +111,7 @@ def _visit_rows(
 def _visit_mapped(
     net: nn.Module, images: Tensor, labels: Tensor, visit: Callable[[Block], None], target: Target
 ) -> tuple[list[Tensor] | None, str]:
-    """The same by `torch.func.vmap`, within which samples cannot see each other; or None, and why it failed."""
+    """The same by `torch.func.vmap`, in which samples cannot see each other; or None and why it failed."""
     batch = _Batch(Weights(net), len(images), visit, 1, _is_of_one_sample)
     handlers = normalising(image_normalisation) | {CONVOLUTION: batch.convolution, LINEAR: batch.linear}
     handlers |= {ATTENTION: attention_projected_by(batch.linear)} | dict.fromkeys(GRAPH, _no_graph)
@@ -124,23 +124,23 @@ def _visit_mapped(
                 logits = run(images, Intercept(handlers), each).flatten(0, 1)
         except Drawn:
             raise
-        except Exception as error:  # whatever a network does that cannot be mapped; else the first image meets it again
+        except Exception as error:  # it cannot be mapped, or else the first image alone raises it again
             return None, failing(error)
         return batch.differentiate(logits, labels, target), ""
 
 
 class _Batch:
-    """A pass of all samples: takes part in its layers, and visits a weight's blocks when the last of its uses has come.
+    """A pass of all samples: it replaces the layers, and visits a weight's blocks when its last use has been reached.
 
-    Weights that it serves are hidden from autograd, so that autograd's record shows what uses a weight elsewhere.
+    Weights that it serves are hidden from autograd, so that autograd's record shows which are used elsewhere.
 
     Attributes:
-        weights: those whose gradients are asked for.
-        rows: how many a convolution takes that it serves.
-        serves_input: whether a layer's input is one that it serves.
-        elsewhere: weights that other functions use, too.
+        weights: those whose gradients are wanted.
+        rows: the number of rows in the input of a convolution that it serves.
+        serves_input: whether it serves layers with this input.
+        elsewhere: weights that other functions use too.
         uses: how many uses of each weight the backward pass has not reached yet.
-        anchor: what all layers that it serves depend on, so that the backward pass reaches them.
+        anchor: a tensor that all layers it serves depend on, so that the backward pass reaches them.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class _Batch:
         return Linear.apply(input, weight.detach(), bias, self.anchor, partial(self.keep, weight))  # type: ignore[no-untyped-call, no-any-return]
 
     def differentiate(self, logits: Tensor, labels: Tensor, target: Target) -> list[Tensor]:
-        """Visits the blocks in a backward pass; the weights that it does not serve."""
+        """Visits the blocks in a backward pass, and returns the weights that it does not serve."""
         self.elsewhere = leaves(logits)
         if logits.requires_grad:
             torch.autograd.grad(objective(logits, labels, target), self.anchor, allow_unused=True)
@@ -224,7 +224,7 @@ def _no_graph(tensor: Tensor, *_: Any) -> Any:
 
 OWN = {Convolution._backward_cls, Linear._backward_cls}
 GRAPH = [Tensor.register_hook, *(getattr(Tensor, name).__get__ for name in ("requires_grad", "grad_fn", "is_leaf"))]
-"""What tensors within `torch.func.vmap` answer otherwise than without."""
+"""Attributes of tensors that differ in `torch.func.vmap`."""
 
 Use = tuple[int, Callable[[slice], Tensor]]
 """One use of a weight: its output channels per group, and the per-sample gradients of a slice of output channels."""

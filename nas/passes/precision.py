@@ -15,7 +15,7 @@ WIDER = {
     torch.float32: torch.float64, torch.float16: torch.float64, torch.bfloat16: torch.float64,
     torch.complex64: torch.complex128, torch.complex32: torch.complex128,
 }  # fmt: skip
-"""What takes the place of a shorter type where all is float64."""
+"""The replacement of each shorter type where everything is float64."""
 
 CONVERSIONS = {
     Tensor.float: Tensor.double, Tensor.half: Tensor.double, Tensor.bfloat16: Tensor.double,
@@ -24,14 +24,14 @@ CONVERSIONS = {
 
 
 WRITING = re.compile(r".*[^_]_|__(i.*|set|setitem)__")
-"""Names of functions that write to an argument, which has to stay the tensor that it is."""
+"""Names of functions that write to an argument, which has to stay the same tensor."""
 
 
 def placed(net: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """``net`` on a device, ready for images of ``dtype``: float32 or float64.
 
-    In float64 all that it holds of floating-point numbers is float64, and complex128 of complex ones. In float32 it
-    keeps its own types, which it has its reasons for, unless it is of a single other one throughout.
+    In float64 all its floating-point numbers are float64, and complex ones complex128. In float32 it keeps its own
+    types, for which it has its reasons, unless it is of a single other one throughout.
     """
     types = {parameter.dtype for parameter in net.parameters() if parameter.is_floating_point()}
     casts: dict[torch.dtype, torch.dtype] = {}
@@ -44,13 +44,13 @@ def placed(net: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modul
 
 
 def computing_in(dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Within it, where ``dtype`` is float64, no result is of a shorter type, whatever the network asks for."""
+    """A context in which, if ``dtype`` is float64, no result is of a shorter type, whatever the network asks for."""
     return Float64() if dtype == torch.float64 else nullcontext()
 
 
 class Float64(TorchFunctionMode):
-    """Within it conversions to shorter types are conversions to float64, and so are arguments and results of shorter
-    types: a network that computes in types of its own does so in float64."""
+    """A context in which conversions to shorter types are conversions to float64, as are arguments and results of
+    shorter types: a network that computes in types of its own does so in float64."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         args, kwargs = _asking(args), _asking(kwargs or {})
@@ -61,7 +61,7 @@ class Float64(TorchFunctionMode):
 
 
 def wide(value: Any) -> Any:
-    """``value`` with all shorter tensors in it, in tuples, lists and dictionaries, as those of float64."""
+    """``value`` with all shorter tensors in it, in tuples, lists and dictionaries, converted to float64."""
     if isinstance(value, Tensor):
         return value.to(WIDER[value.dtype]) if value.dtype in WIDER else value
     if isinstance(value, dict):

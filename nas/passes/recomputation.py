@@ -10,7 +10,7 @@ from torch.utils import checkpoint
 
 
 class _Calling:
-    """In place of the function that runs another one without a graph, and again in the backward pass."""
+    """Replaces the function that runs another one without a graph, and again in the backward pass."""
 
     @staticmethod
     def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
@@ -18,17 +18,17 @@ class _Calling:
 
 
 def _nothing(*_: Any, **__: Any) -> Iterator[None]:
-    """In place of what surrounds such a run where autograd's own graph is kept."""
+    """Replaces the context of such a run where autograd's own graph is kept."""
     yield
 
 
 @contextmanager
 def without_recomputation() -> Iterator[None]:
-    """Within it `torch.utils.checkpoint.checkpoint` calls its function, and no more.
+    """A context in which `torch.utils.checkpoint.checkpoint` only calls its function.
 
-    The values are the same by its definition. What is computed again during a backward pass would escape what
-    intercepts the network, which by then has ended. Networks hold references to ``checkpoint`` itself, so that what it
-    calls is replaced: one for either value of ``use_reentrant``.
+    The values are the same by its definition. A recomputation during the backward pass would not be intercepted, since
+    interception has ended by then. Networks hold references to ``checkpoint`` itself, so the functions that it calls
+    are replaced: one for either value of ``use_reentrant``.
     """
     before = {name: getattr(checkpoint, name) for name in REPLACEMENTS}
     vars(checkpoint).update(REPLACEMENTS)

@@ -1,4 +1,5 @@
-"""The ReLUs of a network, however they are written: the operations that set to zero, or bend, what is not positive."""
+"""The ReLUs of a network, however they are written: operations that set numbers to zero, or bend them, where they are
+not positive."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from nas.passes.operations import Dispatch, aten
 
-ALWAYS = frozenset({
+RELUS = frozenset({
     aten.relu, aten.relu_, aten.leaky_relu, aten.leaky_relu_, aten._prelu_kernel, aten.prelu, aten.rrelu,
     aten.rrelu_, aten.rrelu_with_noise, aten.rrelu_with_noise_, aten.rrelu_with_noise_functional,
 })  # fmt: skip
@@ -21,31 +22,31 @@ BOUNDED: dict[Any, Callable[..., bool]] = {
     **dict.fromkeys((aten.hardtanh, aten.hardtanh_), lambda x, min_val=-1, max_val=1: _is_zero(min_val)),
     **dict.fromkeys((aten.threshold, aten.threshold_), lambda x, threshold, value: _is_zero(threshold, value)),
 }
-"""Operations that are ReLUs where their bounds say so."""
+"""Operations that are ReLUs with certain bounds."""
 
 SELECTIONS = frozenset({
     aten.where, aten.maximum, aten.fmax, aten.mul, aten.mul_, aten.masked_fill, aten.masked_fill_, aten.index_put,
     aten.index_put_, aten.masked_scatter, aten.clamp, aten.clamp_min, aten.clamp_, aten.clamp_min_,
 })  # fmt: skip
-"""Operations that are ReLUs where their result is one."""
+"""Operations that are ReLUs where their result is that of one."""
 
 COMPARISONS = frozenset({aten.gt, aten.ge, aten.lt, aten.le, aten.sign, aten.sgn, aten.heaviside, aten.signbit})
 
 
 class Rectifiers(Dispatch):  # type: ignore[no-untyped-call]
-    """Within this context ``visit`` gets the input > 0, [samples, units] bool, of each ReLU, before it runs or, of one
-    that is written as a selection, after it."""
+    """A context in which ``visit`` gets the input > 0, [samples, units] bool, of each ReLU: before it runs, or
+    afterwards where it is written as a selection."""
 
     def __init__(self, visit: Callable[[Tensor], None], samples: int, parameters: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.visit = visit
         self.samples = samples
         self.parameters = {parameter.data_ptr() for parameter in parameters}
-        self.compared = False  # so far; without, no product selects
+        self.compared = False  # so far; without a comparison no product selects
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kind, kwargs = func.overloadpacket, kwargs or {}
-        if kind in ALWAYS or (kind in BOUNDED and BOUNDED[kind](*args, **kwargs)):
+        if kind in RELUS or (kind in BOUNDED and BOUNDED[kind](*args, **kwargs)):
             self.take(args[0], args[0] > 0)
             return func(*args, **kwargs)
         self.compared = self.compared or kind in COMPARISONS
@@ -61,7 +62,7 @@ class Rectifiers(Dispatch):  # type: ignore[no-untyped-call]
         return out
 
     def take(self, x: Tensor, positive: Tensor) -> None:
-        if x.data_ptr() in self.parameters:  # it bounds a weight and is no unit of the network
+        if x.data_ptr() in self.parameters:  # it bounds a weight, which is not a unit of the network
             return
         if x.ndim == 0 or len(x) != self.samples:
             rows = 1 if x.ndim == 0 else len(x)

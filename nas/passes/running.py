@@ -23,20 +23,20 @@ class Run(Protocol):
     def __call__(
         self, images: Tensor, intercept: AbstractContextManager[Any], compute: Callable[[Tensor], Any] = ...
     ) -> Any:
-        """What ``compute``, as a rule the network itself, gives for a copy of ``images`` within ``intercept``."""
+        """The result of ``compute``, usually the network itself, for a copy of ``images`` within ``intercept``."""
 
 
 _PARTS_THAT_DRAW: WeakKeyDictionary[nn.Module, WeakSet[nn.Module]] = WeakKeyDictionary()
-"""Of each network the modules that drew random numbers in training mode, as far as is known."""
+"""The modules of each network that are known to draw random numbers in training mode."""
 
 _UNEXPLAINED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-"""How often a generator moved while a network ran that drew nothing when it ran again: by another thread, say."""
+"""How often a generator moved while a network ran that drew nothing when run again: because of another thread, say."""
 
 MAX_UNEXPLAINED = 3
 
 
 class Drawn(Exception):
-    """A network drew random numbers. Made again, the pass has the parts that did so in evaluation mode."""
+    """A network drew random numbers. When the pass is made again, the parts that drew are in evaluation mode."""
 
     def __init__(self, images: Tensor) -> None:
         super().__init__("the network drew random numbers")
@@ -45,16 +45,16 @@ class Drawn(Exception):
 
 @contextmanager
 def untouched(net: nn.Module) -> Iterator[Run]:
-    """A way to run ``net`` in training mode, and afterwards all of it is as it was (see `nas.passes.state.restored`).
+    """A function that runs ``net`` in training mode; afterwards it is restored (see `nas.passes.state.restored`).
 
     It runs on a copy of the images, which it may write to, in their precision (see `nas.passes.precision`), and without
     recomputing activations in the backward pass. A score is a function of the network, not of a draw: parts that draw
-    random numbers in training mode are in evaluation mode, they themselves but not what they consist of. For dropout
+    random numbers in training mode are put into evaluation mode, they themselves but not their own parts. For dropout
     and stochastic depth that is the value without the draw.
 
     Raises:
-        Drawn: by running it, where it drew random numbers: the pass is to be made again (`again`).
-        ValueError: it draws random numbers in evaluation mode, too, or its layers cannot be seen.
+        Drawn: (on running) it drew random numbers: the pass is to be made again (`again`).
+        ValueError: it draws random numbers in evaluation mode too, or its layers cannot be seen.
     """
     for name, module in net.named_modules():
         if isinstance(module, torch.jit.ScriptModule) and any(parameter.ndim > 1 for parameter in module.parameters()):
@@ -87,7 +87,7 @@ def untouched(net: nn.Module) -> Iterator[Run]:
 
 
 def again(measure: Callable[[], Result]) -> Result:
-    """What ``measure`` gives: made again as long as it meets parts that draw."""
+    """The result of ``measure``, which is called again as long as it meets parts that draw."""
     while True:
         try:
             return measure()
@@ -97,7 +97,7 @@ def again(measure: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _prepared(net: nn.Module) -> Iterator[list[Any]]:
-    """The generators that ``net`` may draw from; within it, it can run, and afterwards it is as it was."""
+    """A context with the generators that ``net`` may draw from, in which it can run; afterwards it is restored."""
     with restored(net) as contents, without_recomputation():
         if not all(module.training for module in net.modules()):
             net.train()
@@ -109,8 +109,8 @@ def _prepared(net: nn.Module) -> Iterator[list[Any]]:
 def _find_parts_that_draw(net: nn.Module, images: Tensor) -> None:
     """Runs ``net`` once more, and remembers the parts that draw.
 
-    Each time that a generator has moved, that is due to the innermost module that runs and is in training mode: where
-    the innermost of all draws in evaluation mode, it does so because of one around it.
+    When a generator has moved, the cause is the innermost running module that is in training mode: a module inside it
+    that draws in evaluation mode does so because of one around it.
     """
     running: list[tuple[str, nn.Module]] = []
     drawing: list[nn.Module] = []

@@ -20,8 +20,8 @@ Keep = Callable[[int, Callable[[slice], Tensor]], None]
 class Convolution(Function):
     """`conv2d` whose backward pass offers the per-sample weight gradient to ``keep``, and to nobody else.
 
-    Under autocast the output's gradient has the lower precision and the saved input may not: its dtype decides.
-    Within `torch.func.vmap`, where a sample is a batch of one, the samples are the rows.
+    Under autocast the output's gradient has the lower precision and the saved input may not: the gradient's dtype
+    decides. Within `torch.func.vmap`, where a sample is a batch of one, the samples are the rows.
     """
 
     @staticmethod
@@ -58,7 +58,7 @@ class Convolution(Function):
 class Linear(Function):
     """`linear` whose backward pass offers the per-sample weight gradient to ``keep``; see `Convolution`.
 
-    Within `torch.func.vmap` a sample may be anything that it takes.
+    Within `torch.func.vmap` a sample may be any input that `linear` takes.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Which calls of torch functions are known to treat the samples of a batch apart."""
+"""The calls of torch functions that are known to treat the samples of a batch apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.passes.intercept import CONVOLUTION, DROPOUTS, LINEAR, Intercept
 ROWS = "nas_rows"
 """The attribute of a tensor whose rows are known to be the samples: its version at that time."""
 QUESTIONS = {Tensor.dim, *(getattr(Tensor, name).__get__ for name in ("ndim", "dtype", "device"))}
-"""What a network may ask for that does not tell how many samples there are."""
+"""Attributes that a network may read, since they do not tell how many samples there are."""
 ELEMENTWISE = {
     Tensor.clone, Tensor.contiguous, Tensor.add, Tensor.add_, Tensor.sub, Tensor.mul, Tensor.div, torch.add, torch.mul,
     torch.zeros_like, F.relu, torch.relu, torch.relu_, F.relu6, F.hardtanh, F.leaky_relu, F.gelu, F.silu, F.hardswish,
@@ -22,18 +22,18 @@ ELEMENTWISE = {
 }  # fmt: skip
 POOLING = {F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
 WEIGHTED = {CONVOLUTION: 4, F.batch_norm: 2, LINEAR: 2}
-"""With the fewest dimensions of an input whose first one is the batch."""
+"""Functions with weights, and the fewest dimensions of an input whose first one is the batch."""
 
 
 class NotKnown(BaseException):
-    """Ends a pass at a call of which it is not known that it treats samples apart. A network must not catch it."""
+    """Ends a pass at a call that is not known to treat samples apart. A network must not catch it."""
 
 
 class Watch(Intercept):
     """Intercepts as long as no row of any result depends on another sample's, and then raises `NotKnown`.
 
-    Rows are followed from the images on. What comes from elsewhere is not known (functions that are not intercepted, as
-    those of TorchScript), and so is what a network decides by the number of samples.
+    Rows are followed from the images on. Tensors from elsewhere are not known (from functions that are not intercepted,
+    as those of TorchScript), nor is anything that a network decides by the number of samples.
 
     Args:
         constants: the parameters and buffers of the network.
@@ -49,17 +49,15 @@ class Watch(Intercept):
         self.ended = False
 
     def follow(self, images: Tensor) -> Tensor:
-        """``images``, fresh ones, from which rows are followed."""
+        """``images``, a fresh tensor, from which rows are followed."""
         self.images = images
         return images
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in QUESTIONS or func is Tensor.size:
-            known = apart(func, args, kwargs, self.samples)
-        else:
-            known = self._known(func, args, kwargs) and apart(func, args, kwargs, self.samples)
-        if self.ended or not known:
+        queries = func in QUESTIONS or func is Tensor.size
+        is_apart = (queries or self._known(func, args, kwargs)) and apart(func, args, kwargs, self.samples)
+        if self.ended or not is_apart:
             self.ended = True
             raise NotKnown
         result = super().__torch_function__(func, types, args, kwargs)
@@ -87,8 +85,8 @@ class Watch(Intercept):
 def apart(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], samples: int) -> bool:
     """Whether a call is known to give rows that are the samples, each computed from its own row of each argument.
 
-    True only where the arguments are rows of samples, but for weights and running statistics. Batch norm counts as what
-    normalises each sample by itself. Where False, nothing is known.
+    True only where the arguments are rows of samples, except weights and running statistics. Batch norm is taken to
+    normalise each sample by itself. Where False, nothing is known.
     """
     if function in QUESTIONS:
         return True

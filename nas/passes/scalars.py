@@ -35,12 +35,12 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits, each_by_itself
     """
     weights = weights_of(net, [images])
     check_weights(weights)
-    place = {weight.data_ptr(): number for number, weight in enumerate(weights)}  # its first rows have it too
+    place = {weight.data_ptr(): number for number, weight in enumerate(weights)}  # shared by its first rows
     own = {tensor.untyped_storage().data_ptr() for tensor in (*weights, *net.buffers())}
     rows = images.new_zeros(len(weights), len(images))
 
     def follow(out: Tensor, weight: Tensor, gain: Callable[[], Tensor], channel: int) -> Tensor:
-        """``gain()``, [samples, …], is what the output's first channel gains with the weight's first entry."""
+        """``gain()``, [samples, …], is the derivative of the output's first channel by the weight's first entry."""
         if weight.untyped_storage().data_ptr() not in own:
             raise ValueError("the weight of a layer is computed from others: its entries are not the network's own")
         if weight.data_ptr() not in place or not out.requires_grad:

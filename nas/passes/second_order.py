@@ -1,8 +1,9 @@
 """Batch norm and convolution whose gradients are cheap to differentiate again.
 
 PyTorch differentiates the gradient of batch norm by some twenty operations on whole feature maps; here it takes the
-gradient's own kernel once more, and five. That of a convolution it differentiates by convolutions in which samples and
-channels have changed places, for which kernels are slow on a CPU; here it takes the ordinary ones.
+gradient's own kernel once more, and five operations. PyTorch differentiates the gradient of a convolution by
+convolutions in which samples and channels have changed places, for which kernels are slow on a CPU; here it takes the
+ordinary ones.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class _Gradient(Function):
 
 
 def _inner(a: Tensor, b: Tensor, mean: Tensor) -> Tensor:
-    """Σ a b over all but channels, [channels]: what batch norm finds for its weight where all of ``mean`` is 0 and the
+    """Σ a b over all but channels, [channels]: the gradient of batch norm's weight where the mean is 0 and the
     deviation 1."""
     zero, one = torch.zeros_like(mean), torch.ones_like(mean)
     _, by_weight, _ = torch.ops.aten.native_batch_norm_backward(
@@ -91,7 +92,7 @@ class Convolution:
     """`torch.nn.functional.conv2d`. Named paddings, biases with a gradient and autocast are left to PyTorch.
 
     Attributes:
-        weights: whether a backward pass is for the weights, too; PyTorch does not tell what it is for.
+        weights: whether a backward pass is for the weights too; PyTorch does not tell.
     """
 
     weights = True
@@ -110,16 +111,16 @@ class Convolution:
 class _Convolution(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, asked: Convolution
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, owner: Convolution
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.geometry, ctx.asked = geometry, asked
+        ctx.geometry, ctx.owner = geometry, owner
         return F.conv2d(x, weight, bias, *geometry)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_input, by_weight = ctx.needs_input_grad[:2]
-        wanted = (by_input, by_weight and ctx.asked.weights)
+        wanted = (by_input, by_weight and ctx.owner.weights)
         gradients = _ConvolutionGradient.apply(gradient, *ctx.saved_tensors, ctx.geometry, wanted)  # type: ignore[no-untyped-call]
         return *gradients, None, None, None
 
@@ -155,7 +156,7 @@ class _ConvolutionGradient(Function):
 def _convolution_backward(
     g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """X(g, weight) and W(g, x), those that are wanted."""
+    """X(g, weight) and W(g, x), each where it is wanted."""
     stride, padding, dilation, groups = geometry
     by_x, by_weight, _ = torch.ops.aten.convolution_backward(
         g, x, weight, None, stride, padding, dilation, False, [0, 0], groups, [*wanted, False]

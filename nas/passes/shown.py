@@ -1,4 +1,4 @@
-"""What is handed to a plug-in in the middle of a pass, or after one, and what it may not do to it."""
+"""Checks that a plug-in leaves alone what a pass shows it, in the middle or at the end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SAMPLED = 32
-"""How many numbers of a tensor are compared, where writing to it may not have been recorded."""
+SAMPLED_NUMBERS = 32
+"""How many numbers of a tensor are compared, since writing to it may not have been recorded."""
 
 
 class Mark:
-    """What a tensor was: how often it had been written to, and some of its numbers."""
+    """A record of a tensor: how often it had been written to, and some of its numbers."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor
@@ -26,7 +26,7 @@ class Mark:
 
 
 def shared_property(function: Callable[[Any], Tensor]) -> cached_property[Tensor]:
-    """A tensor that is computed when it is first asked for, and marked, since all who are shown its owner share it."""
+    """A tensor that is computed at its first use, and marked, since all functions that see its owner share it."""
 
     def marked(owner: Any) -> Tensor:
         tensor = function(owner)
@@ -37,10 +37,10 @@ def shared_property(function: Callable[[Any], Tensor]) -> cached_property[Tensor
 
 
 class Shown:
-    """A part of a pass that functions of several proxies are shown one after the other: what it is before they are.
+    """A record of a part of a pass before functions of several proxies see it, one after the other.
 
     Args:
-        flags: tells what else may not be changed while the pass goes on.
+        flags: returns what else may not be changed during the pass.
     """
 
     def __init__(self, part: Any, flags: Callable[[], Any]) -> None:
@@ -51,8 +51,8 @@ class Shown:
         self._drawn = torch.get_rng_state()
 
     def change(self, alone: bool) -> str | None:
-        """What is otherwise after it was shown, in words. Who is ``alone`` may draw random numbers; what is drawn among
-        others would depend on them."""
+        """What has changed since it was recorded, in words. A function that is ``alone`` may draw random numbers; among
+        others, its draws would depend on theirs."""
         marks = [*self._marks, *getattr(self._part, "_marks", ())]
         if not all(mark.stands() for mark in marks):
             return "what it sees, in place,"
@@ -74,12 +74,12 @@ def _tensors(part: Any) -> list[Tensor]:
 
 
 def _sample(tensor: Tensor) -> Tensor:
-    """Some of its numbers: evenly spaced ones, or of one that does not lie in one piece those of its first row."""
+    """Some of a tensor's numbers, evenly spaced; of its first row only, where it is not contiguous."""
     flat = tensor.detach()
     while not flat.is_contiguous():
         flat = flat[0]
     flat = flat.view(-1)
-    return flat[:: max(1, len(flat) // SAMPLED)].clone().view(torch.uint8)  # so that nan equals itself
+    return flat[:: max(1, len(flat) // SAMPLED_NUMBERS)].clone().view(torch.uint8)  # so that nan equals itself
 
 
 def _modes() -> tuple[Any, ...]:
@@ -90,8 +90,8 @@ def _modes() -> tuple[Any, ...]:
 
 
 def copied(answer: Any) -> Any:
-    """An answer that is the proxy's own, to do with as it likes: tensors are copied, with their graph, but for the
-    network's parameters."""
+    """A copy of an answer, which the proxy may change: tensors are copied with their graph, except the network's
+    parameters."""
     if isinstance(answer, Tensor):
         return answer if isinstance(answer, nn.Parameter) else answer.clone()
     if isinstance(answer, tuple) and hasattr(answer, "_fields"):

@@ -1,4 +1,4 @@
-"""The state of a network, and how it is put back after a pass: everything that running it could have changed."""
+"""The state of a network, everything that running it could change, and how it is restored after a pass."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size})
-"""Types of attributes that hold nothing else and cannot be written to."""
-EMPTY = frozenset({dict, OrderedDict, list, set})
-"""Types of containers that hold nothing where they are false."""
+PLAIN_TYPES = frozenset({bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size})
+"""Types of values that contain no others and cannot be written to."""
+CONTAINER_TYPES = frozenset({dict, OrderedDict, list, set})
+"""Types of containers that are empty where they are false."""
 
 
 @contextmanager
 def restored(net: nn.Module) -> Iterator[Contents]:
-    """What ``net`` holds; afterwards it is as it was, also where the pass raises.
+    """A context with the contents of ``net``, which is restored afterwards, also where the pass raises.
 
     Its modules, parameters and buffers are the same objects under all their names, with the same values,
-    ``requires_grad``, ``.grad`` and hooks. The modules have the same attributes: modes, hooks, other tensors, and what
-    lies in lists, dictionaries and sets.
+    ``requires_grad``, ``.grad`` and hooks. The modules have the same attributes: modes, hooks, other tensors, and the
+    contents of lists, dictionaries and sets.
 
-    Within it, parameters have no ``.grad``.
+    In the context, parameters have no ``.grad``.
 
     Raises:
-        ValueError: a parameter has no values yet, or is no leaf of autograd's graph.
+        ValueError: a parameter has no values yet, or is not a leaf of autograd's graph.
     """
     contents = contents_of(net)
     before = [_State.of(tensor) for tensor in contents.tensors]
@@ -48,8 +48,8 @@ class Contents(NamedTuple):
 
     Attributes:
         namespaces: namespaces and dictionaries, each with its keys and its values.
-        collections: lists and sets, each with what it holds.
-        empty: those of either kind that hold nothing, as most dictionaries of hooks.
+        collections: lists and sets, each with its items.
+        empty: those of either kind that are empty, as most dictionaries of hooks.
         tensors: parameters, buffers and others.
         generators: of random numbers.
     """
@@ -61,7 +61,7 @@ class Contents(NamedTuple):
     generators: list[Any]
 
     def put_back(self) -> None:
-        """Fills what is changed with what it held."""
+        """Gives every container that has changed its old content."""
         for namespace, keys, values in self.namespaces:
             if len(namespace) != len(keys) or not all(map(is_, namespace.values(), values)) or list(namespace) != keys:
                 namespace.clear()
@@ -101,9 +101,9 @@ def contents_of(net: nn.Module) -> Contents:
                 contents.generators.append(value)
             continue
         for part in parts:
-            if (kind := type(part)) in PLAIN:
+            if (kind := type(part)) in PLAIN_TYPES:
                 continue
-            if kind in EMPTY and not part:
+            if kind in CONTAINER_TYPES and not part:
                 contents.empty.append(part)
             else:
                 waiting.append(part)
@@ -111,7 +111,7 @@ def contents_of(net: nn.Module) -> Contents:
 
 
 def replace(net: nn.Module, replacements: Mapping[Tensor, Tensor]) -> None:
-    """Puts other tensors where ``net`` holds these, wherever and however often that is; see `restored`."""
+    """Replaces tensors everywhere in ``net``, however often it holds them; see `restored`."""
     contents = contents_of(net)
     for namespace, keys, values in contents.namespaces:
         for key, value in zip(keys, values, strict=True):
@@ -123,7 +123,7 @@ def replace(net: nn.Module, replacements: Mapping[Tensor, Tensor]) -> None:
 
 
 class _State(NamedTuple):
-    """What is put back of a tensor."""
+    """The state of a tensor that is restored."""
 
     tensor: Tensor
     value: Tensor
@@ -150,17 +150,17 @@ class _State(NamedTuple):
 
 def check_values(tensor: Tensor) -> None:
     if is_lazy(tensor):
-        raise ValueError("the network has parameters or buffers without values: let it run on an image before")
+        raise ValueError("the network has parameters or buffers without values: run it on an image before")
 
 
 def hooks_of(tensor: Tensor) -> list[dict[int, Any]]:
-    """What is called with the tensor's gradient, by kind."""
+    """The hooks that are called with the tensor's gradient, by kind."""
     return [tensor._backward_hooks or {}, getattr(tensor, "_post_accumulate_grad_hooks", None) or {}]
 
 
 def _put_back(states: Sequence[_State]) -> None:
     with torch.no_grad():
-        for state in states:  # first of all what a comparison of values needs
+        for state in states:  # first what a comparison of values needs
             if state.leaf and not state.tensor.is_leaf:
                 state.tensor.detach_()
             if state.tensor.shape != state.value.shape:
@@ -179,14 +179,14 @@ def _put_back(states: Sequence[_State]) -> None:
 
 
 def _changed(states: Sequence[_State]) -> list[_State]:
-    """Those whose values are others now, which a version does not tell: what writes to ``.data`` leaves it as it is."""
+    """Those whose values have changed. The version alone does not tell: writing to ``.data`` leaves it as it is."""
     dense = [state for state in states if state.tensor.layout is torch.strided and not state.tensor.is_meta]
     changed = [
         state for state in states if state.tensor.layout is not torch.strided and state.tensor._version != state.version
     ]
     changed += [state for state in dense if state.tensor.is_cpu and not torch.equal(state.tensor, state.value)]
     elsewhere = [state for state in dense if not state.tensor.is_cpu]
-    if elsewhere:  # asked at once, so that a GPU is waited for once
+    if elsewhere:  # all at once, to wait for a GPU only once
         other = torch.stack([(state.tensor != state.value).any() for state in elsewhere]).tolist()
         changed += [state for state, is_other in zip(elsewhere, other, strict=True) if is_other]
     return changed

@@ -1,8 +1,8 @@
-"""What a process has in common, and the code of a plug-in may change: put back when that has run.
+"""Process-wide settings that a plug-in's code may change, restored when it has run.
 
-A proxy or the code that builds a network is a stranger's. Whatever it leaves behind, torch's modes, random generators,
-signal handlers, the working directory, must not reach what runs after it; and whatever it raises, `SystemExit` too, is
-a failure of its own and no reason to end the run, unless the user himself has pressed Ctrl-C.
+A proxy or the code that builds a network may be anybody's. Whatever it changes, torch's modes, random generators,
+signal handlers, the working directory, must not affect what runs after it; and whatever it raises, even `SystemExit`,
+is a failure of its own and no reason to end the run, unless the user has pressed Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from torch.utils import _python_dispatch as dispatch
 
 from nas.passes.initialisation import seeded
 
-Kept = tuple[Callable[[], Any], Callable[[Any], object]]
-"""How something is read, and how it is put back."""
+Setting = tuple[Callable[[], Any], Callable[[Any], object]]
+"""A function that reads a setting, and one that restores it."""
 
 
-def _attribute(owner: Any, name: str) -> Kept:
+def _attribute(owner: Any, name: str) -> Setting:
     return lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
 
-def _copied(values: Any) -> Kept:
-    """A dictionary or list that is put back in place, since others hold it."""
+def _copied(values: Any) -> Setting:
+    """A dictionary or list that is restored in place, since others refer to it."""
 
     def put(before: Any) -> None:
         values.clear()
@@ -45,7 +45,7 @@ def _copied(values: Any) -> Kept:
     return values.copy, put
 
 
-TORCH_MODES: tuple[Kept, ...] = (
+TORCH_MODES: tuple[Setting, ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_num_threads, torch.set_num_threads),
     (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
@@ -61,20 +61,20 @@ TORCH_MODES: tuple[Kept, ...] = (
         for kind in ("forward", "forward_pre", "backward", "backward_pre")
     ),
 )
-"""Those of autograd's modes are put back by its own context managers; see `modes_put_back`."""
+"""Torch's modes, except autograd's, which its own context managers restore; see `modes_put_back`."""
 
 
 MODE_STACKS: tuple[tuple[Callable[[], int], Callable[[], object]], ...] = (
     (overrides._len_torch_function_stack, overrides._pop_mode),  # type: ignore[attr-defined]
     (dispatch._len_torch_dispatch_stack, dispatch._pop_mode),  # type: ignore[attr-defined]
 )
-"""How deep the modes that intercept torch's functions and operators lie, and how one is taken off."""
+"""The depth of the stacks of modes that intercept torch's functions and operators, and how one is popped."""
 
 
 def _directory() -> str:
     try:
         return os.getcwd()
-    except FileNotFoundError:  # someone has removed it; there is none to go back to
+    except FileNotFoundError:  # it was removed; there is none to go back to
         return ""
 
 
@@ -108,13 +108,13 @@ def _put_filters(before: list[Any]) -> None:
     warnings.filters.extend(before)  # type: ignore[attr-defined]
 
 
-PYTHON_MODES: tuple[Kept, ...] = (
+PYTHON_MODES: tuple[Setting, ...] = (
     (sys.getrecursionlimit, sys.setrecursionlimit),
     (np.geterr, lambda before: np.seterr(**before)),
     (lambda: list(warnings.filters), _put_filters),
     _attribute(warnings, "showwarning"),
 )
-PROCESS: tuple[Kept, ...] = (
+PROCESS: tuple[Setting, ...] = (
     (_directory, _put_directory),
     _copied(os.environ),
     *(_attribute(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook")),
@@ -131,10 +131,10 @@ PROCESS: tuple[Kept, ...] = (
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """What runs within it leaves the process, torch's modes and Python's and numpy's generators as they were before."""
+    """A context after which the process, torch's modes and Python's and numpy's generators are as they were before."""
     numbers, numpy_numbers = random.getstate(), np.random.get_state()
     try:
-        with _kept(PROCESS), modes_put_back():
+        with _restored(PROCESS), modes_put_back():
             yield
     finally:
         random.setstate(numbers)
@@ -143,9 +143,9 @@ def put_back() -> Iterator[None]:
 
 @contextmanager
 def started(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """What runs within it, inside of `put_back`, finds torch's, numpy's and Python's generators started from ``seed``.
+    """A context, used within `put_back`, in which torch's, numpy's and Python's generators start from ``seed``.
 
-    It leaves the modes as they were, and torch's generators as if nothing had been drawn.
+    Afterwards the modes are as they were, and torch's generators as if nothing had been drawn.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -154,7 +154,7 @@ def started(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def _kept(what: Iterable[Kept]) -> Iterator[None]:
+def _restored(what: Iterable[Setting]) -> Iterator[None]:
     before = [(read, put, read()) for read, put in what]
     try:
         yield
@@ -166,12 +166,12 @@ def _kept(what: Iterable[Kept]) -> Iterator[None]:
 
 @contextmanager
 def modes_put_back() -> Iterator[None]:
-    """What runs within it leaves the modes of torch, numpy and Python as they were before it."""
+    """A context after which the modes of torch, numpy and Python are as they were before it."""
     depths = [depth() for depth, _ in MODE_STACKS]
     gradients = torch.is_grad_enabled()
     try:
         with (
-            _kept((*TORCH_MODES, *PYTHON_MODES)),
+            _restored((*TORCH_MODES, *PYTHON_MODES)),
             torch.inference_mode(torch.is_inference_mode_enabled()),
             torch.set_grad_enabled(gradients),
         ):
@@ -184,7 +184,7 @@ def modes_put_back() -> Iterator[None]:
 
 @contextmanager
 def standard_modes() -> Iterator[None]:
-    """Torch's modes as they are where nobody has changed them: gradients are recorded, in float32, without autocast."""
+    """A context with torch's standard modes: gradients are recorded, in float32, without autocast."""
     dtype = torch.get_default_dtype()
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
         torch.set_default_dtype(torch.float32)
@@ -199,27 +199,27 @@ def standard_modes() -> Iterator[None]:
 
 
 _arrived: list[list[int]] = []
-"""Of each `interrupts_noticed` that is entered, the signals that have come in."""
+"""The signals received in each `interrupts_noticed` that is entered."""
 
 
 INTERRUPTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What may interrupt a run; of the last two, where somebody has seen to it."""
+"""Signals that may interrupt a run; the last two only where they have a handler."""
 
 
 @contextmanager
 def interrupts_noticed() -> Iterator[None]:
-    """Within it `is_failure` tells a user's Ctrl-C from a `KeyboardInterrupt` that a plug-in raises itself."""
-    come: list[int] = []
+    """A context in which `is_failure` tells a user's Ctrl-C from a `KeyboardInterrupt` that a plug-in raises itself."""
+    signals: list[int] = []
     main = threading.current_thread() is threading.main_thread()
     before = {kind: handler for kind in INTERRUPTS if main and callable(handler := signal.getsignal(kind))}
 
     def notice(number: int, frame: FrameType | None) -> None:
-        come.append(number)
+        signals.append(number)
         before[number](number, frame)
 
     for kind in before:
         signal.signal(kind, notice)
-    _arrived.append(come)
+    _arrived.append(signals)
     try:
         yield
     finally:
@@ -229,6 +229,6 @@ def interrupts_noticed() -> Iterator[None]:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether what a plug-in raised is a failure of its own: any `Exception`, and within `interrupts_noticed` all else
-    (`SystemExit`, an exception that is derived from `BaseException`) but the user's Ctrl-C."""
+    """Whether what a plug-in raised is a failure of its own: any `Exception`, and within `interrupts_noticed` anything
+    else (`SystemExit`, any `BaseException`) except the user's Ctrl-C."""
     return isinstance(error, Exception) or (bool(_arrived) and not any(_arrived))

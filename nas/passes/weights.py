@@ -1,4 +1,4 @@
-"""The weights that proxies look at, and gradients with respect to them."""
+"""The weights that proxies measure, and gradients with respect to them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Weights:
     Attributes:
         known: each once: those of modules, then the others in the order of their use.
         candidates: the other parameters of more than one dimension.
-        used: those among the known that ``conv2d`` or ``linear`` were seen to take as they are.
-        origins: those that a weight was seen to be computed from.
+        used: those of ``known`` that ``conv2d`` or ``linear`` took as they are.
+        origins: those that a weight was computed from.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -49,7 +49,7 @@ class Weights:
         self.origins: set[Tensor] = set()
 
     def use(self, weight: Tensor) -> bool:
-        """Takes notice of a weight of ``conv2d`` or ``linear``; whether it is a parameter, or computed from some."""
+        """Notes a weight of ``conv2d`` or ``linear``; returns whether it is a parameter or computed from some."""
         for tensor in (weight, weight._base):  # or some rows of one, say
             if tensor in self.known or tensor in self.candidates:
                 self.known.setdefault(tensor)
@@ -61,7 +61,7 @@ class Weights:
         return bool(origins)
 
     def handlers(self) -> dict[Callable[..., Any], Callable[..., Any]]:
-        """Those under which weights become known."""
+        """Handlers under which weights become known."""
 
         def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             self.use(weight)
@@ -74,12 +74,12 @@ class Weights:
         return {CONVOLUTION: convolution, LINEAR: linear, ATTENTION: attention_projected_by(linear)}
 
     def require_gradients(self, net: nn.Module) -> None:
-        """Of these alone, and not of biases and norm layers, gradients are computed."""
+        """Makes only these require gradients, not biases and norm layers."""
         require_gradients(net, {*self.known, *self.candidates})
 
 
 def require_gradients(net: nn.Module, wanted: Collection[Tensor] = ()) -> None:
-    """Of these parameters alone gradients are computed."""
+    """Makes only these parameters require gradients."""
     for parameter in net.parameters():
         parameter.requires_grad_(parameter in wanted)
 
@@ -88,14 +88,14 @@ def _of_modules(net: nn.Module) -> list[Tensor | None]:
     weights: list[Tensor | None] = []
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            weights.append(module._parameters.get("weight"))  # none where it is computed, which its name would do
+            weights.append(module._parameters.get("weight"))  # None where it is computed
         elif isinstance(module, nn.MultiheadAttention):
             weights += [parameter for parameter in module.parameters(recurse=False) if parameter.ndim == 2]
     return weights
 
 
 def weights_of(net: nn.Module, batches: Iterable[Tensor]) -> list[Tensor]:
-    """The `Weights` of a network, all that are known when it has run on these images."""
+    """The `Weights` of a network that are known after it has run on these images."""
     weights = Weights(net)
     if weights.candidates:  # layers may use them, which shows when the network runs
         for images in batches:
@@ -106,14 +106,14 @@ def weights_of(net: nn.Module, batches: Iterable[Tensor]) -> list[Tensor]:
 
 
 def real(tensor: Tensor) -> Tensor:
-    """``tensor``, of complex numbers their real and imaginary parts: each is a weight of its own."""
+    """``tensor``, or the real and imaginary parts of complex numbers: each is a weight of its own."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def check_weights(weights: Collection[Tensor]) -> None:
     if not weights:
         raise ValueError(
-            "the network has no convolution of two dimensions and no linear layer, whose weights are asked for"
+            "the network has no convolution of two dimensions and no linear layer, whose weights are needed"
         )
 
 
@@ -136,8 +136,8 @@ def gradients_of(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tenso
 
 @contextmanager
 def one_backward_pass(net: nn.Module) -> Iterator[None]:
-    """Raises where gradients have reached parameters by another backward pass than the one within, as that of functions
-    which compute what they need once more: these gradients are missing in what is found."""
+    """A context that raises where gradients have reached parameters by another backward pass than the one in it, as in
+    functions that recompute what they need: the result lacks these gradients."""
     parameters = list(net.parameters())
     for parameter in parameters:
         parameter.grad = None
@@ -149,7 +149,7 @@ def one_backward_pass(net: nn.Module) -> Iterator[None]:
 
 
 def leaves(tensor: Tensor) -> set[Tensor]:
-    """The tensors requiring gradients from which ``tensor`` was computed, as autograd recorded it."""
+    """The tensors requiring gradients that ``tensor`` was computed from, as recorded by autograd."""
     variables: set[Tensor] = set()
     for node in nodes(tensor):
         if hasattr(node, "variable"):

@@ -1,1 +1,1 @@
-"""Ranks and what they are worth."""
+"""Rank statistics and their uncertainty."""

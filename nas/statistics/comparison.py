@@ -1,4 +1,4 @@
-"""Proxies against trained accuracy: the same architectures, minibatches and networks for all of them."""
+"""Compares proxies with trained accuracy: the same architectures, minibatches and networks for all of them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Comparison(NamedTuple):
 
     Attributes:
         scores: the columns of ``scores.csv``.
-        correlations: those of ``correlations.csv``, see `correlations`; of one seed only its mean over seeds, the rows
-            with seed ``all``, which are that seed's.
-        pairs: of any two proxies, whether one correlates better; see `paired`.
-        selection: what choosing by each proxy finds; see `selection`.
+        correlations: the rows of ``correlations.csv``, see `correlations`; with one seed only those with seed ``all``,
+            which are that seed's.
+        pairs: for any two proxies, whether one correlates better; see `paired`.
+        selection: what choosing by each proxy reaches; see `selection`.
         targets: Kendall's τ-b of each proxy (row) with each column of numbers of the table, positive for one that works
             as declared.
         truth: the target by architecture.
@@ -51,7 +51,7 @@ def decimals(truth: pd.Series[float]) -> int:
 
 
 def oriented(scores: pd.DataFrame, larger_is_better: Mapping[str, bool]) -> dict[str, pd.DataFrame]:
-    """By proxy, the values [architectures x seeds] with larger as better; a failure is minus infinity.
+    """The values by proxy [architectures x seeds], larger is better; a failure is minus infinity.
 
     Args:
         scores: the columns of ``scores.csv``.
@@ -103,7 +103,7 @@ def correlations(
         labelled["all"] = (_mean(by_seed), cost.mean())
         statistics: dict[str, float] = {}
         for label, (column, milliseconds) in labelled.items():
-            if label != "all" or len(labelled) > 2:  # of one seed the mean is that seed
+            if label != "all" or len(labelled) > 2:  # with one seed, the mean is that seed's
                 statistics = _statistics(column.to_numpy(np.float64), truth, params, spreads)
             row = {"proxy": name, "seed": label} | statistics | {"ms_per_arch": round(float(milliseconds), 3)}
             rows.append(row | {"peak_mb": (peak_mb or {}).get(name, np.nan)})
@@ -111,7 +111,7 @@ def correlations(
 
 
 def paired(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
-    """Of any two proxies, the difference of their τ-b on the same architectures; see `nas.statistics.spread`.
+    """The difference of τ-b between any two proxies on the same architectures; see `nas.statistics.spread`.
 
     Args:
         means: see `mean_over_seeds`.
@@ -134,13 +134,12 @@ def paired(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.D
 
 SELECTED_OF = (10, 100, 1000)
 REFERENCES = ("optimal", "random")
-"""What `selection` sets beside the proxies, of which none may be called so."""
+"""What `selection` adds to the proxies, none of which may have these names."""
 
 
 def selection(means: pd.DataFrame, target: pd.Series[float], seed: int = 0) -> pd.DataFrame:
-    """What the best by proxy of N = 10, 100, 1000 random architectures reaches: mean and standard deviation of the
-    target over 500 draws from those that were scored (see `nas.statistics.ranks.best_of`), where there are more than N
-    of them.
+    """The target of the best by proxy among N = 10, 100, 1000 random architectures: mean and standard deviation over
+    500 draws from those that were scored (see `nas.statistics.ranks.best_of`), where there are more than N of them.
 
     Args:
         means: see `mean_over_seeds`.
@@ -173,14 +172,14 @@ def target_correlations(means: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
     rows = table.loc[means.index]
     correlations = {}
     for column in rows:
-        known = rows[column].notna().to_numpy()
-        truth = rows[column].to_numpy(np.float64)[known]
-        correlations[column] = {name: ranks.kendall(means[name].to_numpy(np.float64)[known], truth) for name in means}
+        finite = rows[column].notna().to_numpy()
+        truth = rows[column].to_numpy(np.float64)[finite]
+        correlations[column] = {name: ranks.kendall(means[name].to_numpy(np.float64)[finite], truth) for name in means}
     return pd.DataFrame(correlations, index=list(means))
 
 
 def _mean(by_seed: pd.DataFrame) -> pd.Series[float]:
-    """Also where the sum is beyond the largest number."""
+    """The mean over seeds, also where the sum is beyond the largest number."""
     with np.errstate(over="ignore"):
         mean = by_seed.mean(axis=1)
     beyond = np.isinf(mean) & np.isfinite(by_seed).all(axis=1)

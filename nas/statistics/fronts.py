@@ -1,4 +1,4 @@
-"""Several objectives at once: who is dominated by nobody, how much a front covers, and where it bends."""
+"""Several objectives at once: which members no other dominates, how much a front covers, and where it bends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Vectors = NDArray[np.float64]
 
 
 def nondominated(values: Vectors) -> NDArray[np.bool_]:
-    """Whether each member is dominated by no other: none is at least as good in all objectives and better in one. Of
-    equals the first is taken."""
+    """Whether each member is dominated by no other: none is at least as good in all objectives and better in one. Among
+    equals only the first is kept."""
     if not len(values):
         return np.zeros(0, dtype=np.bool_)
     return np.asarray(moocore.is_nondominated(values, maximise=True, keep_weakly=False), dtype=np.bool_)
@@ -36,14 +36,14 @@ def hypervolumes(values: Vectors, reference: Vectors) -> NDArray[np.float64]:
 
 def knee(front: Vectors) -> int:
     """The place in a front of two objectives of the member that lies farthest beyond the line between its ends, both
-    objectives scaled to the front's extent (Das 1999, doi:10.1007/s001580050111); of a straight front or one of less
-    than three members, the first.
+    objectives scaled to the front's extent (Das 1999, doi:10.1007/s001580050111); the first member of a front that is
+    straight or has fewer than three.
 
     Raises:
         ValueError: other than two objectives, or no member.
     """
     if front.ndim != 2 or front.shape[1] != 2 or not len(front):
-        raise ValueError(f"a knee is that of a front of two objectives, not of {front.shape}")
+        raise ValueError(f"only a front of two objectives has a knee, not one of shape {front.shape}")
     low, extent = front.min(axis=0), np.ptp(front, axis=0)
     scaled = (front - low) / np.where(extent > 0, extent, 1.0)
     return int(np.argmax(scaled.sum(axis=1)))  # the ends are (0, 1) and (1, 0), so the line is x + y = 1

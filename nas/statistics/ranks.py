@@ -17,9 +17,9 @@ from scipy.special import comb
 Vector = NDArray[np.float64]
 RESAMPLES = 1000
 DRAWS = 500
-LEAST_RANKED = 10
-"""Architectures of which a correlation is told."""
-ROWS = 1024
+MIN_RANKED = 10
+"""The fewest architectures whose correlation is stated."""
+ROWS_AT_ONCE = 1024
 """Rows of the matrix of pairs that are held at a time."""
 
 
@@ -66,8 +66,8 @@ def kendall_resampled(scores: Vector, targets: Vector, weights: Vector) -> Vecto
     x, y = average_ranks(scores), average_ranks(targets)
     forms: list[Callable[[Vector, Vector], Vector]] = [lambda a, b: a * b, lambda a, b: a * a, lambda a, b: b * b]
     sums = np.zeros((3, len(weights)))
-    for start in range(0, len(x), ROWS):
-        rows = slice(start, start + ROWS)
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
         dx, dy = np.sign(x[rows, None] - x), np.sign(y[rows, None] - y)
         for index, form in enumerate(forms):
             sums[index] += ((weights[:, rows] @ form(dx, dy)) * weights).sum(1)
@@ -88,8 +88,8 @@ def spearman_resampled(scores: Vector, targets: Vector, weights: Vector) -> Vect
 
 
 def interval(values: Vector) -> tuple[float, float]:
-    """The bootstrap 95 % interval: the middle of a statistic over resamples. nan where over 5 % of these have none,
-    being too few or too equal."""
+    """The bootstrap 95 % interval: the middle of a statistic over resamples. nan where the statistic is undefined in
+    more than 5 % of them, since there are too few values or too many equal ones."""
     if np.isnan(values).mean() > 0.05:
         return np.nan, np.nan
     low, high = np.nanpercentile(values, [2.5, 97.5])
@@ -99,7 +99,8 @@ def interval(values: Vector) -> tuple[float, float]:
 def p_value(difference: float, resampled: Vector) -> float:
     """Two-sided p-value of no difference, from the normal distribution with the standard deviation over resamples.
 
-    1 where the resamples do not vary, as between two scores that rank alike; nan where over 5 % of them have no value.
+    1 where the resamples do not vary, as between two scores that rank alike; nan where it is undefined in more than
+    5 % of them.
     """
     if np.isnan(difference) or np.isnan(resampled).mean() > 0.05:
         return np.nan
@@ -118,17 +119,17 @@ def holm(p_values: Vector) -> Vector:
 def kendall_of_best(scores: Vector, targets: Vector, share: float = 0.1) -> float:
     """Kendall's τ-b among the best ``share`` of architectures by target, with all that tie with the last of them.
 
-    nan where these are fewer than ten, of whose order τ says nothing.
+    nan where these are fewer than ten, since τ then says nothing about their order.
     """
     count = max(1, round(share * len(targets)))
     best = targets >= np.sort(targets)[::-1][:count][-1]
-    return kendall(scores[best], targets[best]) if best.sum() >= LEAST_RANKED else np.nan
+    return kendall(scores[best], targets[best]) if best.sum() >= MIN_RANKED else np.nan
 
 
 def precision(scores: Vector, targets: Vector, share: float = 0.05) -> float:
-    """Of the best ``share`` of architectures by score (at least one), how many are among as many best by target.
+    """The fraction of the best ``share`` of architectures by score (at least one) that is among as many best by target.
 
-    Equal scores share their places, here and below: what is returned is the mean over all ways to break ties.
+    Equal scores share their places, here and below: the result is the mean over all ways to break ties.
     """
     count = max(1, round(share * len(scores)))
     chosen = np.arange(len(scores)) < count
@@ -160,7 +161,7 @@ def best_at(count: int, scores: Vector, targets: Vector) -> float:
 
 
 def regret(scores: Vector, targets: Vector) -> float:
-    """How far that is below the largest target."""
+    """How far the target of the best by score is below the largest target."""
     return float(targets.max() - best_at(1, scores, targets))
 
 
@@ -179,7 +180,7 @@ def best_of(drawn: NDArray[np.int64], scores: Vector, targets: Vector) -> Vector
 
 
 def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
-    """To each architecture the weight of its place, the first being that of the largest value; ties share."""
+    """The weight of each architecture's place, the first being that of the largest value; ties share."""
     _, group, sizes = np.unique(-values, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)
     totals = np.add.reduceat(weights.astype(np.float64), ends - sizes)
@@ -187,7 +188,7 @@ def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
 
 
 def average_ranks(values: Vector) -> Vector:
-    """From 1 on; equal values share their ranks."""
+    """Ranks from 1 on; equal values share theirs."""
     return np.asarray(stats.rankdata(values), dtype=np.float64)
 
 

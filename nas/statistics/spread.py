@@ -1,10 +1,10 @@
-"""How far a correlation may lie from that of all architectures, of which those compared are a sample.
+"""How far the correlation of a sample of architectures may lie from that of all of them.
 
-Up to `LARGE` architectures are resampled (the bootstrap): 1,000 resamples and the middle 95 % of what they give. More
-would take minutes for thirty proxies, and need not be resampled: τ-b and ρ are smooth functions of means over pairs, so
-what one architecture adds to them, its influence, has mean zero, and the variance of the correlation is that of the
-mean of the influences (Hoeffding 1948; of τ and of differences of τ: Cliff & Charlin 1991, of τ-b: Brown & Benedetti
-1977). The interval is then ± 1.96 standard errors, and nothing is drawn. It takes n log n steps.
+Up to `MAX_RESAMPLED` architectures are resampled (the bootstrap): 1,000 resamples, and the middle 95 % of their
+correlations. More would take minutes for thirty proxies, and need not be resampled: τ-b and ρ are smooth functions of
+means over pairs, so what one architecture adds to them, its influence, has mean zero, and the variance of the
+correlation is that of the mean of the influences (Hoeffding 1948; for τ and differences of τ: Cliff & Charlin 1991, for
+τ-b: Brown & Benedetti 1977). The interval is then ± 1.96 standard errors, and nothing is drawn. It takes n log n steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nas.statistics import ranks
 from nas.statistics.ranks import Vector
 
 Places = NDArray[np.int64]
-LARGE = 1000
+MAX_RESAMPLED = 1000
 """Architectures up to which correlations are resampled."""
 
 
@@ -28,8 +28,8 @@ class Spread(NamedTuple):
 
     Attributes:
         estimate: that of the architectures compared; nan where there is none.
-        values: of each resample, or of each architecture its influence.
-        resampled: which of both.
+        values: of each resample, or the influence of each architecture.
+        resampled: which of the two.
     """
 
     estimate: float
@@ -48,7 +48,7 @@ class Spread(NamedTuple):
         return self.estimate - reach, self.estimate + reach
 
     def p_value(self) -> float:
-        """Two-sided, of being zero; see `nas.statistics.ranks.p_value`."""
+        """Two-sided p-value of zero; see `nas.statistics.ranks.p_value`."""
         if self.resampled:
             return ranks.p_value(self.estimate, self.values)
         error = self._error()
@@ -62,7 +62,7 @@ class Spread(NamedTuple):
 
 
 class Spreads:
-    """Correlations of columns with the same targets, resampled alike where they are resampled.
+    """Correlations of columns with the same targets; those that are resampled share their resamples.
 
     Args:
         seed: of the resamples.
@@ -71,7 +71,7 @@ class Spreads:
     def __init__(self, targets: Vector, seed: int = 0) -> None:
         self.targets = targets
         count = len(targets)
-        self.weights = ranks.resamples(count, np.random.default_rng(seed)) if count <= LARGE else None
+        self.weights = ranks.resamples(count, np.random.default_rng(seed)) if count <= MAX_RESAMPLED else None
 
     def kendall(self, scores: Vector) -> Spread:
         """τ-b; see `nas.statistics.ranks.kendall`."""
@@ -130,8 +130,8 @@ def spearman_influence(scores: Vector, targets: Vector) -> Vector:
 
 
 def pair_counts(scores: Vector, targets: Vector) -> Vector:
-    """Of each architecture, with all others: in how many pairs both columns order it alike less in how many otherwise,
-    in how many its scores differ, and in how many its targets do: [3, architectures]."""
+    """Counts of each architecture's pairs with all others: those that both columns order alike minus those that they
+    order oppositely, those whose scores differ, and those whose targets differ: [3, architectures]."""
     count = len(scores)
     below, upto = _places(scores)
     target_below, target_upto = _places(targets)
@@ -156,12 +156,12 @@ def count_below(values: Places, prefixes: Places, limits: Places) -> Places:
     """How many of the first ``prefixes`` values are below ``limits``, for many pairs of these at once.
 
     Bit by bit from the highest (a wavelet matrix, Claude & Navarro 2012): values whose bit is 0 move to the front, in
-    their order. Where the limit's bit is 1, those of the range whose bit is 0 are below it, and the others are looked
-    at further; where it is 0, only those whose bit is 0 can be below.
+    their order. Where the limit's bit is 1, those of the range whose bit is 0 are below it, and the others are compared
+    further; where it is 0, only those whose bit is 0 can be below.
 
     Args:
-        values: whole numbers from 0 to below their number.
-        limits: from 0 to their number.
+        values: whole numbers, each from 0 to less than the number of values.
+        limits: from 0 to the number of values.
     """
     starts, ends, counts = np.zeros_like(prefixes), prefixes.copy(), np.zeros_like(prefixes)
     for bit in reversed(range(len(values).bit_length())):

@@ -176,7 +176,7 @@ def test_nothing_is_left_behind_that_gives_other_logits(tmp_path, monkeypatch, s
     for name in ("import_file", "load_program"):
         whole = getattr(export_module, name)
         monkeypatch.setattr(export_module, name, lambda file, whole=whole: Wrong(whole(file)))
-    with pytest.raises(UsageError, match=r"gives other logits than the network, up to 0\.\d+ apart: nothing was"):
+    with pytest.raises(UsageError, match=r"gives other logits than the original, up to 0\.\d+ apart: nothing was"):
         nas.export(CELL, tmp_path / f"net{suffix}", data=stripes_file(tmp_path), **GIVEN)
     assert [file.name for file in tmp_path.iterdir()] == ["stripes.npz"]
 
@@ -204,7 +204,7 @@ class Wrong:
         ({"out": "net"}, "unknown format 'net'"),
         ({"out": "nowhere/net.py"}, r"nowhere/net\.py cannot be written: no folder nowhere"),
         ({"out": "folder.py"}, r"folder\.py cannot be written: it is a folder"),
-        ({"out": "taken.py"}, r"taken\.pt is there already, and the weights of taken\.py would take its place"),
+        ({"out": "taken.py"}, r"taken\.pt exists already, and the weights of taken\.py would replace it"),
         ({"arch": None}, "no architecture was named: name one, or the folder of a run"),
         ({"arch": "nats:9,9,9,9,9,9"}, "is not six numbers"),
         ({"arch": "|nor_conv_3x3/none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}, "leaves options open"),

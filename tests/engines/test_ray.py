@@ -50,8 +50,8 @@ def test_a_cluster_that_is_lost_is_one_sentence(tmp_path, monkeypatch):
     """On real processes that are killed this is in benchmarks/faults.py."""
     from nas.engines import ray as engine
 
-    monkeypatch.setattr(engine, "LOOK", 0.2)
-    monkeypatch.setattr(engine, "ABSENCE", 0.4)
+    monkeypatch.setattr(engine, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(engine, "MAX_ABSENCE", 0.4)
     with closing(engine.Lifeline()) as lifeline:
         assert os.path.exists(lifeline._raylet)
         for _ in range(3):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.formats.expressions import WIDTH, Expression, Item, factored
+from nas.formats.expressions import MAX_LINE_CHARACTERS, Expression, Item, factored
 
 
 def call(head, *values, suggested=""):
@@ -71,6 +71,6 @@ def test_what_is_small_or_occurs_once_stays(net):
 def test_lines_are_short():
     net = call("Net", *(block(1000 + n, 1000) for n in range(40)))
     text = net.written()
-    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= MAX_LINE_CHARACTERS
     assert eval(text, dict(SCOPE)) == eval(text.replace("\n", " "), dict(SCOPE))
     assert call("Act").written() == "Act()"

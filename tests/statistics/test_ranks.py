@@ -47,7 +47,7 @@ def test_kendall_by_counting_pairs(columns):
 
 def test_resampled_coefficients_are_those_of_the_resamples(columns, monkeypatch):
     scores, targets = columns
-    monkeypatch.setattr(stats, "ROWS", 7)
+    monkeypatch.setattr(stats, "ROWS_AT_ONCE", 7)
     weights = stats.resamples(60, np.random.default_rng(1))[:25]
     taus = stats.kendall_resampled(scores, targets, weights)
     rhos = stats.spearman_resampled(scores, targets, weights)

@@ -15,7 +15,7 @@ from nas.statistics.spread import Spread, Spreads
 @pytest.fixture
 def influences(monkeypatch):
     """Every number of architectures is large."""
-    monkeypatch.setattr(spread, "LARGE", 0)
+    monkeypatch.setattr(spread, "MAX_RESAMPLED", 0)
 
 
 def made_up(count, seed=0, digits=1):
@@ -76,7 +76,7 @@ def test_an_influence_is_what_leaving_one_out_changes(influence, coefficient, se
 def test_both_ways_agree_where_one_takes_over_from_the_other(kind, monkeypatch):
     scores, targets = made_up(1000)
     resampled = getattr(Spreads(targets), kind)(scores)
-    monkeypatch.setattr(spread, "LARGE", 999)
+    monkeypatch.setattr(spread, "MAX_RESAMPLED", 999)
     computed = getattr(Spreads(targets), kind)(scores)
     assert (resampled.resampled, computed.resampled) == (True, False)
     assert computed.estimate == resampled.estimate

@@ -45,7 +45,7 @@ TEXTS = ("arch", "hash")
 
 
 MAX_JSON_BYTES = 2**31
-"""Bytes of a JSON file, which is read as a whole; the largest of the benchmarks' have some hundred million."""
+"""Bytes of a JSON file, which is read as a whole; the benchmarks' largest have some hundred million."""
 MAX_TRAININGS = 1000
 """Trainings of one network; benchmarks have three."""
 
@@ -68,10 +68,10 @@ def reading(path: Path) -> Iterator[None]:
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.filename is not None:  # it is the system's, not the file's
+        if isinstance(error, OSError) and error.filename is not None:  # an error of the system, not of the file
             raise
-        said = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path} is damaged, cut off or of another form: {type(error).__name__}: {said}") from error
+        message = " ".join(str(error).split())[:200]
+        raise UsageError(f"{path} is damaged, cut off or of another form: {type(error).__name__}: {message}") from error
 
 
 DAMAGE = (

@@ -24,7 +24,7 @@ MAX_SCHEDULES = 16
 CASTAGNOLI = 0x82F63B78
 """The polynomial of CRC-32C, its bits reversed."""
 EVALUATIONS = 3
-"""Of each training: before it, at its middle, at its end."""
+"""The evaluations of each training: before it, at its middle, at its end."""
 MEASURES = ("train_seconds", "train", "valid", "test")
 
 
@@ -33,7 +33,7 @@ def recognises(path: Path) -> bool:
 
 
 class Module(NamedTuple):
-    """All that is known of a module; per training its epochs and, at its middle and its end, the `MEASURES`."""
+    """A module and its trainings: for each the epochs and, at its middle and its end, the `MEASURES`."""
 
     adjacency: str
     operations: str
@@ -149,7 +149,7 @@ class Checksum:
 
 
 def _metrics(message: bytes) -> tuple[int, list[list[float]]]:
-    """The trainable parameters, and of each evaluation the `MEASURES`, out of a ModelMetrics protocol buffer."""
+    """The number of trainable parameters and each evaluation's `MEASURES`, from a ModelMetrics protocol buffer."""
     params, evaluations = 0, []
     for number, value in _fields(message):
         if number == 1 and isinstance(value, bytes):

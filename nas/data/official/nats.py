@@ -1,7 +1,7 @@
 """NAS-Bench-201 and NATS-Bench (Dong & Yang 2020, arXiv:2001.00326; Dong et al. 2021, arXiv:2009.00437), as published.
 
 Their files are pickles of nested dictionaries: per schedule an architecture's results, per (dataset, seed) a training
-with a number for each epoch. Of a training its last epoch is kept as soon as it has been read.
+with a number for each epoch. As soon as a training has been read, only its last epoch is kept.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ MAGIC = 0x1950A86A20F9469CFC6C
 """What torch writes before a pickle where it does not write a zip file."""
 MEGABYTE = 2**20
 FREE_PICKLE_BYTES = 8 * MEGABYTE
-"""Bytes that any packed pickle may become: that of an architecture becomes a tenth of them, the list of all a fifth."""
+"""Bytes that any packed pickle may unpack to: an architecture's takes a tenth of them, the list of all a fifth."""
 MAX_EPOCHS, MAX_NAMES, MAX_RESULTS, MAX_SCHEDULES = 10_000, 100, 1000, 10
-"""Of a training its epochs and the images that it is evaluated on; of a schedule its trainings; of a network its
-schedules. What is read once may stand in many places, so what is computed of it has to be short."""
+"""The epochs of a training, the sets of images that it is evaluated on, the trainings of a schedule, the schedules of a
+network. A value that is read once may stand in many places, so computing with it has to be quick."""
 
 
 def recognises_folder(path: Path) -> bool:
@@ -69,10 +69,10 @@ def torch_rows(path: Path, watch: Watch) -> Iterator[Row]:
     Memory: one architecture, and about 6 % of the file's size for what `nas.data.unpickle.Unpickler` has to remember,
     0.3 GB of the official 4.7; torch would take tens of gigabytes for its hundreds of millions of numbers.
     """
-    with reading(path), ExitStack() as opened:
-        file = opened.enter_context(open_file(path, MEGABYTE))
+    with reading(path), ExitStack() as stack:
+        file = stack.enter_context(open_file(path, MEGABYTE))
         whole = path.stat().st_size // MEGABYTE
-        pickled = _open_torch(file, opened)
+        pickled = _open_torch(file, stack)
         for row in Unpickler(pickled, _summarise_architecture, storages=True).pieces():
             watch(min(pickled.tell() // MEGABYTE, whole), whole, "MB")
             yield row
@@ -94,29 +94,29 @@ def _file_of(folder: Path, index: int) -> Path:
     raise UsageError(f"{folder} is not whole: architecture {index} has no file {index:06d}.pickle.pbz2")
 
 
-def _open_torch(file: BinaryIO, opened: ExitStack) -> BinaryIO:
-    """At the first byte of the pickle in what `torch.save` wrote, in its form of either age."""
+def _open_torch(file: BinaryIO, stack: ExitStack) -> BinaryIO:
+    """A file written by `torch.save`, in its older or newer form, at the first byte of the pickle."""
     if zipfile.is_zipfile(file):
-        archive = opened.enter_context(zipfile.ZipFile(file))
+        archive = stack.enter_context(zipfile.ZipFile(file))
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(names) != 1:
-            raise UsageError("is a zip file, but none that torch writes: it has no data.pkl")
-        member = opened.enter_context(archive.open(names[0]))
+            raise UsageError("is a zip file, but not one that torch writes: it has no data.pkl")
+        member = stack.enter_context(archive.open(names[0]))
         size = file.seek(0, io.SEEK_END)
         return buffered(member, size, most_bytes(size, free=FREE_PICKLE_BYTES))
     file.seek(0)
     if file.read(1) != b"\x80":
-        raise UsageError("is no file that torch writes")
+        raise UsageError("is not a file that torch writes")
     file.seek(0)
     if Unpickler(file).load() != MAGIC:
-        raise UsageError("is a pickle, but none that torch writes")
+        raise UsageError("is a pickle, but not one that torch writes")
     for _ in range(2):  # the form's version, and the machine that wrote it
         Unpickler(file).load()
     return file
 
 
 def _summarise_training(record: dict[Any, Any]) -> list[Row] | None:
-    """Leaves of one training, which holds numbers for each epoch, those after the last."""
+    """Reduces one training, which holds numbers for each epoch, to those after the last."""
     if "train_acc1es" not in record or "eval_acc1es" not in record:
         return None
     epochs, times = record["epochs"], record["train_times"]
@@ -156,7 +156,7 @@ def _summarise_architecture(record: dict[Any, Any]) -> list[Row] | None:
 def _row(arch: str, schedules: Mapping[str, Any]) -> Row:
     """The columns of one architecture from its results under each schedule."""
     if not isinstance(arch, str):
-        raise TypeError(f"an architecture is called by a {type(arch).__name__}")
+        raise TypeError(f"an architecture's name is a {type(arch).__name__}")
     row: Row = {"arch": arch}
     _check_length("schedules", schedules, MAX_SCHEDULES)
     for results in schedules.values():
@@ -183,7 +183,7 @@ def _add(row: Row, dataset: str, trainings: Mapping[int, Mapping[str, Any]]) -> 
         chosen = {f"seed{seed}": training for seed, training in trainings.items() if training["epochs"] == epochs}
         for split, label in SPLITS.items():
             if split == "ori-test" and dataset in ("cifar10", "cifar10valid"):
-                label = "test"  # of CIFAR-10 the benchmark keeps no test images for validation
+                label = "test"  # for CIFAR-10 the benchmark uses no test images for validation
             values = {name: t["accuracies"][split] for name, t in chosen.items() if split in t["accuracies"]}
             row |= measured(f"{dataset}_{label}", epochs, values)
         seconds = {name: t["seconds"] for name, t in chosen.items() if t["seconds"] is not None}

@@ -14,7 +14,7 @@ from nas.files import read_file
 
 CELLS = ("normal", "normal_concat", "reduce", "reduce_concat")
 STAGES = ("ds", "ws", "bot_muls", "num_gs")
-"""Of each stage its depth, its width, its bottleneck ratio and its groups, as the file calls them."""
+"""The depth, width, bottleneck ratio and groups of each stage, as the file calls them."""
 PARTS = ("top", "mid")
 ERRORS = {"train_ep_top1": "train", "test_ep_top1": "test"}
 
@@ -26,11 +26,10 @@ def recognises(path: Path) -> bool:
 def rows(path: Path, watch: Watch) -> Iterator[Row]:
     """A row for each network of ``DARTS.json``, ``ResNet.json`` and the like; ``…_in.json`` is ImageNet.
 
-    The files state the error in per cent after each epoch, of which the last is taken; the lowest, which they state
-    too, is chosen by the test images. Networks that were trained again with another seed, and otherwise alike, share a
-    row.
+    The files state the error in per cent after each epoch; the last one is taken, since the lowest, which they state
+    too, is chosen by the test images. Trainings of one network that differ in nothing but the seed share a row.
 
-    Memory: the text of the file (up to some hundred megabytes), and of each network what becomes its row.
+    Memory: the text of the file (up to some hundred megabytes), and the content of each network's row.
     """
     with reading(path):
         data = json.loads(read_file(path, MAX_JSON_BYTES), object_hook=_last_epoch)
@@ -53,16 +52,16 @@ def rows(path: Path, watch: Watch) -> Iterator[Row]:
             costs = {cost: next(iter(trainings.values())).get(cost) for cost in ("params", "flops")}
             row: Row = {"arch": str(arch), **_numbers(costs | {"lr": rate, "wd": decay})}
             for errors, split in ERRORS.items():
-                known = {seed: entry[errors] for seed, entry in trainings.items() if entry.get(errors)}
-                for epochs in dict.fromkeys(length for length, _ in known.values()):
-                    last = {seed: 100 - error for seed, (length, error) in known.items() if length == epochs}
+                curves = {seed: entry[errors] for seed, entry in trainings.items() if entry.get(errors)}
+                for epochs in dict.fromkeys(length for length, _ in curves.values()):
+                    last = {seed: 100 - error for seed, (length, error) in curves.items() if length == epochs}
                     row |= measured(f"{dataset}_{split}", epochs, last)
             watch(done, len(networks), "")
             yield row
 
 
 def _last_epoch(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as soon as it is parsed, its long lists left out: of the errors their number and the last."""
+    """A record as soon as it is parsed, without its long lists: of the errors, only their number and the last."""
     for name, value in list(record.items()):
         if name in ERRORS:
             record[name] = (len(value), float(value[-1])) if value else None

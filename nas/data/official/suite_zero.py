@@ -35,8 +35,8 @@ def rows(path: Path, watch: Watch) -> Iterator[Row]:
     """
     notation = next((read for name, read in NOTATIONS.items() if name in path.name), None)
     if notation is None:
-        known = ", ".join(f"zc_{name}.json" for name in NOTATIONS)
-        raise UsageError(f"{path}: of NAS-Bench-Suite-Zero's files {known} are understood")
+        file_names = ", ".join(f"zc_{name}.json" for name in NOTATIONS)
+        raise UsageError(f"{path}: of NAS-Bench-Suite-Zero's files {file_names} are understood")
     with reading(path):
         data = json.loads(read_file(path, MAX_JSON_BYTES), object_hook=_scores)
         archs = {key: notation(ast.literal_eval(key)) for key in dict.fromkeys(key for d in data.values() for key in d)}
@@ -49,7 +49,7 @@ def rows(path: Path, watch: Watch) -> Iterator[Row]:
 
 
 def _scores(record: dict[str, Any]) -> dict[str, Any]:
-    """An architecture's record, as soon as it is parsed, as the columns that it becomes; others as they are."""
+    """An architecture's record, as soon as it is parsed, as columns of the table; any other record as it is."""
     scored = {name: value for name, value in record.items() if isinstance(value, dict) and "score" in value}
     if "val_accuracy" not in record and not scored:
         return record

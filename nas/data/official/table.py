@@ -22,7 +22,7 @@ from nas.data.reading import MAX_COLUMNS
 from nas.errors import UsageError, without_pyarrow
 from nas.files import check_writable, replacing
 
-ROWS = 2000
+ROWS_AT_ONCE = 2000
 """Rows that are in memory together, and in a row group of Parquet."""
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
@@ -69,21 +69,21 @@ class Imported(NamedTuple):
 
 
 def reader_of(path: Path) -> Reader:
-    """The reader that recognises ``path``; `UsageError` lists what is understood where none does."""
+    """The reader that recognises ``path``; where none does, a `UsageError` that lists the files understood."""
     if not path.exists():
         raise UsageError(f"official file {path} does not exist")
     for reader in READERS:
         if reader.recognises(path):
             return reader
-    known = "; ".join(reader.name for reader in READERS)
-    raise UsageError(f"{path} is none of the official files that are understood: {known}")
+    names = "; ".join(reader.name for reader in READERS)
+    raise UsageError(f"{path} is none of the official files that are understood: {names}")
 
 
 def import_table(source: str | Path, out: str | Path, watch: Watch = lambda done, total, note: None) -> Imported:
     """Writes the table of an official file; its columns are those of `nas.data.official.columns`.
 
-    Memory: the reader's, and `ROWS` rows; rows wait in a temporary file until all columns are known. ``out`` appears,
-    or is replaced, when it is complete.
+    Memory: the reader's, and `ROWS_AT_ONCE` rows; rows wait in a temporary file until all columns are known. ``out``
+    appears, or is replaced, when it is complete.
 
     Args:
         source: the file or folder as its publishers distribute it.
@@ -100,7 +100,7 @@ def import_table(source: str | Path, out: str | Path, watch: Watch = lambda done
     total = 0
     with replacing(out) as temporary, TemporaryFile(dir=out.absolute().parent) as waiting:
         rows = reader.rows(source, watch)
-        while batch := list(islice(rows, ROWS)):
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
             columns |= dict.fromkeys(name for row in batch for name in row)
             if len(columns) > MAX_COLUMNS:
                 raise UsageError(f"{source} makes more than the {MAX_COLUMNS:,} columns that a table may have")
@@ -111,7 +111,7 @@ def import_table(source: str | Path, out: str | Path, watch: Watch = lambda done
             raise UsageError(f"{source} holds no architectures of {reader.name}")
         waiting.seek(0)
         ordered = sorted(columns, key=lambda name: name not in TEXTS)  # stable: texts first, then as they came
-        _write(temporary, (pickle.load(waiting) for _ in range(0, total, ROWS)), ordered)
+        _write(temporary, (pickle.load(waiting) for _ in range(0, total, ROWS_AT_ONCE)), ordered)
     return Imported(reader.name, total, ordered)
 
 

@@ -104,8 +104,8 @@ def test_a_reference_to_what_was_forgotten_is_refused(tmp_path):
 
 
 def test_rows_beyond_one_batch(tmp_path, monkeypatch, nats):
-    monkeypatch.setattr(official, "ROWS", 2)
+    monkeypatch.setattr(official, "ROWS_AT_ONCE", 2)
     whole = import_table(nats, tmp_path / "parts.csv.gz")
-    monkeypatch.setattr(official, "ROWS", 100)
+    monkeypatch.setattr(official, "ROWS_AT_ONCE", 100)
     assert import_table(nats, tmp_path / "whole.csv.gz") == whole
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "parts.csv.gz"), pd.read_csv(tmp_path / "whole.csv.gz"))
