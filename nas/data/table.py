@@ -15,7 +15,6 @@ from nas.errors import UsageError, unknown
 from nas.files import only_data
 from nas.space import Arch, Space, is_leaf
 
-
 OWN = {file.stem: file for file in sorted((Path(__file__).parent / "tables").glob("*.csv"))}
 """The tables that come with the toolkit, by name.
 
