@@ -70,7 +70,7 @@ class Table:
         return self.archs[rows[0]]
 
     def row(self, arch: Arch) -> dict[str, float]:
-        """The numbers known of ``arch``, or of a network that is the same; empty where there are none."""
+        """The known numbers of ``arch``, or of a network that is the same; empty where there are none."""
         index = self._rows.get(arch)
         if index is None:
             index = self._canonical.get(self.space.canonical(arch))

@@ -107,7 +107,7 @@ def _resume_reference(
     for where, row in folder.records("reference.jsonl"):
         arch = scorer.space.canonical(scorer.space.parse(_recorded(objective, REFERENCE_TRIAL | row, where).arch))
         if arch not in forms:
-            raise UsageError(f"{where} is no part of the reference sample, or stands there twice; {REMEDY}")
+            raise UsageError(f"{where} is no part of the reference sample, or occurs twice; {REMEDY}")
         forms.remove(arch)
     appender = stack.enter_context(folder.appender("reference.jsonl"))
     fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, referenced)}

@@ -130,7 +130,7 @@ def space_builds_the_same_network_for_the_same_seed(name: str, **options: Any) -
 
 
 def space_thin_copy_takes_the_same_architectures(name: str, **options: Any) -> None:
-    """Where there is one, for images of one channel and 3 x 3 pixels."""
+    """The thin copy, where there is one, takes images of one channel and 3 x 3 pixels."""
     space, rng = _space(name, options), Random(0)
     thin = space.thin()
     if thin is None:
@@ -155,7 +155,7 @@ def space_canonical_form_stands_for_the_same_network(name: str, **options: Any) 
 
 
 def space_canonical_form_is_one_for_isomorphic_cells(name: str, **options: Any) -> None:
-    """Of 150 random cells, those that differ only in the names of their nodes share it."""
+    """Among 150 random cells, those that differ only in the names of their nodes share a canonical form."""
     space, rng = _space(name, options), Random(0)
     archs = list(dict.fromkeys(space.sample(rng) for _ in range(150)))
     cells_by_labels: dict[str, list[tuple[Arch, nx.DiGraph[int]]]] = {}

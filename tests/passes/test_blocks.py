@@ -29,7 +29,7 @@ def test_slices_change_nothing(name, monkeypatch):
     whole, scores = blocks_of(*make(name)), scores_of(name)
     monkeypatch.setattr(
         blocks, "MAX_BLOCK_BYTES", 9 * 8 * 20
-    )  # twenty weights of nine samples, less than most layers have
+    )  # twenty weights of nine samples, less than in most layers
     monkeypatch.setattr(blocks, "CHUNK_BYTES", 9 * 8 * 7)
     sizes = []
     net, images, labels = make(name)
