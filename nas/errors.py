@@ -11,6 +11,12 @@ class UsageError(ValueError):
     """Something the user gave cannot be used. The message is one sentence: value given, values allowed, next step."""
 
 
+class ProxyFailure(Exception):
+    """Raised by a proxy that has no meaningful number for a network; the message is the reason that is recorded."""
+
+    status = "failed"
+
+
 class ProxyError(Exception):
     """A proxy did what it may not, so that its value cannot be trusted; the message says what."""
 

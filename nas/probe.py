@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from nas.errors import ProxyError as ProxyError
+from nas.errors import ProxyFailure
 from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
 from nas.passes.counts import Counts, Trace, trace
@@ -22,10 +22,12 @@ from nas.passes.linearised import Flow, visit_flow
 from nas.passes.outputs import visit_outputs
 from nas.passes.per_image import Target
 from nas.passes.per_sample import visit_blocks
+from nas.passes.questions import Answer, Event, Pass, Question, Suspension
 from nas.passes.running import Drawn, again, untouched
 from nas.passes.scalars import visit_scalars
 from nas.passes.shown import Shown, copied
 from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, started
+from nas.passes.tokens import are_tokens
 from nas.passes.weights import check_weights, real, weights_of
 
 __all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "product_of_signs"]
@@ -33,10 +35,6 @@ __all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "
 Weighted = list[tuple[Tensor, Tensor]]
 """Each convolution and linear weight with a tensor that belongs to it."""
 
-Event = Literal[
-    "blocks", "convolutions", "curvature", "features", "flow", "gradients", "input", "layers", "relus", "scalars"
-]
-"""What a pass comes across and hands to visitors."""
 FORWARD = ("convolutions", "features", "relus")
 """What it comes across before it has met the whole network."""
 
@@ -49,35 +47,37 @@ class Probe:
     that hand over the very same function share what it returns.
 
     Attributes:
-        net: images [samples, channels, height, width] to logits [samples, classes]. Look, do not touch.
-        images: [samples, channels, height, width], on the network's device. Every prefix holds the classes in equal
-            numbers, to within one.
-        labels: [samples], whole numbers.
+        net: ``inputs`` to logits [samples, classes], or of tokens [samples, length, classes]. Look, do not touch.
+        inputs: images [samples, channels, height, width], or tokens [samples, length] int64, on the network's device.
+            Of images, every prefix holds the classes in equal numbers, to within one.
+        images: the same, for proxies that look at images: with tokens, they fail.
+        labels: [samples], whole numbers; of tokens [samples, length], negative where nothing is predicted.
         seed: torch's global generator starts from it whenever a proxy is run by `measure`.
         mixed: the shorter type in which `torch.autocast` runs the network's convolutions and products, if any; what
             proxies compute themselves is not touched by it.
     """
 
     def __init__(
-        self, net: nn.Module | Callable[[], nn.Module], images: Tensor, labels: Tensor, seed: int = 0,
+        self, net: nn.Module | Callable[[], nn.Module], inputs: Tensor, labels: Tensor, seed: int = 0,
         mixed: torch.dtype | None = None, counts: Counts | None = None,
     ) -> None:  # fmt: skip
         """``net`` may be what makes the network when it is asked for; ``counts`` are its own, where they are known."""
         self._net, self._counts = net, counts
-        self.images = images
+        self.inputs = inputs
         self.labels = labels
         self.seed, self.mixed = seed, mixed
         self._asker: str | None = None  # the proxy that runs now; None: answer at once
         self._asked = 0  # questions, by that proxy
         self._suspended = False  # its question is not answered yet
         self._broken: ProxyError | None = None  # what the proxy that runs now did against the rules
-        self._wanted: dict[_Question, tuple[_Pass, Event, Callable[[Any], Any]]] = {}
-        self._answers: dict[_Question, _Answer] = {}
-        self._seconds: dict[_Question, float] = {}
+        self._wanted: dict[Question, tuple[Pass, Event, Callable[[Any], Any]]] = {}
+        self._answers: dict[Question, Answer] = {}
+        self._seconds: dict[Question, float] = {}
         self._footprint: Footprint | None = None  # of the network and the minibatch; None: nobody measures
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name in vars(self):
+        own = name in vars(self) or isinstance(getattr(type(self), name, None), property)
+        if not name.startswith("_") and own:
             raise AttributeError(f"the {name} of a probe is not for its proxies to set")
         super().__setattr__(name, value)
 
@@ -86,8 +86,19 @@ class Probe:
         return self._net if isinstance(self._net, nn.Module) else self._net()
 
     @property
+    def images(self) -> Tensor:
+        if are_tokens(self.inputs):
+            raise ProxyFailure("the proxy looks at images, and the data are tokens")
+        return self.inputs
+
+    @property
+    def groups(self) -> Tensor:
+        """The class of each sample, [samples]; sequences are of one class."""
+        return self.labels if self.labels.ndim == 1 else self.labels.new_zeros(self.samples)
+
+    @property
     def samples(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
     @cached_property
     def params(self) -> int:
@@ -98,12 +109,12 @@ class Probe:
     def trace(self) -> Trace:
         """What one input costs; see `nas.passes.counts.Trace`."""
         known = self._counts
-        return trace(self.net, self.images[:1].clone()) if known is None else Trace(known.flops, known.depth)
+        return trace(self.net, self.inputs[:1].clone()) if known is None else Trace(known.flops, known.depth)
 
     @property
     def weights(self) -> list[Tensor]:
         """The convolution and linear weights, each once (see `nas.passes.weights.Weights`): those of modules first."""
-        weights = again(lambda: weights_of(self.net, [self.images]))
+        weights = again(lambda: weights_of(self.net, [self.inputs]))
         check_weights(weights)
         return [real(weight) for weight in weights]
 
@@ -120,7 +131,7 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             visit_blocks(net, images[:samples], labels[:samples], visits["blocks"], target)
 
-        answers = self._ask(_Pass(f"{target} of {self._number(samples)}", run), "blocks", function)
+        answers = self._ask(Pass(f"{target} of {self._number(samples)}", run), "blocks", function)
         if not answers:
             raise ValueError("no convolution of two dimensions and no linear layer lies between input and output")
         return answers
@@ -161,14 +172,15 @@ class Probe:
 
     def half_gradients(self) -> Weighted:
         """∂L/∂w of each of the `weights` for either half of the batch alone: [2, *w]."""
-        return self._ask(_Pass("halves", visit_halves), "gradients", _itself)[0]  # type: ignore[no-any-return]
+        return self._ask(Pass("halves", visit_halves), "gradients", _itself)[0]  # type: ignore[no-any-return]
 
     def hessian_gradients(self) -> Weighted:
         """H ∂L/∂w of each of the `weights`, with H the Hessian of the batch's loss for all of them."""
         return self._ask(self._batch(), "curvature", _itself)[0]  # type: ignore[no-any-return]
 
     def input_gradients(self) -> Tensor:
-        """∂(Σ logits of all images)/∂x, [samples, inputs]; batch norm in training mode, so images act on each other."""
+        """∂(Σ logits of all images)/∂x, [samples, inputs]; batch norm in training mode, so images act on each other. Of
+        tokens, x is what they are looked up as."""
         return self._ask(self._batch(), "input", _itself)[0]  # type: ignore[no-any-return]
 
     def flow(self) -> list[Flow]:
@@ -177,7 +189,7 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             visit_flow(net, images, visits)
 
-        return self._ask(_Pass("flow", run), "flow", _itself)
+        return self._ask(Pass("flow", run), "flow", _itself)
 
     def scalar_jacobian(
         self, samples: int | None = None, batch_norm: Literal["running", "sample"] = "running"
@@ -189,7 +201,7 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             visit_scalars(net, images[:samples], visits, batch_norm == "sample")
 
-        return self._ask(_Pass(f"scalars of {self._number(samples)} by {batch_norm}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
+        return self._ask(Pass(f"scalars of {self._number(samples)} by {batch_norm}", run), "scalars", _itself)[0]  # type: ignore[no-any-return]
 
     def map_convolutions(self, function: Callable[[Tensor], Any], samples: int | None = None) -> list[Any]:
         """``function`` of the output of each convolution, [samples, channels, height, width], for the first ``samples``
@@ -198,7 +210,7 @@ class Probe:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             visit_outputs(net, images[:samples], visits)
 
-        answers = self._ask(_Pass(f"outputs of {self._number(samples)}", run), "convolutions", function)
+        answers = self._ask(Pass(f"outputs of {self._number(samples)}", run), "convolutions", function)
         if not answers:
             raise ValueError("the network has no convolution")
         return answers
@@ -229,29 +241,29 @@ class Probe:
 
         def run() -> Tensor:
             with self._autocast(), untouched(self.net) as run:
-                return run(self.images[:samples], Intercept(normalising(batch_normalisation)))  # type: ignore[no-any-return]
+                return run(self.inputs[:samples], Intercept(normalising(batch_normalisation)))  # type: ignore[no-any-return]
 
         return again(run)
 
     def _started(self) -> AbstractContextManager[Any]:
         """While proxies are measured, each pass starts from the same random numbers, and leaves the modes alone."""
-        return nullcontext() if self._footprint is None else started(self.seed, self.images.device)
+        return nullcontext() if self._footprint is None else started(self.seed, self.inputs.device)
 
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[Any]:
-        return nullcontext() if self.mixed is None else torch.autocast(self.images.device.type, self.mixed, enabled)
+        return nullcontext() if self.mixed is None else torch.autocast(self.inputs.device.type, self.mixed, enabled)
 
-    def _batch(self, samples: int | None = None) -> _Pass:
+    def _batch(self, samples: int | None = None) -> Pass:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
             visit_batch(net, images[:samples], labels[:samples], visits)
 
-        return _Pass(f"batch of {self._number(samples)}", run)
+        return Pass(f"batch of {self._number(samples)}", run)
 
     def _number(self, samples: int | None) -> int:
         return self.samples if samples is None else min(samples, self.samples)
 
-    def _ask(self, through: _Pass, event: Event, function: Callable[[Any], Any]) -> list[Any]:
+    def _ask(self, through: Pass, event: Event, function: Callable[[Any], Any]) -> list[Any]:
         self._check_no_question_is_open()
-        question = _Question(self._asker, self._asked)
+        question = Question(self._asker, self._asked)
         self._asked += 1
         if question not in self._answers:
             if self._footprint is not None and (change := self._footprint.change()):
@@ -259,7 +271,7 @@ class Probe:
             self._wanted[question] = (through, event, function)
             if self._asker is not None:
                 self._suspended = True
-                raise _Suspension
+                raise Suspension
             self._answer_all()
         answer = self._answers[question] if self._asker is not None else self._answers.pop(question)
         if (answer.kind, answer.event) != (through.kind, event):
@@ -306,8 +318,8 @@ class Probe:
         for through in dict.fromkeys(through for through, _, _ in wanted.values()):
             self._answer(through, {q: (event, function) for q, (t, event, function) in wanted.items() if t == through})
 
-    def _answer(self, through: _Pass, questions: dict[_Question, tuple[Event, Callable[[Any], Any]]]) -> None:
-        answers: dict[_Question, list[Any] | BaseException] = {question: [] for question in questions}
+    def _answer(self, through: Pass, questions: dict[Question, tuple[Event, Callable[[Any], Any]]]) -> None:
+        answers: dict[Question, list[Any] | BaseException] = {question: [] for question in questions}
         own = dict.fromkeys(questions, 0.0)
         flags = list if self._footprint is None else self._footprint.flags
 
@@ -336,7 +348,7 @@ class Probe:
         start = time.perf_counter()
         try:
             with self._started(), self._autocast():
-                through.run(self.net, self.images, self.labels, visits)
+                through.run(self.net, self.inputs, self.labels, visits)
         except Drawn:  # known now, and left out when the pass is made again
             self._answer(through, questions)
             return
@@ -351,34 +363,7 @@ class Probe:
         shared = (time.perf_counter() - start - sum(own.values())) / len(questions)
         for question, (event, _) in questions.items():
             self._seconds[question] = own[question] + shared
-            self._answers[question] = _Answer(through.kind, event, answers[question])
-
-
-class _Question(NamedTuple):
-    """Who asks, and how many questions the same proxy has asked before."""
-
-    proxy: str | None
-    number: int
-
-
-class _Answer(NamedTuple):
-    """What a question was, and what the visitor made of each part of the pass, or the error that there was."""
-
-    kind: str
-    event: Event
-    values: list[Any] | BaseException
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """A pass over the network that hands what it meets to visitors; one of the same ``kind`` is the same pass."""
-
-    kind: str
-    run: Callable[[nn.Module, Tensor, Tensor, Visits], None] = field(compare=False)
-
-
-class _Suspension(BaseException):
-    """Raised through a proxy whose question waits for the pass that will answer it."""
+            self._answers[question] = Answer(through.kind, event, answers[question])
 
 
 Measured = dict[str, tuple[Any | BaseException, float]]
@@ -395,7 +380,7 @@ def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> Meas
     seconds of a shared pass are divided equally among those who asked.
     """
     with put_back(), interrupts_noticed():
-        probe._footprint = Footprint(probe.net, {"the images": probe.images, "the labels": probe.labels})
+        probe._footprint = Footprint(probe.net, {"the images": probe.inputs, "the labels": probe.labels})
         try:
             results = _measure_together(probe, proxies)
             for name in [name for name in proxies if name not in results]:
@@ -422,9 +407,9 @@ def _measure_together(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]
                 continue
             start = time.perf_counter()
             try:
-                with started(probe.seed, probe.images.device):
+                with started(probe.seed, probe.inputs.device):
                     value = probe._run(name, function)
-            except _Suspension:
+            except Suspension:
                 seconds[name] += time.perf_counter() - start
                 continue
             except BaseException as error:  # a failed score is a value too: the caller records its reason

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
+from nas.errors import ProxyFailure as ProxyFailure
 from nas.errors import UsageError
 from nas.probe import Probe
 from nas.registry import Registry, checked_options, options, origin
@@ -22,12 +23,6 @@ Known = Callable[[Space, Arch], float]
 Network = Literal["full", "thin"]
 Initialisation = Literal["default", "kaiming", "gaussian"]
 """How weights are drawn: as the network is made, or again by `nas.passes.initialisation.initialise`."""
-
-
-class ProxyFailure(Exception):
-    """Raised by a proxy that has no meaningful number for a network; the message is the reason that is recorded."""
-
-    status = "failed"
 
 
 class Saturated(ProxyFailure):

@@ -9,13 +9,15 @@ from functools import wraps
 from itertools import product
 from random import Random
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, TypeVar, final
+from typing import Any, Literal, NamedTuple, TypeVar, final
 
 import networkx as nx
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from nas.errors import UsageError, unknown
 from nas.passes.counts import Counts as Counts
+from nas.passes.tokens import loss
 from nas.registry import Registry, Settings, checked_options, normal, origin
 
 Arch = tuple[tuple[int, ...], ...]
@@ -25,12 +27,67 @@ ATTEMPTS = 100
 """Random draws that `Space.sample` and `Space.crossover` make before they turn to a surer way."""
 
 
+Kind = Literal["images", "tokens"]
+Output = Literal["classes", "next", "masked"]
+"""What a network predicts: the class of an image, of each token of a sequence the next one, or the tokens that are
+masked."""
+
+
 class Task(NamedTuple):
-    """What the data asks of a network."""
+    """What goes into a network, what comes out of it, and the loss that follows.
+
+    Attributes:
+        classes: how many an output is chosen from; of tokens, how many different ones there are.
+        channels, size: of images.
+        length: of sequences of tokens.
+        kind: what goes in, ``images`` [samples, channels, size, size] or ``tokens`` [samples, length], whole numbers.
+        masked: of tokens, those that are masked are predicted, and not the next ones.
+    """
 
     classes: int
     channels: int = 3
     size: int = 32
+    length: int = 0
+    kind: Kind = "images"
+    masked: bool = False
+
+    @property
+    def output(self) -> Output:
+        if self.kind == "images":
+            return "classes"
+        return "masked" if self.masked else "next"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of one input."""
+        return (self.channels, self.size, self.size) if self.kind == "images" else (self.length,)
+
+    def inputs(self, count: int, device: str = "cpu") -> Tensor:
+        """Inputs that hold nothing but zeros."""
+        dtype = torch.float32 if self.kind == "images" else torch.int64
+        return torch.zeros(count, *self.shape, dtype=dtype, device=device)
+
+    def labels(self, count: int, device: str = "cpu") -> Tensor:
+        """Labels of as many inputs, all zero."""
+        return torch.zeros(
+            (count, *self.shape) if self.kind == "tokens" else (count,), dtype=torch.int64, device=device
+        )
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the samples of what a network is trained to make small; see `nas.passes.tokens.loss`."""
+        return loss(outputs, labels)
+
+    def __str__(self) -> str:
+        if self.kind == "images":
+            return f"{self.classes} classes and images of {self.channels} x {self.size} x {self.size}"
+        what = "masked tokens" if self.masked else "the next token"
+        return f"{what} among {self.classes} and sequences of {self.length}"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What there is to say of it, by field, as plain values; the others have their defaults."""
+        names = ("classes", "channels", "size") if self.kind == "images" else ("classes", "length", "kind", "masked")
+        return {name: getattr(self, name) for name in names}
 
 
 def is_leaf(arch: Arch) -> bool:
@@ -52,13 +109,17 @@ class Space(ABC):
     supernet: bool = False
     """Whether `build` accepts open slots (as the mean of their options); pruning needs that."""
 
+    predicts: tuple[Output, ...] = ("classes",)
+    """What its networks may predict, and so what they take; the first is what data without a task of their own ask."""
+
     supernet_takes: str = ""
     """What ``supernet`` takes, where it depends on the space's options."""
 
     @abstractmethod
     def build(self, arch: Arch, task: Task) -> nn.Module:
         """The network of ``arch`` for ``task``, freshly initialised: images [samples, channels, size, size] to logits
-        [samples, classes]. Where ``supernet`` is set, an open slot is the mean of its options."""
+        [samples, classes], or tokens [samples, length] to logits [samples, length, classes]. Where ``supernet`` is set,
+        an open slot is the mean of its options."""
 
     def valid(self, arch: Arch) -> bool:
         """Whether ``arch`` belongs to the space; for an open one, whether anything below it does."""
@@ -244,6 +305,7 @@ class SpaceWrapper(Space):
     def __init__(self, space: Space) -> None:
         self.space = space
         self.slots, self.supernet, self.supernet_takes = space.slots, space.supernet, space.supernet_takes
+        self.predicts = space.predicts
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         return self.space.build(arch, task)

@@ -45,7 +45,7 @@ def gradalign_i(
 
     Args:
         images: how many of the minibatch, all where it has fewer.
-        per_class: sum over classes, as the paper says; False takes the images as one group.
+        per_class: sum over classes, as the paper says; False takes the images as one group, which sequences are.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         mean_per_weight: ours.
     """
@@ -84,7 +84,7 @@ def gradalign_ii(
 
     Args:
         images: how many of the minibatch, all where it has fewer.
-        per_class: sum over classes, as the paper says; False takes the images as one group.
+        per_class: sum over classes, as the paper says; False takes the images as one group, which sequences are.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         eps: ε, in units of the Gram matrix (with signs: weights). Where it is zero and two samples of a class have the
             same direction, or depend on each other, there is no score.

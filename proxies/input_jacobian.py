@@ -36,7 +36,7 @@ def epe_nas(probe: Probe) -> Tensor:
     The published code compares the classes' sums with each other where there are more than 100; this does not.
     """
     jacobian = probe.input_gradients()
-    groups = [jacobian[probe.labels == label] for label in probe.labels.unique()]  # type: ignore[no-untyped-call]
+    groups = [jacobian[probe.groups == group] for group in probe.groups.unique()]  # type: ignore[no-untyped-call]
     return torch.stack([(correlations(group).abs() + TINY).log().sum().abs() for group in groups]).sum()
 
 

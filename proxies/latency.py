@@ -70,7 +70,7 @@ def memory(probe: Probe, *, batch: Annotated[int, Range(1)] = 1) -> float:
 def in_use(probe: Probe, batch: int) -> tuple[nn.Module, Tensor]:
     """A copy of the network in evaluation mode, and ``batch`` images, the first ones repeated where there are not that
     many."""
-    images = probe.images[torch.arange(batch, device=probe.images.device) % len(probe.images)]
+    images = probe.inputs[torch.arange(batch, device=probe.inputs.device) % len(probe.inputs)]
     return deepcopy(probe.net).eval(), images.clone()
 
 

@@ -35,6 +35,8 @@ class NetworkSpace(Space):
         names: networks to begin with, which a search can choose from.
     """
 
+    predicts = ("classes", "next", "masked")
+
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.slots = ((),)
         self._makers: dict[str, Make] = {}
@@ -49,7 +51,7 @@ class NetworkSpace(Space):
             net = self._makers[name](task)
             if isinstance(net, nn.Module) and any(map(is_lazy, net.parameters())):
                 with torch.no_grad():
-                    net.eval()(torch.zeros(1, task.channels, task.size, task.size))
+                    net.eval()(task.inputs(1))
                 net.train()
         except Exception as error:  # third-party code may raise anything: in one line
             raise ValueError(f"{name} raises {_reason(error)}") from error
@@ -146,6 +148,8 @@ def _timm_model(name: str) -> Make:
     def make(task: Task) -> Any:
         published = timm.get_pretrained_cfg(model)
         size = {}
+        if task.kind == "tokens":
+            raise ValueError("timm's models take images, and the data are tokens")
         if published and published.fixed_input_size and published.input_size[1:] != (task.size, task.size):
             size = {"img_size": task.size}
         return timm.create_model(model, pretrained=False, num_classes=task.classes, in_chans=task.channels, **size)
@@ -167,7 +171,8 @@ def _reason(error: BaseException) -> str:
 def networks(*, names: tuple[str, ...] = ()) -> NetworkSpace:
     """Any network that you have, ``timm:MODEL`` or ``FILE.py:FACTORY``: ranked, and searched once ``names`` lists some.
 
-    A factory is a function or a class, called with those of ``classes``, ``channels`` and ``size`` (pixels a side) that
+    A factory is a function or a class, called with those of ``classes``, ``channels`` and ``size`` (pixels a side), or
+    where the data are tokens ``classes`` (different ones) and ``length``, that
     its signature names; files are run, and their paths start from the working directory. The weights are a fresh
     initialisation, drawn from torch's generator. A network may return more than its logits: see
     `nas.scoring.logits.logits_of`.

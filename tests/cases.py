@@ -300,6 +300,7 @@ SMALL = {
     "multi_resolution": {"widths": (8, 16), "stems": (8,), "most": 1},
     "nasbench101": {"stem": 60, "modules": 1},
     "nasbench201": {"widths": (4, 8), "repeats": 1},
+    "nasbench_bert": {"widths": (8, 16), "feed_forwards": (12, 20), "embedding": 8},
     "nasbench_macro": {"width": 4, "last": 8},
     "nats_sss": {"widths": (4, 6, 8)},
     "nds_amoeba": GENOTYPE,
@@ -313,6 +314,8 @@ SMALL = {
     "networks": {"names": (f"{MINE}:Twins", f"{MINE}:flat")},
 }
 """The options under which a space's networks are built in milliseconds."""
+OF_TOKENS = ("nasbench_bert",)
+"""Spaces whose networks take tokens."""
 
 
 class Calling(nn.Module):

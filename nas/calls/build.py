@@ -21,13 +21,14 @@ def build(
     classes: int = 10,
     channels: int = 3,
     size: int = 32,
+    length: int = 32,
     *,
     seed: int = 0,
     settings: Settings | None = None,
     plugin: Sequence[str | Path] | str | Path = (),
 ) -> nn.Module:
     """The network of ``arch``, freshly initialised: images [samples, channels, size, size] to logits [samples,
-    classes].
+    classes], or, where the space's networks take tokens, [samples, length] to [samples, length, classes].
 
     It is the network as written, not the canonical one of its isomorphism class, which is what gets scored.
 
@@ -40,12 +41,14 @@ def build(
     Raises:
         UsageError: something given cannot be used, or the network cannot be made.
     """
-    for name, value in (("classes", classes), ("channels", channels), ("size", size)):
+    for name, value in (("classes", classes), ("channels", channels), ("size", size), ("length", length)):
         check_number(name, value, 1)
     setup = Setup.of(space, {"seed": seed, "settings": settings, "plugin": plugin})
     parsed = parse(setup.space, arch)
+    task = Task(classes, channels, size)
+    if (output := setup.space.predicts[0]) != "classes":
+        task = Task(classes, length=length, kind="tokens", masked=output == "masked")
     try:
-        return network(setup.space, parsed, Task(classes, channels, size), setup.seed)
+        return network(setup.space, parsed, task, setup.seed)
     except (ValueError, TypeError, RuntimeError) as error:
-        task = f"{classes} classes and images of {channels} x {size} x {size}"
         raise UsageError(f"{setup.space.text(parsed)} cannot be built for {task}: {error}") from error

@@ -136,6 +136,7 @@ def _from_arch(arch: str | nn.Module | None, space: Space | str | None, options:
     else:
         where = space if space is not None else "nasbench201"
     setup = Setup.of(where, options, without=WITHOUT)
+    setup.check_images("exported")
     parsed = ((0,),) if isinstance(arch, nn.Module) else parse(setup.space, arch)
     if not is_leaf(parsed):
         raise UsageError(f"{arch} leaves options open: a single network is exported")

@@ -136,10 +136,11 @@ class SearchResult:
         classes: int | None = None,
         channels: int | None = None,
         size: int | None = None,
+        length: int | None = None,
     ) -> nn.Module:
         """A fresh network of ``arch``, by default of the best one, for the task of the run or for another number of
-        classes, channels or pixels a side; its weights are those that the seed of the run gives."""
-        given = {"classes": classes, "channels": channels, "size": size}
+        classes, channels, pixels a side or tokens; its weights are those that the seed of the run gives."""
+        given: dict[str, Any] = {"classes": classes, "channels": channels, "size": size, "length": length}
         task = self.best.task._replace(**{name: value for name, value in given.items() if value is not None})
         chosen = self.space.canonical(self.space.parse(self.best.arch if arch is None else arch))
         return build(self.space, chosen, task, self.seed)
@@ -198,7 +199,7 @@ def describe_best(
     described |= {"params": cost["params"], "flops": cost["flops"]}
     if further := {name: value for name, value in (limited or {}).items() if name not in (*BEST, *trial.values)}:
         described["costs"] = further
-    described["task"] = data.task._asdict()
+    described["task"] = data.task.described
     if table is not None:
         described |= {name: float(value) for name, value in table.row(arch).items() if name not in described}
     return described
@@ -250,6 +251,6 @@ def _described(file: Path, winner: Trial) -> dict[str, Any] | None:
         task = Task(**described["task"])
     except (UsageError, KeyError, TypeError):
         return None
-    counts = [described.get("params"), described.get("flops"), *task]
+    counts = [described.get("params"), described.get("flops"), task.classes, *task.shape]
     same = described.get("arch") == winner.arch and described.get("score") == winner.score
     return described if same and all(type(count) is int for count in counts) else None

@@ -179,9 +179,14 @@ class Setup:
         """The cost that ``proxy`` names, if it is one that is looked up; else ``proxy`` itself."""
         return self._looked_up.get(normal(proxy), proxy) if isinstance(proxy, str) else proxy
 
+    def check_images(self, done: str) -> None:
+        """`UsageError` where the space's networks take tokens alone, with which something is not ``done`` yet."""
+        if "classes" not in self.space.predicts:
+            raise UsageError(f"the networks of the space take tokens, and networks of images alone are {done}")
+
     def minibatch(self, seed: int | None = None) -> Minibatch:
-        """The images drawn by ``seed``, or by the run's own."""
-        drawn = minibatch(self.data, self.batch_size, self.seed if seed is None else seed)
+        """The images drawn by ``seed``, or by the run's own; or as many sequences of tokens."""
+        drawn = minibatch(self.data, self.batch_size, self.seed if seed is None else seed, self.space.predicts)
         for note in drawn.notes:
             LOG.info("data: %s", note)
         return drawn

@@ -162,6 +162,7 @@ def _setup(
     if "data" not in options:
         raise UsageError("no data were named to train on: --data takes a folder of images, a file, or another source")
     setup = Setup.of(Modules(modules) if modules else space or "nasbench201", options, without=WITHOUT)
+    setup.check_images("trained")
     if setup.constraints and not isinstance(named, int):
         raise UsageError("constraints limit what --archs N draws: leave them out for architectures that are named")
     if setup.space_name is None or source_name(setup.data) is None:

@@ -15,7 +15,7 @@ from nas.choices.leaves import Leaves
 from nas.choices.reading import Choice, Reading
 from nas.errors import UsageError
 from nas.graph import chain
-from nas.space import Arch, Space, Task
+from nas.space import Arch, Output, Space, Task
 
 Build = Callable[[Choice, Task], nn.Module]
 """(the choices of one network, task) -> the network, freshly initialised."""
@@ -35,13 +35,17 @@ class ChoiceSpace(Space):
         supernet: whether ``build`` reads all choices that may be open by ``mixed`` and ``chain``, so that it makes
             supernets too; searchers that prune need that.
         thin: makes a copy of width 1 without a stem, for proxies that measure such a copy.
+        predicts: see `nas.space.Space.predicts`; networks of tokens say so here.
     """
 
     supernet_takes = "supernet=True, and a builder that reads open choices by `mixed` and `chain`"
 
-    def __init__(self, declared: Repeated, build: Build, *, supernet: bool = False, thin: Build | None = None) -> None:
+    def __init__(
+        self, declared: Repeated, build: Build, *, supernet: bool = False, thin: Build | None = None,
+        predicts: tuple[Output, ...] = ("classes",),
+    ) -> None:  # fmt: skip
         layout = Layout(declared)
-        self.declared, self.supernet = declared, supernet
+        self.declared, self.supernet, self.predicts = declared, supernet, predicts
         self._build, self._thin, self._root = build, thin, layout.root
         self._leaves = Leaves(layout)
         self.slots = tuple(tuple(map(written, slot.values)) for slot in layout.slots)

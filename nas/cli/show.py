@@ -41,7 +41,7 @@ def show(
         return
     search_space = make_space(space, checked_settings(options["settings"] or {}))
     parsed = parse(search_space, arch)
-    batch = minibatch(options["data"], 4)
+    batch = minibatch(options["data"], 4, predicts=search_space.predicts)
     console = plain_console()
     canonical = search_space.canonical(parsed)
     print_mapping(
@@ -50,7 +50,7 @@ def show(
         | ({} if canonical == parsed else {"same as": search_space.text(canonical)})
         | costs(search_space, parsed, batch)
         | in_use(search_space, parsed, batch, options)
-        | {"task": f"{batch.task.classes} classes, {batch.task.channels} x {batch.task.size} x {batch.task.size}"},
+        | {"task": str(batch.task).replace(" and images of", ",")},
     )
     graph = search_space.graph(parsed)
     for line in described(graph) if graph is not None else ():

@@ -8,6 +8,7 @@ import numpy as np
 
 from nas.data.balance import largest_draw
 from nas.data.opening import open_source, place
+from nas.data.sources import Source
 from nas.data.sources._files import printable
 from nas.data.standard import Standard
 
@@ -21,6 +22,8 @@ def describe(data: str) -> dict[str, Any]:
     """
     kind, path, _ = place(data)
     opened = open_source(data, np.random.default_rng(0), 64)
+    if opened.task.kind == "tokens":
+        return _of_tokens(data, kind.reads or kind.name, opened, path is None)
     counts = np.bincount(opened.labels, minlength=opened.task.classes)
     pairs = [f"{printable(name)}: {count}" for name, count in zip(opened.classes, counts.tolist(), strict=True)]
     more = f", … and {len(pairs) - MAX_CLASSES_SHOWN} more" if len(pairs) > MAX_CLASSES_SHOWN else ""
@@ -43,3 +46,17 @@ def describe(data: str) -> dict[str, Any]:
     if opened.held_out:
         facts["kept apart"] = ", ".join(sorted(opened.held_out))
     return facts | {f"note {number}": note for number, note in enumerate((*opened.notes, *standard.notes), 1)}
+
+
+def _of_tokens(given: str, kind: str, opened: Source, made_up: bool) -> dict[str, Any]:
+    entries = opened.classes
+    more = f", … and {len(entries) - MAX_CLASSES_SHOWN} more" if len(entries) > MAX_CLASSES_SHOWN else ""
+    facts: dict[str, Any] = {
+        "data": printable(given),
+        "kind": kind,
+        "sequences": "made up as they are drawn" if made_up else len(opened.labels),
+        "vocabulary": f"{len(entries)}: {', '.join(map(printable, entries[:MAX_CLASSES_SHOWN]))}{more}",
+        "size": f"{opened.task.length} tokens",
+        "predicted": "masked tokens" if opened.task.masked else "the next token",
+    }
+    return facts | {f"note {number}": note for number, note in enumerate(opened.notes, 1)}

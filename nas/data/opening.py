@@ -21,7 +21,11 @@ from nas.data.objects import of_dataset, of_pair
 from nas.data.sources import SOURCES, Kind, Source
 from nas.errors import UsageError, unknown, unreadable
 from nas.registry import checked_options, normal
+from nas.registry import options as of_signature
+from nas.space import Output
 
+SYNTHETIC, TOKENS = "synthetic", "tokens"
+"""Data that are made up: images, and tokens."""
 OPTIONS = re.compile(r"\w+=[^,=:/]*(,\w+=[^,=:/]*)*")
 
 
@@ -33,18 +37,24 @@ class Place(NamedTuple):
     options: Mapping[str, str]
 
 
-def open_source(given: Any, rng: np.random.Generator, count: int) -> Source:
+def open_source(given: Any, rng: np.random.Generator, count: int, output: Output = "classes") -> Source:
     """The source that a text or a path names, or that a pair of arrays or a data set is.
 
     Args:
         rng, count: for data that are made up: of the random numbers, and how many images will be drawn.
+        output: what networks are to predict. Where that is not the class of an image, ``synthetic`` data are tokens,
+            and it is what is predicted of tokens whose options do not say it.
 
     Raises:
         UsageError: there is none, or it cannot be read.
     """
     make: Callable[[], Source]
     if isinstance(given, str | os.PathLike):
+        if given == SYNTHETIC and output != "classes":
+            given = TOKENS
         kind, path, options = place(given)
+        if output != "classes" and "predict" in of_signature(kind.function):
+            options = {"predict": output} | dict(options)
         name, what = os.fspath(given), kind.reads or f"data of the kind {kind.name}"
         chosen = checked_options(kind.name, kind.function, options)
         make = partial(kind.function, *((rng, count) if path is None else (path,)), **chosen)
@@ -152,7 +162,8 @@ def _is(kind: Kind, path: Path) -> bool:
 
 
 def _known() -> str:
-    *first, last = [SOURCES[name].reads or f"{name!r}" for name in SOURCES]
+    kinds = sorted((SOURCES[name] for name in SOURCES), key=lambda kind: not kind.reads)  # data that are made up last
+    *first, last = [kind.reads or f"{kind.name!r}" for kind in kinds]
     return f"{', '.join(first)} or {last}" if first else last
 
 
@@ -174,16 +185,22 @@ def _checked(source: Source) -> Source:
             raise
         except Exception as error:  # a file that is damaged, or a plug-in
             raise unreadable(source.name, "images", error) from error
-        shape = (len(places), task.channels, task.size, task.size)
+        shape = (len(places), *task.shape) if task.kind == "images" else (len(places), task.length + 1)
         if not isinstance(images, np.ndarray) or images.shape != shape or images.dtype.kind not in "buif":
             is_ = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
             raise UsageError(f"{source.name}: its images must be numbers {list(shape)}, not {is_}")
+        if task.kind == "tokens" and (images.dtype.kind not in "iu" or not in_range(images, task.classes)):
+            raise UsageError(f"{source.name}: its tokens must be whole numbers from 0 to {task.classes - 1}")
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise UsageError(f"{source.name}: has images with values that are no numbers (nan or infinite)")
         return images
 
     held_out = {part: partial(_opened_part, source.name, make) for part, make in source.held_out.items()}
     return replace(source, labels=labels.astype(np.int64), read=read, held_out=held_out)
+
+
+def in_range(tokens: NDArray[Any], entries: int) -> bool:
+    return bool(tokens.min() >= 0 and tokens.max() < entries)
 
 
 def _opened_part(name: str, make: Callable[[], Source]) -> Source:

@@ -103,6 +103,8 @@ def splits(source: Data, seed: int = 0, fractions: Mapping[str, float] = FRACTIO
     if isinstance(source, Minibatch):
         raise UsageError("a Minibatch holds a few images of a source: splits take the source")
     opened = open_source(source, np.random.default_rng(seed), MADE_UP_DRAW)
+    if opened.task.kind == "tokens":
+        raise UsageError(f"{opened.name}: are tokens, and networks are trained on images only")
     if "train" in opened.held_out:
         raise UsageError(f"{opened.name}: names a part to read: splits take the whole folder, without split=…")
     held_out = {name: make() for name, make in opened.held_out.items()}

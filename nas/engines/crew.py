@@ -57,9 +57,10 @@ class Recipe(NamedTuple):
     functions."""
 
     plan: Plan
-    images: NDArray[np.float32]
+    images: NDArray[Any]
     labels: NDArray[np.int64]
     classes: int
+    masked: bool
     seed: int
     device: str
     precision: str
@@ -67,9 +68,12 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, plan: Plan, measurer: Measurer) -> Recipe:
-        images, labels, classes = measurer.data.images.numpy(), measurer.data.labels.numpy(), measurer.data.classes
+        data = measurer.data
         precision = str(measurer.precision).removeprefix("torch.")
-        return cls(plan, images, labels, classes, measurer.seed, str(measurer.device), precision, os.getcwd())
+        return cls(
+            plan, data.images.numpy(), data.labels.numpy(), data.classes, data.masked, measurer.seed,
+            str(measurer.device), precision, os.getcwd(),
+        )  # fmt: skip
 
 
 Proxies = tuple[tuple[str, dict[str, Any]], ...]
@@ -98,7 +102,7 @@ class Workbench:
         plugins.load(plan.plugins)
         tune_process()
         space = make_space(plan.space, {normal(plan.space): plan.options})
-        data = Minibatch(torch.tensor(recipe.images), torch.tensor(recipe.labels), recipe.classes)
+        data = Minibatch(torch.tensor(recipe.images), torch.tensor(recipe.labels), recipe.classes, masked=recipe.masked)
         self._measurers[key] = Measurer(space, data, seed=recipe.seed, device=recipe.device, precision=recipe.precision)
 
     def measure(self, key: int, arch: Arch, proxies: Proxies) -> dict[str, Score]:

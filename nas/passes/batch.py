@@ -31,6 +31,7 @@ from nas.passes.intercept import (
 from nas.passes.layers import check_samples
 from nas.passes.rectifiers import Rectifiers
 from nas.passes.running import untouched
+from nas.passes.tokens import Embedding, are_tokens, loss
 from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass, real, require_gradients
 
 
@@ -49,12 +50,13 @@ class Layer(NamedTuple):
 
 
 def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-    """A pass of all images together, batch norm in training mode over them; the loss is the mean cross-entropy.
+    """A pass of all images together, batch norm in training mode over them; the loss is the samples' mean.
 
     Visitors:
         relus: the input > 0 of each rectifier, [samples, units] bool, in the order of the forward pass.
         features: the input of the first block and the output of each (see `blocks`), with their graph, as one list.
-        input: the gradient of the sum of all logits with respect to the images, [samples, inputs].
+        input: the gradient of the sum of all logits with respect to the images, [samples, inputs]; of tokens, to what
+            they are looked up as.
         gradients: (weight, ∂L/∂weight) of every convolution and linear weight, as one list.
         curvature: (weight, H ∂L/∂weight) of them, H the Hessian of L for these weights, as one list.
         layers: each use of such a weight that the loss depends on, a `Layer`.
@@ -80,20 +82,26 @@ def visit_batch(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) 
         if twice:
             handlers[F.hardsigmoid] = second_order.hardsigmoid
         handlers[ATTENTION] = attention_projected_by(layers[LINEAR])  # always, so that numbers agree
-        images = images.detach().requires_grad_(bool(by_input))
+        embedding = Embedding(graph=bool(by_input))
+        if tokens := are_tokens(images):
+            handlers |= embedding.handlers
+        else:
+            images = images.detach().requires_grad_(bool(by_input))
         differentiable = sdpa_kernel(SDPBackend.MATH)  # the only kernel that is so twice; always, so that numbers agree
         with differentiable, features_of(net, "features" in visits) as features:
-            logits = run(images, _seen(net, images, handlers, visits))
+            logits = run(images, _seen(net, images, handlers, visits), lambda own: net(embedding.follow(own)))
         with one_backward_pass(net):
             convolution.weights = False
             if "features" in visits:
                 visits["features"](features)
             if "input" in visits:
-                (jacobian,) = gradients_of(logits.sum(), [images], retain_graph=bool(by_weight))
-                visits["input"](jacobian.flatten(1))
+                if tokens:
+                    embedding.check()
+                jacobians = gradients_of(logits.sum(), embedding.vectors or [images], retain_graph=bool(by_weight))
+                visits["input"](torch.cat([jacobian.flatten(1) for jacobian in jacobians], 1))
             convolution.weights = True
             if by_weight:
-                _differentiate(F.cross_entropy(logits, labels), list(weights.known), visits, watch)
+                _differentiate(loss(logits, labels), list(weights.known), visits, watch)
 
 
 def _differentiate(loss: Tensor, weights: list[Tensor], visits: Visits, watch: _Layers | None) -> None:

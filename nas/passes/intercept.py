@@ -77,7 +77,7 @@ def running_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any
     return F.batch_norm(x, mean, var, weight, bias, training=mean is None, eps=eps)
 
 
-def no_normalisation(x: Tensor, *_: Any) -> Tensor:
+def no_normalisation(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return x
 
 

@@ -10,10 +10,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nas.passes.intercept import ATTENTIONS, SOFTMAXES, Intercept, Visits, no_normalisation, normalising
+from nas.passes.intercept import (
+    ATTENTIONS,
+    CONVOLUTION,
+    LINEAR,
+    SOFTMAXES,
+    Intercept,
+    Visits,
+    no_normalisation,
+    normalising,
+)
 from nas.passes.precision import wide
 from nas.passes.running import untouched
 from nas.passes.state import replace
+from nas.passes.tokens import NORMS, Embedding, are_tokens, ones_for_tokens
 from nas.passes.weights import Weights, check_weights, gradients_of, one_backward_pass
 
 
@@ -33,21 +43,28 @@ class Flow(NamedTuple):
 
 def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
     """A forward and backward pass of one input of ones through the linearised network: every parameter is replaced by
-    its absolute value, batch norm is bypassed, and everything is float64.
+    its absolute value, batch norm is bypassed, and everything is float64. Where a layer's weight is a constant of the
+    network, that is absolute too. In a network of tokens what these are looked up as is one, other embeddings are zero,
+    and every norm is bypassed.
 
     Visitors:
         flow: each convolution and linear weight, a `Flow`.
     """
-    ones = torch.ones_like(images[:1], dtype=torch.float64)
+    embedding = Embedding(replaced=ones_for_tokens)
+    ones = images[:1] if (tokens := are_tokens(images)) else torch.ones_like(images[:1], dtype=torch.float64)
     with untouched(net) as run:
         absolute = {parameter: _absolute(parameter) for parameter in net.parameters()}
         replace(net, absolute | {buffer: wide(buffer.clone()) for buffer in net.buffers()})
         names: dict[Tensor, str] = {parameter: name for name, parameter in net.named_parameters()}
         weights = Weights(net)
         weights.require_gradients(net)
-        handlers = normalising(no_normalisation) | weights.handlers()
+        handlers = normalising(no_normalisation) | _with_constants(weights.handlers(), set(net.buffers()))
+        if tokens:
+            handlers |= embedding.handlers | dict.fromkeys(NORMS, no_normalisation)
         with _attending(net, handlers) as (attending, handlers):
-            logits = run(ones, Intercept(handlers))
+            logits = run(ones, Intercept(handlers), lambda own: net(embedding.follow(own)))
+        if tokens:
+            embedding.check()
         chosen = list(weights.known)
         check_weights(chosen)
         with one_backward_pass(net):
@@ -57,6 +74,15 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
         name = names[weight]
         role = "attention" if _inside(name, attending) else "mlp" if _inside(name, around - {""}) else "other"
         visits["flow"](Flow(weight.detach().real, gradient.real, role))
+
+
+def _with_constants(handlers: dict[Any, Any], constants: set[Tensor]) -> dict[Any, Any]:
+    """``handlers``, under which layers whose weight is one of the ``constants`` take its absolute values."""
+
+    def positive(handler: Callable[..., Tensor], input: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return handler(input, weight.abs() if weight in constants else weight, *args, **kwargs)
+
+    return handlers | {function: partial(positive, handlers[function]) for function in (CONVOLUTION, LINEAR)}
 
 
 def _absolute(parameter: Tensor) -> nn.Parameter:

@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
-from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.passes import blocks
@@ -23,10 +22,11 @@ from nas.passes.intercept import DIFFERENTIATION, Intercept, image_normalisation
 from nas.passes.layers import check_samples
 from nas.passes.running import Drawn, untouched
 from nas.passes.state import replace
+from nas.passes.tokens import loss
 from nas.passes.weights import real
 
 Target = Literal["loss", "logits"]
-"""What is differentiated: each sample's cross-entropy, or the sum of its logits."""
+"""What is differentiated: each sample's loss (see `nas.passes.tokens.loss`), or the sum of its logits."""
 
 Group = list[tuple[Tensor, slice]]
 """Weights, each with its wanted rows; no weight twice."""
@@ -34,7 +34,7 @@ Group = list[tuple[Tensor, slice]]
 
 def objective(logits: Tensor, labels: Tensor, target: Target) -> Tensor:
     """The sum of ``target`` over the samples."""
-    return F.cross_entropy(logits, labels, reduction="sum") if target == "loss" else logits.sum()
+    return loss(logits, labels, "sum") if target == "loss" else logits.sum()
 
 
 def visit_imagewise(
@@ -129,7 +129,7 @@ def looped(net: nn.Module, group: Group, images: Tensor, labels: Tensor, target:
 
 
 def logits_of_one(net: nn.Module, image: Tensor) -> Tensor:
-    """The logits [1, classes] of one image alone, [channels, height, width]."""
+    """The logits [1, classes] of one image alone, [channels, height, width]; of one sequence [1, length, classes]."""
     logits: Tensor = net(image[None])
     if logits.ndim == 1:  # the dimension of one sample is gone, as by `Tensor.squeeze`
         logits = logits[None]

@@ -43,6 +43,14 @@ def placed(net: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modul
     return net
 
 
+def number_type(net: nn.Module, inputs: Tensor) -> torch.dtype:
+    """The type of numbers in which ``net`` computes on ``inputs``: theirs, and of tokens its first parameter's."""
+    if inputs.is_floating_point():
+        return inputs.dtype
+    own = (parameter.dtype for parameter in net.parameters() if parameter.is_floating_point())
+    return next(own, torch.get_default_dtype())
+
+
 def computing_in(dtype: torch.dtype) -> AbstractContextManager[Any]:
     """A context in which, if ``dtype`` is float64, no result is of a shorter type, whatever the network asks for."""
     return Float64() if dtype == torch.float64 else nullcontext()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nas.passes.draws import Draws, generators_of_files
 from nas.passes.intercept import Intercept, no_normalisation, normalising
-from nas.passes.precision import computing_in
+from nas.passes.precision import computing_in, number_type
 from nas.passes.recomputation import without_recomputation
 from nas.passes.state import restored
 
@@ -65,13 +65,13 @@ def untouched(net: nn.Module) -> Iterator[Run]:
             def run(
                 images: Tensor, intercept: AbstractContextManager[Any], compute: Callable[[Tensor], Any] = net
             ) -> Any:
-                draws = Draws(images.device, generators)
+                draws, dtype = Draws(images.device, generators), number_type(net, images)
                 own = images.clone()
                 try:
-                    with intercept, computing_in(images.dtype):
+                    with intercept, computing_in(dtype):
                         result = compute(own)
                 except RuntimeError as error:
-                    if images.dtype == torch.float64 and "ouble" in str(error):
+                    if dtype == torch.float64 and "ouble" in str(error):
                         raise ValueError("a layer of the network does not compute in float64") from error
                     raise
                 finally:
@@ -140,7 +140,7 @@ def _find_parts_that_draw(net: nn.Module, images: Tensor) -> None:
         for module in names:
             module.register_forward_pre_hook(enter)
             module.register_forward_hook(leave)
-        with torch.no_grad(), Intercept(normalising(no_normalisation)), computing_in(images.dtype):
+        with torch.no_grad(), Intercept(normalising(no_normalisation)), computing_in(number_type(net, images)):
             net(images.clone())
     if drawing:
         _PARTS_THAT_DRAW.setdefault(net, WeakSet()).update(drawing)

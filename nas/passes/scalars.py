@@ -22,6 +22,7 @@ from nas.passes.intercept import (
 )
 from nas.passes.layers import check_samples, seen_by_first_entry
 from nas.passes.running import untouched
+from nas.passes.tokens import are_tokens
 from nas.passes.weights import check_weights, gradients_of, require_gradients, weights_of
 
 
@@ -33,6 +34,8 @@ def visit_scalars(net: nn.Module, images: Tensor, visits: Visits, each_by_itself
         scalars: the logits [samples, classes], and their Jacobian [samples, classes, weights] with respect to the first
             entry of each convolution and linear weight, as one pair.
     """
+    if are_tokens(images):
+        raise ValueError("there are too many logits of a sequence to differentiate each of them by itself")
     weights = weights_of(net, [images])
     check_weights(weights)
     place = {weight.data_ptr(): number for number, weight in enumerate(weights)}  # shared by its first rows

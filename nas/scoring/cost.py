@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch.nn import functional as F
 
 from nas.errors import UsageError
 from nas.proxy import Proxy
@@ -96,12 +95,12 @@ def plain_pass(scorer: Scorer, arch: Arch) -> Callable[[], None]:
     data, text = scorer.data, scorer.space.text(arch)
     dtype = torch.float64 if scorer.precision == torch.float64 else torch.float32
     net = build(scorer.space, scorer.space.canonical(arch), data.task, scorer.seed).to(scorer.device, dtype).train()
-    images, labels = data.images.to(scorer.device, dtype), data.labels.to(scorer.device)
+    drawn = data.on(scorer.device, dtype)
     mixed = torch.autocast(scorer.device.type, scorer.precision, enabled=scorer.precision.itemsize < 4)
 
     def run() -> None:
         with mixed:
-            loss = F.cross_entropy(net(images.clone()), labels)
+            loss = data.task.loss(net(drawn.images.clone()), drawn.labels)
         torch.autograd.backward(loss)
         net.zero_grad()
 

@@ -9,14 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def returning_logits(net: nn.Module, classes: int) -> nn.Module:
+def returning_logits(net: nn.Module, classes: int, dimensions: int = 2) -> nn.Module:
     """``net``, which from now on returns its logits alone, whatever else it returned; see `logits_of`."""
-    net.register_forward_hook(partial(replace_by_logits, classes=classes))
+    net.register_forward_hook(partial(replace_by_logits, classes=classes, dimensions=dimensions))
     return net
 
 
-def logits_of(out: Any, classes: int) -> Tensor:
-    """The logits, [samples, at least ``classes``], in what a network returned.
+def logits_of(out: Any, classes: int, dimensions: int = 2) -> Tensor:
+    """The logits in what a network returned: [samples, at least ``classes``], in three ``dimensions`` [samples,
+    positions, at least ``classes``].
 
     A tensor is taken as it is. In a container (a tuple, list, dictionary, named tuple, dataclass) it is the entry or
     attribute called ``logits``, else the first tensor [samples, ``classes``]: the logits of ``(features, logits)`` and
@@ -28,25 +29,26 @@ def logits_of(out: Any, classes: int) -> Tensor:
     """
     fields = _fields(out)
     if "logits" in fields:
-        return logits_of(fields["logits"], classes)
+        return logits_of(fields["logits"], classes, dimensions)
     if isinstance(out, Tensor):
-        logits = out if out.ndim == 2 and out.size(1) >= classes else None
+        logits = out if out.ndim == dimensions and out.size(-1) >= classes else None
     else:
-        logits = next((t for t in _tensors(fields.values()) if t.ndim == 2 and t.shape[1] == classes), None)
+        logits = next((t for t in _tensors(fields.values()) if t.ndim == dimensions and t.shape[-1] == classes), None)
     if logits is None:
         held = ", ".join(str(list(tensor.shape)) for tensor in _tensors([out])) or "no tensor"
         raise ValueError(
-            f"the network returns no logits [samples, {classes}] for the {classes} classes of the task, but "
+            f"the network returns no logits [samples, {'positions, ' * (dimensions - 2)}{classes}] for the {classes} "
+            f"classes of the task, but "
             f"{type(out).__name__}: {held}"
         )
     return logits
 
 
-def replace_by_logits(net: nn.Module, inputs: Any, out: Any, *, classes: int) -> Tensor:
+def replace_by_logits(net: nn.Module, inputs: Any, out: Any, *, classes: int, dimensions: int = 2) -> Tensor:
     """The hook of `returning_logits`."""
     if isinstance(out, Tensor) and out.ndim == 1 and len(inputs[0]) == 1:
         out = out[None]  # the dimension of one sample is gone, as by `Tensor.squeeze`
-    return logits_of(out, classes)
+    return logits_of(out, classes, dimensions)
 
 
 def _fields(value: Any) -> dict[Any, Any]:

@@ -98,7 +98,7 @@ class Measurer:
             raise ProxyFailure("the space has no thin copy of its networks")
         inputs = self._minibatch(network)
         seed = initialisation_seed(self.seed, number)
-        net = placed(build(space, arch, inputs.task, seed), self.device, inputs.images.dtype)
+        net = placed(build(space, arch, inputs.task, seed), self.device, self._number_type)
         mixed = self.precision if self.precision.itemsize < 4 else None
         probe = Probe(net, inputs.images, inputs.labels, seed, mixed)
         return probe if how == "default" else _initialised(probe, how)
@@ -153,19 +153,21 @@ class Measurer:
         except ProxyFailure as error:
             return _score_of(error)
 
+    @property
+    def _number_type(self) -> torch.dtype:
+        return torch.float64 if self.precision == torch.float64 else torch.float32
+
     def _minibatch(self, network: Network) -> Minibatch:
         if network not in self._inputs:
             data = self.data if network == "full" else self.data.crops(THIN_INPUTS, THIN_SIZE)
-            dtype = torch.float64 if self.precision == torch.float64 else torch.float32
-            images, labels = data.images.to(self.device, dtype, copy=True), data.labels.to(self.device, copy=True)
-            self._inputs[network] = Minibatch(images, labels, data.classes)
+            self._inputs[network] = data.on(self.device, self._number_type)
         return self._inputs[network]
 
 
 def _initialised(probe: Probe, how: Initialisation) -> Probe:
     """A probe of the same network, whose weights are now drawn as ``how`` says."""
-    initialise(probe.net, how, probe.seed, again(lambda: weights_of(probe.net, [probe.images])))
-    return Probe(probe.net, probe.images, probe.labels, probe.seed, probe.mixed)
+    initialise(probe.net, how, probe.seed, again(lambda: weights_of(probe.net, [probe.inputs])))
+    return Probe(probe.net, probe.inputs, probe.labels, probe.seed, probe.mixed)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -185,7 +187,7 @@ def build(space: Space, arch: Arch, task: Task, seed: int = 0) -> nn.Module:
     whatever else the space's code changes are put back. It returns logits, whatever else the space's network returns
     (see `nas.scoring.logits.logits_of`)."""
     with put_back(), started(seed):
-        return returning_logits(space.build(arch, task), task.classes)
+        return returning_logits(space.build(arch, task), task.classes, 3 if task.kind == "tokens" else 2)
 
 
 @contextmanager
@@ -194,8 +196,10 @@ def running(space: Space, arch: Arch, task: Task) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        images = f"images of {task.channels} x {task.size} x {task.size}"
-        raise UsageError(f"{space.text(arch)} does not run on {images}: {reason_of(error)}") from error
+        inputs = f"images of {task.channels} x {task.size} x {task.size}"
+        if task.kind == "tokens":
+            inputs = f"sequences of {task.length} among {task.classes} tokens"
+        raise UsageError(f"{space.text(arch)} does not run on {inputs}: {reason_of(error)}") from error
 
 
 def counted(space: Space, arch: Arch, task: Task) -> Probe:
@@ -206,8 +210,7 @@ def counted(space: Space, arch: Arch, task: Task) -> Probe:
         with torch.device("meta"):
             return build(space, arch, task)
 
-    image = torch.zeros(1, task.channels, task.size, task.size, device="meta")
-    return Probe(make, image, torch.zeros(1, dtype=torch.long, device="meta"), counts=space.counts(arch, task))
+    return Probe(make, task.inputs(1, "meta"), task.labels(1, "meta"), counts=space.counts(arch, task))
 
 
 Counted = TypeVar("Counted")
@@ -224,8 +227,7 @@ def count(space: Space, arch: Arch, task: Task, look: Callable[[Probe], Counted]
         return look(counted(space, arch, task))
     except Exception:  # if that is not for the lack of weights, it happens again
         with running(space, arch, task):
-            image = torch.zeros(1, task.channels, task.size, task.size)
-            return look(Probe(build(space, arch, task), image, torch.zeros(1, dtype=torch.long)))
+            return look(Probe(build(space, arch, task), task.inputs(1), task.labels(1)))
 
 
 def costs(space: Space, arch: Arch, data: Minibatch) -> dict[str, int]:

@@ -131,7 +131,7 @@ def proxy_changes_nothing(name: str) -> None:
 def proxy_uses_labels_only_if_declared(name: str) -> None:
     data = small_minibatch()
     order = torch.randperm(len(data.labels), generator=torch.Generator().manual_seed(1))
-    permuted = Minibatch(data.images, data.labels[order], data.classes)
+    permuted = replace(data, labels=data.labels[order])
     for proxy in _parts(name):
         if not proxy.labels:
             values = [_values(proxy.name, networks()["ordinary"], _scorer(d)) for d in (data, permuted)]

@@ -107,15 +107,17 @@ def space_counts_what_it_enumerates(name: str, **options: Any) -> None:
 def space_builds_networks_for_the_task(name: str, **options: Any) -> None:
     """Shapes fit the task, and in some architecture the gradients reach the first layer."""
     space, rng, reached = _space(name, options), Random(0), False
-    for task in (Task(5, 3, 16), Task(3, 1, 8)):
-        images = torch.randn(2, task.channels, task.size, task.size)
+    for task in _tasks(space):
+        inputs = _inputs(task)
         archs = [space.sample(rng) for _ in range(10)] + ([space.full()] if space.supernet else [])
         for arch in archs:
             net = build(space, arch, task)
-            logits = net(images)
-            assert logits.shape == (2, task.classes), f"{space.text(arch)} gives {list(logits.shape)}"
+            logits = net(inputs)
+            assert logits.shape == (*task.labels(2).shape, task.classes), (
+                f"{space.text(arch)} gives {list(logits.shape)}"
+            )
             logits.square().sum().backward()
-            gradient = next(net.parameters()).grad
+            gradient = next(net.parameters()).grad  # of tokens their embedding's
             reached |= gradient is not None and bool(gradient.abs().sum() > 0)
     assert reached, "no gradient reaches the first layer of any of the networks"
 
@@ -123,7 +125,7 @@ def space_builds_networks_for_the_task(name: str, **options: Any) -> None:
 def space_builds_the_same_network_for_the_same_seed(name: str, **options: Any) -> None:
     space, rng = _space(name, options), Random(0)
     for arch in [space.sample(rng) for _ in range(3)]:
-        first, again, other = (build(space, arch, Task(3, 3, 8), seed).state_dict() for seed in (3, 3, 4))
+        first, again, other = (build(space, arch, _tasks(space)[0], seed).state_dict() for seed in (3, 3, 4))
         others = [key for key, tensor in first.items() if not torch.equal(tensor, again[key])]
         assert not others, f"{space.text(arch)} has other weights the second time: {', '.join(others)}"
         assert any(not torch.equal(tensor, other[key]) for key, tensor in first.items()), "the seed changes nothing"
@@ -171,8 +173,23 @@ def space_canonical_form_is_one_for_isomorphic_cells(name: str, **options: Any) 
         alike.append((arch, cell))
 
 
+def _tasks(space: Space) -> list[Task]:
+    """Two tasks of what the space's networks predict."""
+    if "classes" in space.predicts:
+        return [Task(5, 3, 16), Task(3, 1, 8)]
+    masked = space.predicts[0] == "masked"
+    return [Task(classes, length=length, kind="tokens", masked=masked) for classes, length in ((11, 6), (7, 9))]
+
+
+def _inputs(task: Task) -> torch.Tensor:
+    """Two samples at random."""
+    if task.kind == "tokens":
+        return torch.randint(task.classes, (2, task.length))
+    return torch.randn(2, *task.shape)
+
+
 def _params(space: Space, arch: Arch) -> int:
-    return Probe(build(space, arch, Task(3, 1, 8)), torch.empty(0), torch.empty(0)).params
+    return Probe(build(space, arch, _tasks(space)[1]), torch.empty(0), torch.empty(0)).params
 
 
 SPACE_CHECKS: Sequence[Callable[..., None]] = (

@@ -120,7 +120,7 @@ def _trained(
     result |= {
         "epochs": recipe.epochs, "seed": recipe.seed, "params": sum(p.numel() for p in training.net.parameters()),
         "seconds": round(sum(row.seconds for row in training.history), 3), "optimiser": training.recipe.optimiser,
-        "lr": training.recipe.lr, "weight_decay": training.recipe.weight_decay, "task": splits.task._asdict(),
+        "lr": training.recipe.lr, "weight_decay": training.recipe.weight_decay, "task": splits.task.described,
         "classes": list(splits.classes), "mean": splits.train.standard.mean.tolist(),
         "std": splits.train.standard.std.tolist(),
     }  # fmt: skip

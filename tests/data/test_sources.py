@@ -49,7 +49,7 @@ def test_a_strangers_kind_is_used_as_ours(raw):
         minibatch(f"{raw}:size=9", 40)
     with pytest.raises(UsageError, match=r"unknown option of raw 'sise': .*did you mean 'size'"):
         minibatch(f"{raw}:sise=3", 40)
-    with pytest.raises(UsageError, match=r"a \.npz file, a \.raw file or 'synthetic'"):
+    with pytest.raises(UsageError, match=r"a \.npz file, a \.raw file, a text, 'synthetic' or 'tokens'"):
         minibatch("nowhere", 40)
 
 

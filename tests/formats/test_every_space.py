@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 import torch
+from cases import OF_TOKENS
 from exported import outputs_elsewhere, own_outputs
 
 import nas
@@ -31,7 +32,7 @@ STEEP = ("mnasnet", "multi_resolution", "nasbench_macro", "transnas_micro")
 NDS_CELLS = {"widths": (4,), "depths": (3,)}
 FAMILIES = ("autoformer", "mnasnet", "nasbench101", "nasbench201", "nds_darts")
 """A space of each way to build, for the formats that take a second a network."""
-SPACES_WITH_CHOICES = [name for name in SPACES if name != "networks"]
+SPACES_WITH_CHOICES = [name for name in SPACES if name not in ("networks", *OF_TOKENS)]
 ONNX = find_spec("onnx") is not None and find_spec("onnxscript") is not None and find_spec("onnxruntime") is not None
 IMAGES = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from cases import SMALL
+from cases import OF_TOKENS, SMALL
 
 import nas
 from nas.errors import UsageError
@@ -27,7 +27,8 @@ def test_every_searcher_on_every_space(name, searcher):
     space, own = SPACES[name](**SMALL[name]), options(SEARCHERS[searcher].function)
     size = 64 if name in STEEP else 16
     call = {
-        "data": f"synthetic:classes=3,size={size}", "batch_size": 12, "budget": 55 if searcher == "pruning" else 20,
+        "data": "tokens:vocab=20,length=8" if name in OF_TOKENS else f"synthetic:classes=3,size={size}",
+        "batch_size": 12, "budget": 55 if searcher == "pruning" else 20,
         "settings": {name: SMALL[name]} | ({searcher: {"population": 6}} if "population" in own else {}),
     }  # fmt: skip
     if searcher == "pruning" and not space.supernet:

@@ -24,13 +24,14 @@ MAX_FILES_LOOKED_AT = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """All there is to draw from: the class of every image, and how to read some of them.
+    """All there is to draw from: the class of every image, and how to read some of them; or sequences of tokens.
 
     Attributes:
-        labels: [images] the class of each, as its place in ``classes``.
-        classes: their names, as many as ``task`` has classes.
+        labels: [images] the class of each, as its place in ``classes``; of sequences all zero.
+        classes: their names, as many as ``task`` has classes; the vocabulary.
         task: what a network for it must take and tell apart.
-        read: places [n] among the images -> [n, channels, size, size], numbers of one type, as they are stored.
+        read: places [n] among the images -> [n, channels, size, size], numbers of one type, as they are stored; of
+            sequences [n, length + 1] tokens, the last of which comes behind the sequence.
         standardised: what ``read`` gives has mean 0 and standard deviation 1; else that is seen to.
         lazy: ``read`` opens a file for each image, so that mean and standard deviation are those of some of them.
         notes: what was decided or left out that a user might not expect, each a sentence without a full stop.

@@ -37,11 +37,11 @@ def npz(path: Path, *, classes: Annotated[int, Range(0, MAX_COUNT)] = 0) -> Sour
     Args:
         classes: how many there are; 0: as many as there are different labels.
     """
-    with _opened(path) as file:
+    with opened_arrays(path) as file:
         pairs = _pairs(path, file.files)
 
     def part(name: str) -> Source:
-        with _opened(path) as file:
+        with opened_arrays(path) as file:
             images, labels = (file[array] for array in pairs[name])
         return of_arrays(str(path), images, labels, classes)
 
@@ -66,7 +66,8 @@ def _pairs(path: Path, names: list[str]) -> dict[str, tuple[str, str]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+def opened_arrays(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """A .npz file, when it is no larger than such a file is."""
     try:
         with open_file(path) as handle, np.lib.npyio.NpzFile(handle, allow_pickle=False) as file:
             members = file.zip.infolist() if file.zip is not None else []
