@@ -22,7 +22,8 @@ from nas.passes.linearised import Flow, visit_flow
 from nas.passes.outputs import visit_outputs
 from nas.passes.per_image import Target
 from nas.passes.per_sample import visit_blocks
-from nas.passes.questions import Answer, Event, Pass, Question, Suspension
+from nas.passes.questions import FORWARD, Answer, Event, Pass, Question, Suspension
+from nas.passes.roles import Role, visit_roles
 from nas.passes.running import Drawn, again, untouched
 from nas.passes.scalars import visit_scalars
 from nas.passes.shown import Shown, copied
@@ -30,13 +31,10 @@ from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, st
 from nas.passes.tokens import are_tokens
 from nas.passes.weights import check_weights, real, weights_of
 
-__all__ = ["Block", "Flow", "Layer", "Probe", "Target", "Weighted", "measure", "product_of_signs"]
+__all__ = ["Block", "Flow", "Layer", "Probe", "Role", "Target", "Weighted", "measure", "product_of_signs"]
 
 Weighted = list[tuple[Tensor, Tensor]]
 """Each convolution and linear weight with a tensor that belongs to it."""
-
-FORWARD = ("convolutions", "features", "relus")
-"""What it comes across before it has met the whole network."""
 
 
 class Probe:
@@ -50,7 +48,7 @@ class Probe:
         net: ``inputs`` to logits [samples, classes], or of tokens [samples, length, classes]. Look, do not touch.
         inputs: images [samples, channels, height, width], or tokens [samples, length] int64, on the network's device.
             Of images, every prefix holds the classes in equal numbers, to within one.
-        images: the same, for proxies that look at images: with tokens, they fail.
+        images: the same, for proxies that look at images; with tokens, these fail.
         labels: [samples], whole numbers; of tokens [samples, length], negative where nothing is predicted.
         seed: torch's global generator starts from it whenever a proxy is run by `measure`.
         mixed: the shorter type in which `torch.autocast` runs the network's convolutions and products, if any; what
@@ -156,6 +154,14 @@ class Probe:
         if not answers:
             raise ValueError("no convolution of two dimensions and no linear layer lies between input and output")
         return answers
+
+    def weight_roles(self) -> list[Role]:
+        """What each of the `weights` is for in a transformer, as far as the network uses them."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_roles(net, images[:1], visits)
+
+        return self._ask(Pass("roles", run), "roles", _itself)[0]  # type: ignore[no-any-return]
 
     def features(self, function: Callable[[list[Tensor]], Any]) -> Any:
         """``function`` of the features: what the first block takes and what each block gives, with their graph.

@@ -112,6 +112,10 @@ class Space(ABC):
     predicts: tuple[Output, ...] = ("classes",)
     """What its networks may predict, and so what they take; the first is what data without a task of their own ask."""
 
+    lattice: bool = True
+    """Whether `valid` can tell of open architectures; a space whose rules are those of single networks alone says no,
+    and has neither a way down from the supernet nor an enumeration."""
+
     supernet_takes: str = ""
     """What ``supernet`` takes, where it depends on the space's options."""
 
@@ -202,6 +206,8 @@ class Space(ABC):
             arch = self.random_leaf(rng)
             if self.valid(arch):
                 return arch
+        if not self.lattice:
+            raise UsageError(f"no valid architecture found in the space after {ATTEMPTS} random draws")
         arch = self.full()
         for slot in rng.sample(range(len(arch)), len(arch)):
             below = [_with(arch, slot, (option,)) for option in rng.sample(arch[slot], len(arch[slot]))]
@@ -238,6 +244,8 @@ class Space(ABC):
     @final
     def cuts(self, arch: Arch) -> list[tuple[int, int, Arch]]:
         """All valid one-step descents of the lattice: (slot, option removed, what remains), in a fixed order."""
+        if not self.lattice:
+            raise UsageError("the architectures of this space are drawn, and no way leads down to them")
         steps = (
             (slot, option, _with(arch, slot, tuple(o for o in options if o != option)))
             for slot, options in enumerate(arch)
@@ -250,6 +258,8 @@ class Space(ABC):
     def __iter__(self) -> Iterator[Arch]:
         """All valid leaves, the last slot changing fastest. What `valid` says of open architectures saves looking at
         what lies below those that are not."""
+        if not self.lattice:
+            raise UsageError("the architectures of this space are drawn, and cannot be listed")
         if type(self).valid is Space.valid:
             yield from product(*(((option,) for option in range(len(names))) for names in self.slots))
         else:
@@ -305,7 +315,7 @@ class SpaceWrapper(Space):
     def __init__(self, space: Space) -> None:
         self.space = space
         self.slots, self.supernet, self.supernet_takes = space.slots, space.supernet, space.supernet_takes
-        self.predicts = space.predicts
+        self.predicts, self.lattice = space.predicts, space.lattice
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         return self.space.build(arch, task)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from nas.probe import Probe
-from nas.proxy import proxy
+from nas.proxy import ProxyFailure, proxy
 
 
 @proxy("params", static=True)
@@ -25,3 +27,28 @@ def flops(probe: Probe) -> float:
 def depth(probe: Probe) -> float:
     """The number of convolutions on the longest path from the input to the output."""
     return float(probe.trace.depth)
+
+
+@proxy("layers", static=True)
+def layers(probe: Probe) -> float:
+    """The number of blocks that the network is a chain of: of a transformer its layers, of a cell network its cells and
+    what lies between them.
+
+    Blocks are those of `nas.probe.Probe.features`, between the first and the last features.
+    """
+    return float(len(_features(probe)) - 1)
+
+
+@proxy("width", static=True)
+def width(probe: Probe) -> float:
+    """The number of channels of what the last block gives; blocks are those of `layers`."""
+    shape = _features(probe)[-1]
+    return float(shape[1] if len(shape) > 3 else shape[-1])
+
+
+def _features(probe: Probe) -> list[torch.Size]:
+    """The shapes of the features."""
+    shapes: list[torch.Size] = probe.features(lambda features: [feature.shape for feature in features])
+    if not shapes:
+        raise ProxyFailure("the network has no blocks: no module with parts of its own gives features")
+    return shapes

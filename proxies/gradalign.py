@@ -49,7 +49,7 @@ def gradalign_i(
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         mean_per_weight: ours.
     """
-    group, sizes = _groups(probe.labels[:images], per_class)
+    group, sizes = _groups(probe.groups[:images], per_class)
     member = F.one_hot(group, len(sizes)).double()  # [samples, groups]
 
     def products(block: Block) -> Tensor:  # with the signs of the sums, or to find the means in: [samples, …]
@@ -96,7 +96,7 @@ def gradalign_ii(
         norms = gram.diagonal().sqrt().clamp_min(TINY)
         gram = gram / (norms[:, None] * norms)
     gram = gram + eps * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    group, sizes = _groups(probe.labels[:images], per_class)
+    group, sizes = _groups(probe.groups[:images], per_class)
     members = [torch.nonzero(group == c).flatten() for c in range(len(sizes))]
     rounding = torch.finfo(torch.float64 if signs else blocks[0].dtype).eps
     return torch.stack([log_determinant(gram[m][:, m], rounding) for m in members]).sum()

@@ -302,6 +302,7 @@ SMALL = {
     "nasbench201": {"widths": (4, 8), "repeats": 1},
     "nasbench_bert": {"widths": (8, 16), "feed_forwards": (12, 20), "embedding": 8},
     "nasbench_macro": {"width": 4, "last": 8},
+    "nasbench_nlp": {"embedding": 6, "width": 5, "layers": 2},
     "nats_sss": {"widths": (4, 6, 8)},
     "nds_amoeba": GENOTYPE,
     "nds_darts": GENOTYPE,
@@ -314,7 +315,7 @@ SMALL = {
     "networks": {"names": (f"{MINE}:Twins", f"{MINE}:flat")},
 }
 """The options under which a space's networks are built in milliseconds."""
-OF_TOKENS = ("nasbench_bert",)
+OF_TOKENS = ("nasbench_bert", "nasbench_nlp")
 """Spaces whose networks take tokens."""
 
 

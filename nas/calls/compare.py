@@ -62,7 +62,7 @@ def compare(
 
     Args:
         space: a registered name, or a `Space`.
-        target: a column of ``table``; larger is better.
+        target: a column of ``table``; larger is better. ``-loss`` is the column ``loss``, of which smaller is better.
         proxies: names, each a proxy or a combination, or functions of a `nas.probe.Probe`; ``"all"`` takes every one
             registered.
         archs: how many of the table's architectures, or ``"all"``.

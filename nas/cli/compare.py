@@ -16,7 +16,7 @@ from nas.cli.printing import plain_console, print_comparison, progress
 def compare(
     space: Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")],
     table: Annotated[Path, typer.Option(help="CSV, .csv.gz or Parquet with a column 'arch' and the target.")],
-    target: Annotated[str, typer.Option(help="Column of the table; larger is better.")],
+    target: Annotated[str, typer.Option(help="Column of the table; larger is better, of --target=-COLUMN smaller.")],
     proxies: Proxies = "gradalign_i,gradalign_ii",
     archs: Annotated[str, typer.Option(help="How many of the table's architectures, or 'all'.")] = "all",
     seeds: Seeds = 1,

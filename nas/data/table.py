@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +28,14 @@ class Table:
     """The rows of a benchmark's table by architecture.
 
     Args:
-        path: CSV, ``.csv.gz`` or Parquet with a column ``arch`` in the space's notation; or, where there is no such
-            file, the name of one that comes with the toolkit (`OWN`).
+        path: CSV, ``.csv.gz`` or Parquet with a column ``arch`` in the space's notation (a file without one may call it
+            otherwise: the first column of texts whose first row is an architecture is taken); or, where there is no
+            such file, the name of one that comes with the toolkit (`OWN`).
         space: reads the notation.
 
     Raises:
-        UsageError: the file cannot be read, has no column ``arch``, no rows, or an architecture that does not parse.
+        UsageError: the file cannot be read, has no column of architectures, no rows, or an architecture that does not
+            parse.
     """
 
     def __init__(self, path: str | Path, space: Space) -> None:
@@ -45,6 +48,8 @@ class Table:
         duplicates = self.frame.columns[self.frame.columns.duplicated()]
         if len(duplicates):
             raise UsageError(f"{self.path}: has several columns {duplicates[0]!r}")
+        if "arch" not in self.frame and (named := self._named_otherwise()) is not None:
+            self.frame = self.frame.rename(columns={named: "arch"})
         if "arch" not in self.frame:
             raise UsageError(f"{self.path}: has no column 'arch', only {', '.join(map(str, self.frame.columns))}")
         if self.frame.empty:
@@ -52,8 +57,24 @@ class Table:
         self.archs = parse_all(self.frame["arch"], space, str(self.path))
         self._rows = {arch: row for row, arch in enumerate(self.archs)}
 
+    def _named_otherwise(self) -> Any:
+        """The name of a column of texts that holds architectures; None where none does."""
+        for name in self.frame.columns[: 0 if self.frame.empty else None]:
+            first = self.frame[name].iloc[0]
+            if isinstance(first, str):
+                try:
+                    with only_data(str(self.path)):
+                        self.space.parse(first)
+                except ValueError:
+                    continue
+                return name
+        return None
+
     def target(self, column: str) -> pd.Series[float]:
-        """A column of numbers; `UsageError` for a column that is missing or holds something else."""
+        """A column of numbers, with ``-`` before its name their negatives, as of losses; `UsageError` for a column that
+        is missing or holds something else."""
+        if column not in self.frame and column.removeprefix("-") in self.frame:
+            return -self.target(column.removeprefix("-"))
         if column not in self.frame:
             raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
         if not pd.api.types.is_numeric_dtype(self.frame[column]):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from nas.passes.intercept import (
-    ATTENTIONS,
     CONVOLUTION,
     LINEAR,
-    SOFTMAXES,
     Intercept,
     Visits,
     no_normalisation,
     normalising,
 )
 from nas.passes.precision import wide
+from nas.passes.roles import mixing, role_of
 from nas.passes.running import untouched
 from nas.passes.state import replace
 from nas.passes.tokens import NORMS, Embedding, are_tokens, ones_for_tokens
@@ -61,7 +59,7 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
         handlers = normalising(no_normalisation) | _with_constants(weights.handlers(), set(net.buffers()))
         if tokens:
             handlers |= embedding.handlers | dict.fromkeys(NORMS, no_normalisation)
-        with _attending(net, handlers) as (attending, handlers):
+        with mixing(net, handlers) as (attending, handlers):
             logits = run(ones, Intercept(handlers), lambda own: net(embedding.follow(own)))
         if tokens:
             embedding.check()
@@ -69,10 +67,8 @@ def visit_flow(net: nn.Module, images: Tensor, visits: Visits) -> None:
         check_weights(chosen)
         with one_backward_pass(net):
             gradients = gradients_of(logits.sum(), chosen)
-    around = {name.rpartition(".")[0] for name in attending}
     for weight, gradient in zip(chosen, gradients, strict=True):
-        name = names[weight]
-        role = "attention" if _inside(name, attending) else "mlp" if _inside(name, around - {""}) else "other"
+        role, *_ = role_of(names[weight], attending)
         visits["flow"](Flow(weight.detach().real, gradient.real, role))
 
 
@@ -89,35 +85,3 @@ def _absolute(parameter: Tensor) -> nn.Parameter:
     """Its absolute values, of the widest type."""
     exact = wide(parameter.detach())
     return nn.Parameter(exact.abs().to(exact.dtype), exact.is_floating_point() or exact.is_complex())
-
-
-@contextmanager
-def _attending(net: nn.Module, handlers: dict[Any, Any]) -> Iterator[tuple[set[str], dict[Any, Any]]]:
-    """The names of the modules that attend, collected while the network runs, and ``handlers`` that collect them."""
-    running: list[str] = []
-    attending: set[str] = set()
-
-    def attend(function: Callable[..., Any], handler: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        square = function in ATTENTIONS or (args[0].ndim > 2 and args[0].shape[-1] == args[0].shape[-2])
-        if square and running:
-            attending.add(running[-1])
-        return handler(*args, **kwargs)
-
-    def enter(module: nn.Module, inputs: Any) -> None:
-        running.append(names[module])
-
-    def leave(module: nn.Module, inputs: Any, out: Any) -> None:
-        running.pop()
-
-    names = {module: name for name, module in net.named_modules()}
-    hooks = [module.register_forward_pre_hook(enter) for module in names]
-    hooks += [module.register_forward_hook(leave) for module in names]
-    try:
-        yield attending, handlers | {f: partial(attend, f, handlers.get(f, f)) for f in (*ATTENTIONS, *SOFTMAXES)}
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _inside(name: str, modules: set[str]) -> bool:
-    return any(name.startswith(f"{module}.") for module in modules)

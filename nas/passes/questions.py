@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from nas.passes.intercept import Visits
 
 Event = Literal[
-    "activations",
     "blocks",
     "convolutions",
     "curvature",
@@ -25,6 +24,8 @@ Event = Literal[
     "scalars",
 ]
 """What a pass comes across and hands to visitors."""
+FORWARD = ("convolutions", "features", "relus", "roles")
+"""What it comes across before it has met the whole network."""
 
 
 class Question(NamedTuple):

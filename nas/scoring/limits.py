@@ -181,6 +181,9 @@ class Limited(SpaceWrapper):
     def _starts(self, arch: Arch) -> Iterator[Arch]:
         """Leaves below ``arch`` to begin at, valid ones where the space has rules of its own."""
         rng = Random(0)
+        if not self.space.lattice:
+            yield from (self.space.sample(rng) for _ in range(2 + RESTARTS))
+            return
         if self._known is not None:
             yield tuple(
                 own if own[0] in options else options[:1] for own, options in zip(self._known, arch, strict=True)

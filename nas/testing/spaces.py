@@ -76,8 +76,12 @@ def space_crossover_takes_slots_from_its_parents(name: str, **options: Any) -> N
 
 
 def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **options: Any) -> None:
-    """Below every valid architecture there is a valid leaf, and everything above a valid leaf is valid."""
+    """Below every valid architecture there is a valid leaf, and everything above a valid leaf is valid; in a space that
+    is no lattice, what is drawn is valid."""
     space, rng = _space(name, options), Random(0)
+    if not space.lattice:
+        assert all(space.valid(space.random_leaf(rng)) for _ in range(20)), "a random leaf is not valid"
+        return
     arch = space.full()
     while not is_leaf(arch):
         cuts = space.cuts(arch)
@@ -94,6 +98,9 @@ def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **options: Any) -
 
 def space_counts_what_it_enumerates(name: str, **options: Any) -> None:
     space = _space(name, options)
+    if not space.lattice:
+        assert space.size() >= len({space.canonical(space.sample(Random(seed))) for seed in range(20)}), "it has more"
+        return
     if space.size() <= 100_000:
         archs = list(space)
         assert len(archs) == len(space), f"{len(archs)} architectures are enumerated, the size is {len(space)}"
