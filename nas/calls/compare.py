@@ -39,6 +39,7 @@ from nas.statistics.comparison import (
     paired,
     selection,
     target_correlations,
+    within_groups,
 )
 
 
@@ -51,6 +52,7 @@ def compare(
     seeds: int = 1,
     *,
     unique: bool = False,
+    within: str | None = None,
     run_folder: str | Path | None = None,
     watch: Watch | None = None,
     **given: Unpack[SetupOptions],
@@ -69,6 +71,7 @@ def compare(
         seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
             ``seed + 1``, …
         unique: of isomorphic architectures, take only the first.
+        within: a column of ``table``; correlations are computed within its groups too, as of one training recipe.
         run_folder: where ``config.yaml``, ``scores.csv``, ``correlations.csv`` and the other frames of `Comparison` go,
             or ``auto`` for a folder below ``runs`` that is named after the settings; a comparison that was interrupted
             there is continued.
@@ -81,7 +84,7 @@ def compare(
     check_number("seeds", seeds, 1)
     setup = Setup.of(space, given)
     with setup:
-        plan = _prepare(setup, Table(table, setup.space), target, proxies, archs, seeds, unique, run_folder)
+        plan = _prepare(setup, Table(table, setup.space), target, proxies, archs, seeds, unique, within, run_folder)
         with plan.opened() as folder:
             rows, peaks = _run(plan, folder, watch)
             return _report(plan, folder, pd.DataFrame(rows, columns=list(SCORES)), peaks)
@@ -106,6 +109,7 @@ class Plan:
     setup: Setup
     table: Table
     target: str
+    groups: pd.Series[str] | None
     archs: Sequence[Arch]
     repeats: Sequence[Repeat]
     machine: MachineScores
@@ -133,12 +137,14 @@ def _prepare(
     archs: int | str,
     seeds: int,
     unique: bool,
+    within: str | None,
     run_folder: str | Path | None,
 ) -> Plan:
     named = setup.proxies(proxies)
     if mine := set(named) & set(REFERENCES):
         raise UsageError(f"{min(mine)!r} has a row of its own in every comparison: give the proxy another name")
     column = table.target(target)
+    groups = None if within is None else table.groups(within)
     kept = setup.may_keep(list(named.values()), run_folder)
     entries = named | {name: name for name in ALWAYS if name not in named}
     repeats = [_repeat(setup, seed, entries, kept) for seed in range(setup.seed, setup.seed + seeds)]
@@ -147,22 +153,23 @@ def _prepare(
     if run_folder is not None:
         settings = setup.record(
             table=table.given, target=target, proxies=",".join(named), archs=archs, seeds=seeds, unique=unique,
+            **({} if within is None else {"within": within}),
             minibatch=" ".join(repeat.scorer.data.fingerprint for repeat in repeats),
             **setup.of_the_machine(repeats[0].proxies, scorer.device),
         )  # fmt: skip
     machine = MachineScores(scorer, _folder(run_folder, settings))
-    within = keeps(setup.space, setup.limits, scorer.data.task, scorer) if setup.constraints else None
+    keep = keeps(setup.space, setup.limits, scorer.data.task, scorer) if setup.constraints else None
     usable = [row for row in range(len(column)) if np.isfinite(column.iloc[row])]
-    chosen = [table.archs[row] for row in draw(usable, archs, setup.seed, _kept(table, unique, within))]
+    chosen = [table.archs[row] for row in draw(usable, archs, setup.seed, _kept(table, unique, keep))]
     if len(set(chosen)) < len(chosen):
         twice = next(setup.space.text(arch) for arch in chosen if chosen.count(arch) > 1)
         raise UsageError(f"{table.path}: {twice} has several rows: keep one of them")
     try_out(scorer, chosen)
     if run_folder is None:
-        return Plan(setup, table, target, chosen, repeats, machine, None, {})
+        return Plan(setup, table, target, groups, chosen, repeats, machine, None, {})
     config = settings | {"versions": _versions(setup, table, column, chosen, repeats[0])}
     folder = _folder(run_folder, settings, config["versions"])
-    return Plan(setup, table, target, chosen, repeats, machine, folder, config)
+    return Plan(setup, table, target, groups, chosen, repeats, machine, folder, config)
 
 
 def _folder(
@@ -240,11 +247,14 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
         truth.loc[means.index],
         len(plan.archs) - len(set(map(plan.setup.space.canonical, plan.archs))),
         None if folder is None else folder.path,
+        None if plan.groups is None else within_groups(means, truth, plan.groups.set_axis(texts)[first]),
     )
     if folder is not None:
         from nas.report.comparison import comparison_report  # matplotlib takes a while to import
 
         folder.write("correlations.csv", coefficients.to_csv(index=False))
+        if result.groups is not None:
+            folder.write("groups.csv", result.groups.to_csv(index=False))
         for name in ("pairs", "selection"):
             folder.write(f"{name}.csv", getattr(result, name).to_csv(index=False))
         folder.write("targets.csv", result.targets.to_csv(index_label="proxy"))

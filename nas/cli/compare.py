@@ -21,6 +21,7 @@ def compare(
     archs: Annotated[str, typer.Option(help="How many of the table's architectures, or 'all'.")] = "all",
     seeds: Seeds = 1,
     unique: Annotated[bool, typer.Option("--unique", help="Of isomorphic architectures take only the first.")] = False,
+    within: Annotated[str | None, typer.Option(help="Column of the table: correlate within its groups, too.")] = None,
     run: Run = None,
     config: Config = None,
     quiet: Quiet = False,
@@ -31,7 +32,17 @@ def compare(
 
     with progress("scoring", quiet) as watch:
         result = call(
-            space, table, target, proxies, archs, seeds, unique=unique, run_folder=run or "auto", watch=watch, **options
+            space,
+            table,
+            target,
+            proxies,
+            archs,
+            seeds,
+            unique=unique,
+            within=within,
+            run_folder=run or "auto",
+            watch=watch,
+            **options,
         )
     console = plain_console()
     print_comparison(console, result, target, space)

@@ -90,6 +90,11 @@ def print_comparison(console: Console, comparison: Comparison, target: str, spac
     for count in comparison.selection["n"].unique():
         rows = comparison.selection[comparison.selection["n"] == count].set_index("proxy").loc[["random", "optimal"]]
         console.print(f"of {count}: " + ", ".join(f"{n} {spread(r['mean'], r['sd'])}" for n, r in rows.iterrows()))
+    if comparison.groups is not None:
+        means = comparison.groups[comparison.groups["group"] == "all"].sort_values("kendall", ascending=False)
+        listed = ", ".join(f"{row.proxy} {row.kendall:.3f}" for row in means.itertuples())
+        number = comparison.groups["group"].nunique() - 1
+        console.print(f"τ-b within {number} groups, averaged by size: {listed}")
     first = overall["proxy"].iloc[0]
     alike = comparison.pairs[(comparison.pairs["proxy_a"] == first) & (comparison.pairs["p_holm"] > 0.05)]["proxy_b"]
     if len(alike):

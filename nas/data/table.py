@@ -81,6 +81,13 @@ class Table:
             raise UsageError(f"{self.path}: column {column!r} holds {self.frame[column].dtype}, not numbers")
         return self.frame[column].astype(float)
 
+    def groups(self, column: str) -> pd.Series[str]:
+        """A column as groups, whose names are texts; `UsageError` for one that is missing."""
+        if column not in self.frame or column == "arch":
+            raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
+        known = self.frame[column].notna()
+        return self.frame[column].astype(str).where(known)
+
     def find(self, column: str, value: str) -> Arch:
         """The architecture whose ``column`` is ``value``; `UsageError` where there is none."""
         if column not in self.frame or column == "arch":

@@ -33,6 +33,7 @@ class Comparison(NamedTuple):
         truth: the target by architecture.
         duplicates: how many of the architectures are isomorphic to an earlier one.
         folder: the run folder, where there is one.
+        groups: correlations within groups of architectures, see `within_groups`; None where there are none.
     """
 
     scores: pd.DataFrame
@@ -43,6 +44,7 @@ class Comparison(NamedTuple):
     truth: pd.Series[float]
     duplicates: int
     folder: Path | None = None
+    groups: pd.DataFrame | None = None
 
 
 def decimals(truth: pd.Series[float]) -> int:
@@ -176,6 +178,39 @@ def target_correlations(means: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
         truth = rows[column].to_numpy(np.float64)[finite]
         correlations[column] = {name: ranks.kendall(means[name].to_numpy(np.float64)[finite], truth) for name in means}
     return pd.DataFrame(correlations, index=list(means))
+
+
+MIN_GROUP = 3
+"""Architectures of a group within which is correlated."""
+
+
+def within_groups(means: pd.DataFrame, target: pd.Series[float], groups: pd.Series[str]) -> pd.DataFrame:
+    """Kendall's τ-b of each proxy within each group of architectures, the largest group first.
+
+    Args:
+        means: see `mean_over_seeds`.
+        groups: the group of each architecture; those without one are left out, and so are groups of fewer than 3.
+
+    Returns:
+        ``proxy``, ``group``, ``n``, ``kendall``; with the group ``all`` for the mean over the groups, weighted by their
+        sizes. A group in which a proxy, or the target, is the same everywhere has no τ and no part in the mean.
+    """
+    own = groups.loc[means.index]
+    sizes = own.value_counts()
+    chosen = sizes[sizes >= MIN_GROUP]
+    rows: list[tuple[str, str, int, float]] = []
+    for name in means:
+        taus = {}
+        for group in chosen.index:
+            members = means.index[(own == group).to_numpy()]
+            truth = np.asarray(target.loc[members], dtype=np.float64)
+            taus[str(group)] = ranks.kendall(means[name].loc[members].to_numpy(np.float64), truth)
+        known = {group: tau for group, tau in taus.items() if np.isfinite(tau)}
+        total = sum(int(chosen[group]) for group in known)
+        mean = sum(int(chosen[group]) * tau for group, tau in known.items()) / total if total else np.nan
+        rows.append((str(name), "all", total, mean))
+        rows += [(str(name), group, int(chosen[group]), tau) for group, tau in taus.items()]
+    return pd.DataFrame(rows, columns=["proxy", "group", "n", "kendall"])
 
 
 def _mean(by_seed: pd.DataFrame) -> pd.Series[float]:

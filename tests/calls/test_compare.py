@@ -6,6 +6,7 @@ import pytest
 from searches import COMPARE
 
 import nas
+from nas.errors import UsageError
 from nas.scoring.measurer import Measurer
 
 
@@ -51,3 +52,23 @@ def test_an_interrupted_comparison_continues(table, tmp_path, monkeypatch):
         again.correlations.drop(columns=["ms_per_arch", "peak_mb"]),
         whole.correlations.drop(columns=["ms_per_arch", "peak_mb"]),
     )
+
+
+def test_compare_within_the_groups_of_a_column(table, tmp_path):
+    frame = pd.read_csv(table)
+    frame["recipe"] = ["long", "short"] * (len(frame) // 2) + ["long"] * (len(frame) % 2)
+    frame.rename(columns={"arch": "cell"}).to_csv(tmp_path / "named.csv", index=False)
+    call = {**COMPARE, "within": "recipe", "run_folder": tmp_path / "run"}
+    found = nas.compare("nasbench201", tmp_path / "named.csv", "-accuracy", "params", 12, **call)
+    written = pd.read_csv(tmp_path / "run" / "groups.csv")
+    pd.testing.assert_frame_equal(written, found.groups)
+    scores = found.scores[found.scores["proxy"] == "params"].set_index("arch")["value"].astype(float)
+    truth = -frame.set_index("arch")["accuracy"].loc[scores.index]
+    recipes = frame.set_index("arch")["recipe"].loc[scores.index]
+    for recipe in ("long", "short"):
+        own = recipes.index[recipes == recipe]
+        row = found.groups.query("proxy == 'params' and group == @recipe").iloc[0]
+        assert row["n"] == len(own)
+        assert row["kendall"] == pytest.approx(scores.loc[own].rank().corr(truth.loc[own], method="kendall"))
+    with pytest.raises(UsageError, match=r"unknown column of .*named\.csv 'recipes': .*did you mean 'recipe'"):
+        nas.compare("nasbench201", tmp_path / "named.csv", "accuracy", "params", 4, within="recipes", **COMPARE)

@@ -104,3 +104,26 @@ def test_heat_map_takes_the_rows_that_a_column_has(means, truth):
         assert frame.loc[proxy, "accuracy"] == pytest.approx(stats.kendall(means[proxy].to_numpy(), truth.to_numpy()))
         expected = stats.kendall(means.loc[known, proxy].to_numpy(), truth[known].to_numpy())
         assert frame.loc[proxy, "half"] == pytest.approx(expected)
+
+
+def test_correlations_within_groups_are_averaged_by_size():
+    rng = np.random.default_rng(3)
+    names = [f"a{number}" for number in range(20)]
+    means = pd.DataFrame({"up": rng.normal(size=20), "flat": np.r_[np.zeros(9), rng.normal(size=11)]}, index=names)
+    target = pd.Series(rng.normal(size=20), index=names)
+    groups = pd.Series([*["first"] * 9, *["second"] * 6, *["pair"] * 2, *[None] * 3], index=names)
+    found = comparison.within_groups(means, target, groups).set_index(["proxy", "group"])
+    parts = {"first": slice(0, 9), "second": slice(9, 15)}
+    taus = {
+        (proxy, group): scipy_stats.kendalltau(means[proxy].iloc[part], target.iloc[part]).statistic
+        for proxy in means for group, part in parts.items()
+    }  # fmt: skip
+    for proxy in means:
+        known = {group: taus[proxy, group] for group in parts if not math.isnan(taus[proxy, group])}
+        sizes = {group: len(names[parts[group]]) for group in known}
+        assert found.loc[(proxy, "all"), "n"] == sum(sizes.values())
+        mean = sum(sizes[group] * tau for group, tau in known.items()) / sum(sizes.values())
+        assert found.loc[(proxy, "all"), "kendall"] == pytest.approx(mean)
+        for group in parts:
+            assert found.loc[(proxy, group), "kendall"] == pytest.approx(taus[proxy, group], nan_ok=True)
+    assert set(found.index.get_level_values("group")) == {"all", "first", "second"}
