@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import reduce
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import prod
 from random import Random
 from typing import Annotated, Any, final
@@ -140,7 +140,7 @@ class NlpSpace(Space):
         for position, (op,) in enumerate(arch[1 : 1 + 4 * self.nodes : 4]):
             if op:
                 most = INPUTS[OPERATIONS[op]][1]
-                given = [option for (option,) in arch[2 + 4 * position : 2 + 4 * position + most] if option]
+                given = takewhile(bool, (option for (option,) in arch[2 + 4 * position : 2 + 4 * position + most]))
                 inputs = (option - len(BASE) if option >= len(BASE) else BASE[option] for option in given)
                 nodes[position] = Node(OPERATIONS[op], tuple(inputs))
         states = arch[1 + self.nodes * 4 :][: arch[0][0] + 1]
@@ -163,7 +163,7 @@ class NlpSpace(Space):
         return is_leaf(arch) and self.settled(arch) == arch and self.cell(arch).keeps_rules()
 
     def settled(self, arch: Arch) -> Arch:
-        return self.arch(self.cell(arch).living()) if is_leaf(arch) else arch
+        return self.arch(self.cell(arch)) if is_leaf(arch) else arch
 
     def canonical(self, arch: Arch) -> Arch:
         return self.arch(self.cell(arch).canonical())
@@ -298,6 +298,6 @@ def nasbench_nlp(
     """Recurrent cells as graphs, written as the benchmark's recipes in JSON: no more than 10^110.
 
     A cell has one to three states and at most 25 nodes; drawn as the published generator draws. Mutation exchanges
-    operations and inputs, and takes nodes away. Language models of three layers predict the next token.
+    operations, inputs and the nodes that are new states. Language models of three layers predict the next token.
     """
     return NlpSpace(nodes, embedding, width, layers)
