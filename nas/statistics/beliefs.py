@@ -77,18 +77,18 @@ def believe(candidates: Candidates, places: Sequence[int], truths: Vector) -> Be
     by_proxies, shares = proxies @ own.T, _shares(ranking, proxies)
     rest = REST**2 * np.exp(-REACH * _difference(operations, known)) + INTERCEPT**2  # [candidates, known]
     results, likelihoods = [], []
-    for slope, tau, noise in product(SLOPES, WEIGHTS, NOISES):
+    for tau, noise in product(WEIGHTS, NOISES):
         across, shift = tau**2 * by_proxies + rest, tau**2 * own.T
         covariance = across[known] + noise**2 * np.eye(len(known))
-        residual = truths - slope * ranking[known]
-        solved = np.linalg.solve(covariance, residual)
-        likelihoods.append(-residual @ solved / 2 - np.linalg.slogdet(covariance)[1] / 2)
         prior = tau**2 / count * np.square(proxies).sum(1) + REST**2 + INTERCEPT**2
-        results.append((
-            slope * ranking + across @ solved, prior - (across * np.linalg.solve(covariance, across.T).T).sum(1),
-            slope * shares + shift @ solved,
-            tau**2 / count - (shift * np.linalg.solve(covariance, shift.T).T).sum(1),
-        ))  # fmt: skip
+        variance = prior - (across * np.linalg.solve(covariance, across.T).T).sum(1)
+        weight_variance = tau**2 / count - (shift * np.linalg.solve(covariance, shift.T).T).sum(1)
+        for slope in SLOPES:
+            residual = truths - slope * ranking[known]
+            solved = np.linalg.solve(covariance, residual)
+            likelihoods.append(-residual @ solved / 2 - np.linalg.slogdet(covariance)[1] / 2)
+            mean = slope * ranking + across @ solved
+            results.append((mean, variance, slope * shares + shift @ solved, weight_variance))
     posterior = np.exp(np.array(likelihoods) - max(likelihoods))
     mean, deviation = _mixture(posterior, [(r[0], r[1]) for r in results])
     return Beliefs(mean, deviation, *_mixture(posterior, [(r[2], r[3]) for r in results]))
