@@ -3,9 +3,9 @@
     python -m benchmarks.few_trainings OUT [--networks 40] [--epochs 4] [--evaluate 12]
 
 Trains ``networks`` random networks as the yardstick. Then, 20 times: of 30 of them, drawn at random, the best by
-validation of ``evaluate`` that ``nas search --evaluate`` chooses, of as many at random, and of as many down the ranking;
-by test accuracy and by their place among the 30. And once for real: a search that scores 100 and trains ``evaluate``,
-beside as many random ones. Everything is kept in the folder OUT, and continued there.
+validation of ``evaluate`` that ``nas search --evaluate`` chooses, of as many at random, and of as many down the
+ranking; by test accuracy and by their place among the 30. And once for real: a search that scores 100 and trains as
+many, beside as many random ones. Everything is kept in the folder OUT, and continued there.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nas.calls.options import SetupOptions
-from nas.calls.result import RECORDS
+from nas.calls.result import EVALUATIONS, RECORDS
 from nas.calls.truth import Source, Truth, TruthFn, truth_source
 from nas.data.table import Table
 from nas.errors import UsageError
@@ -27,6 +27,7 @@ from nas.scoring.scorer import Watch
 from nas.space import Arch, Space
 from nas.statistics.beliefs import Candidates, normal_scores
 
+KINDS = ("belief", "doubt")
 SIZES = ("params", "flops")
 """What is believed in, or not, beside the proxies of the search."""
 
@@ -166,7 +167,11 @@ class Evaluations:
     """What was evaluated, in order, and what is believed after each step.
 
     Attributes:
-        table: the columns of ``evaluations.csv``, see `evaluations_table`.
+        table: what ``evaluations.csv`` holds, a row for each evaluation: ``evaluation`` from 1, ``arch``, ``place`` in
+            the ranking from 1, ``why`` it was chosen, the ``chance`` that it was better than all before, the truth
+            under its own name, ``reason`` of a failure, what else is known of it, ``seconds``; and for each proxy
+            ``belief_…`` and ``doubt_…``: the weight that it has in the beliefs after this step and its standard
+            deviation, see `nas.statistics.beliefs.Beliefs`. Those evaluated at a time share them.
     """
 
     pool: Pool
@@ -204,6 +209,7 @@ def evaluate(pool: Pool, wanted: Wanted, folder: RunFolder | None, watch: Watch 
     with ExitStack() as stack:
         records = stack.enter_context(folder.appender(RECORDS)) if folder is not None else None
         search = evaluation(pool.candidates, batch, [(one.place, _number(one.truth)) for one in earlier])
+        rows = _rows(pool, source, done, [])
         choices = next(search, [])
         while choices and len(done) < count:
             choices = choices[: count - len(done)]
@@ -217,13 +223,16 @@ def evaluate(pool: Pool, wanted: Wanted, folder: RunFolder | None, watch: Watch 
                 done.append(Evaluated(choice.place, choice, truth, len(pool.trials)))
                 if records is not None and number >= len(again):
                     records.add_record(_record(pool, source, done[-1]))
+            rows = _rows(pool, source, done, rows)
+            if folder is not None and fresh:
+                folder.write(EVALUATIONS, pd.DataFrame(rows).to_csv(index=False))
             if watch is not None:
                 watch(len(done), count, f"evaluated; best {max(_number(one.truth) for one in done):.6g}")
             try:
                 choices = search.send([_number(truth) for truth in truths])
             except StopIteration:
                 break
-    return Evaluations(pool, source, done, evaluations_table(pool, source, done, batch))
+    return Evaluations(pool, source, done, pd.DataFrame(rows))
 
 
 def _number(truth: Truth) -> float:
@@ -271,23 +280,20 @@ def _recorded(pool: Pool, source: Source, folder: RunFolder) -> list[Evaluated]:
     return evaluated
 
 
-def evaluations_table(pool: Pool, source: Source, done: Sequence[Evaluated], batch: int) -> pd.DataFrame:
-    """A row for each evaluation: ``evaluation`` from 1, ``arch``, ``place`` in the ranking from 1, ``why`` it was
-    chosen, the ``chance`` that it was better than all before, the truth under its own name, ``reason`` of a failure,
-    what else is known of it, ``seconds``; and for each proxy ``belief_…`` and ``doubt_…``: the weight that it has in
-    the beliefs after this step and its standard deviation, see `nas.statistics.beliefs.Beliefs`."""
-    rows = []
-    results = [(one.place, _number(one.truth)) for one in done]
-    beliefs = None
-    for number, one in enumerate(done, start=1):
-        row: dict[str, Any] = {
+def _rows(
+    pool: Pool, source: Source, done: Sequence[Evaluated], before: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows of `Evaluations.table`, those ``before`` and one for each that was done since, which share beliefs."""
+    if len(before) == len(done):
+        return list(before)
+    beliefs = beliefs_after(pool.candidates, [(one.place, _number(one.truth)) for one in done])
+    of_proxies = zip(pool.names, beliefs.weights, beliefs.weight_deviations, strict=True)
+    believed = {f"{kind}_{name}": x for name, *both in of_proxies for kind, x in zip(KINDS, both, strict=True)}
+    rows = list(before)
+    for number, one in enumerate(done[len(before) :], start=len(before) + 1):
+        rows.append({
             "evaluation": number, "arch": pool.trials[one.place].arch, "place": one.place + 1, "why": one.choice.why,
             "chance": one.choice.chance, source.column: one.truth.value, "reason": one.truth.reason,
-            **one.truth.columns, "seconds": one.truth.seconds,
-        }  # fmt: skip
-        if number % batch == 0 or number == len(done) or beliefs is None:
-            beliefs = beliefs_after(pool.candidates, results[:number])
-        row |= {f"belief_{name}": weight for name, weight in zip(pool.names, beliefs.weights, strict=True)}
-        row |= {f"doubt_{name}": doubt for name, doubt in zip(pool.names, beliefs.weight_deviations, strict=True)}
-        rows.append(row)
-    return pd.DataFrame(rows)
+            **one.truth.columns, "seconds": one.truth.seconds, **believed,
+        })  # fmt: skip
+    return rows

@@ -35,6 +35,6 @@ def recommendation(setup: Setup, verdict: Verdict, config: Mapping[str, Any], ta
         chosen["searcher"] = "random_search"
     if not (verdict.ranks and verdict.beyond_size):
         chosen["evaluate"] = EVALUATED
-        if setup.data == DEFAULTS["data"]:
+        if isinstance(setup.data, str) and setup.data == DEFAULTS["data"]:
             chosen |= {"table": table, "target": target}
     return command("search", chosen | same)

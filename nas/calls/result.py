@@ -88,7 +88,7 @@ class SearchResult:
         folder: the run folder, where there is one.
         random: the trials of random search, where it was run beside this one, else empty.
         random_front: its front.
-        evaluations: see `nas.calls.evaluate.evaluations_table`; empty where none were wanted.
+        evaluations: see `nas.calls.evaluate.Evaluations`; empty where none were wanted.
     """
 
     trials: pd.DataFrame

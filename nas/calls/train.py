@@ -115,10 +115,12 @@ def train_some(
     space: Space | str, archs: Sequence[str] | int, options: SetupOptions, *, out: str | Path | None, epochs: int,
     watch: RunWatch | None = None,
 ) -> TrainResult:  # fmt: skip
-    """`train` for a call that has a `SetupOptions` of its own, whose minibatch and limits of scoring are left out."""
-    without = (*WITHOUT, "batch_size", "precision")
+    """`train` for a call that has a `SetupOptions` of its own: what these say of scoring is left out, limits where the
+    architectures are named, and workers where nothing is kept."""
+    without = {*WITHOUT, "batch_size", "precision", *(() if isinstance(archs, int) else ("constraints",))}
+    without |= {"workers"} if out is None else set()
     own: Any = {name: value for name, value in options.items() if name not in without}
-    if own.get("data") == DEFAULTS["data"]:
+    if isinstance(own.get("data"), str) and own["data"] == DEFAULTS["data"]:
         del own["data"]  # nothing can be learned of it
     return train(space, archs, epochs=epochs, out=out, watch=watch, **own)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from nas.calls.options import SetupOptions
+from nas.calls.options import DEFAULTS, SetupOptions
 from nas.calls.train import NothingTrained, train_some
 from nas.data.table import Table
 from nas.errors import UsageError
@@ -164,7 +164,8 @@ def truth_source(
         if table is None:
             raise UsageError(f"the target {target!r} is a column of a table, and none is named: --table names it")
         return LookedUp(table, target)
-    if options.get("data", "synthetic") == "synthetic":
+    data = options.get("data", DEFAULTS["data"])
+    if isinstance(data, str) and data == DEFAULTS["data"]:
         raise UsageError(
             "there is nothing to evaluate by: --data takes images to train on, --table and --target accuracies to look "
             "up"

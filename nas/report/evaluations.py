@@ -19,7 +19,7 @@ def evaluations_section(table: pd.DataFrame, truth: str, place: Mapping[str, int
     """What was evaluated, why, and what was believed of each proxy after each step.
 
     Args:
-        table: see `nas.calls.evaluate.evaluations_table`.
+        table: see `nas.calls.evaluate.Evaluations`.
         truth: the column of the truth.
         place: of each architecture among the page's texts.
     """

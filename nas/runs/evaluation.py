@@ -16,6 +16,8 @@ from nas.statistics.ranks import Vector
 FIRST = "the best of the ranking"
 EXPECTED = "expected to be the best of those left"
 UNSURE = "may be better than expected"
+DIGITS = 9
+"""Of what choices are compared by, against the largest: what differs less comes of the order of a sum."""
 
 
 class Choice(NamedTuple):
@@ -69,7 +71,8 @@ def _best(candidates: Candidates, places: Sequence[int], truths: Vector, left: V
     beliefs = believe(candidates, places, truths)
     distance = (beliefs.mean - beliefs.mean[list(places)].max()) / beliefs.deviation
     improvement = beliefs.deviation * (distance * norm.cdf(distance) + norm.pdf(distance))
-    place = int(np.argmax(np.where(left, improvement, -np.inf)))
+    gains = np.where(left, improvement, -1.0)
+    place = int(np.argmax(np.round(gains / gains.max(), DIGITS)))
     why = EXPECTED if place == int(np.argmax(np.where(left, beliefs.mean, -np.inf))) else UNSURE
     return Choice(place, why, float(norm.cdf(distance[place])))
 
