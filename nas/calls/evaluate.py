@@ -168,8 +168,8 @@ class Evaluations:
 
     Attributes:
         table: what ``evaluations.csv`` holds, a row for each evaluation: ``evaluation`` from 1, ``arch``, ``place`` in
-            the ranking from 1, ``why`` it was chosen, the ``chance`` that it was better than all before, the truth
-            under its own name, ``reason`` of a failure, what else is known of it, ``seconds``; and for each proxy
+            the ranking from 1, ``why`` it was chosen, the ``chance`` that it was better than all before, the
+            ``truth``, ``reason`` of a failure, what else is known of it, ``seconds``; and for each proxy
             ``belief_…`` and ``doubt_…``: the weight that it has in the beliefs after this step and its standard
             deviation, see `nas.statistics.beliefs.Beliefs`. Those evaluated at a time share them.
     """
@@ -209,7 +209,7 @@ def evaluate(pool: Pool, wanted: Wanted, folder: RunFolder | None, watch: Watch 
     with ExitStack() as stack:
         records = stack.enter_context(folder.appender(RECORDS)) if folder is not None else None
         search = evaluation(pool.candidates, batch, [(one.place, _number(one.truth)) for one in earlier])
-        rows = _rows(pool, source, done, [])
+        rows = _rows(pool, done, [])
         choices = next(search, [])
         while choices and len(done) < count:
             choices = choices[: count - len(done)]
@@ -223,7 +223,7 @@ def evaluate(pool: Pool, wanted: Wanted, folder: RunFolder | None, watch: Watch 
                 done.append(Evaluated(choice.place, choice, truth, len(pool.trials)))
                 if records is not None and number >= len(again):
                     records.add_record(_record(pool, source, done[-1]))
-            rows = _rows(pool, source, done, rows)
+            rows = _rows(pool, done, rows)
             if folder is not None and fresh:
                 folder.write(EVALUATIONS, pd.DataFrame(rows).to_csv(index=False))
             if watch is not None:
@@ -280,9 +280,7 @@ def _recorded(pool: Pool, source: Source, folder: RunFolder) -> list[Evaluated]:
     return evaluated
 
 
-def _rows(
-    pool: Pool, source: Source, done: Sequence[Evaluated], before: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _rows(pool: Pool, done: Sequence[Evaluated], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of `Evaluations.table`, those ``before`` and one for each that was done since, which share beliefs."""
     if len(before) == len(done):
         return list(before)
@@ -293,7 +291,7 @@ def _rows(
     for number, one in enumerate(done[len(before) :], start=len(before) + 1):
         rows.append({
             "evaluation": number, "arch": pool.trials[one.place].arch, "place": one.place + 1, "why": one.choice.why,
-            "chance": one.choice.chance, source.column: one.truth.value, "reason": one.truth.reason,
-            **one.truth.columns, "seconds": one.truth.seconds, **believed,
+            "chance": one.choice.chance, "truth": one.truth.value, "reason": one.truth.reason, **one.truth.columns,
+            "seconds": one.truth.seconds, **believed,
         })  # fmt: skip
     return rows

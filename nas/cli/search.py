@@ -51,7 +51,6 @@ def search(
 ) -> None:  # fmt: skip
     """Search a space for the architecture that a proxy likes best."""
     from nas.calls.search import search as call
-    from nas.runs.folder import NETWORKS, read_yaml
 
     start = time.perf_counter()
     with progress("searching", quiet) as watch:
@@ -60,9 +59,15 @@ def search(
             target=target, evaluate=evaluate, epochs=epochs, batch=batch, baseline=baseline, run_folder=run or "auto",
             watch=watch, **options,
         )  # fmt: skip
-    trials, folder = result.trials, result.folder
+    _print(result, time.perf_counter() - start)
+
+
+def _print(result: SearchResult, seconds: float) -> None:
+    """The best, how it was found, and what to do next."""
+    from nas.runs.folder import NETWORKS, read_yaml
+
+    console, trials, folder = plain_console(), result.trials, result.folder
     assert folder is not None
-    console = plain_console()
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
     print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
     print_mapping(console, read_yaml(folder / "best.yaml"))
@@ -71,28 +76,28 @@ def search(
     console.print(
         f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({elsewhere} from {alike}), "
         f"{result.stored} from the store, {int((trials['status'] != 'ok').sum())} failed; "
-        f"{time.perf_counter() - start:.0f} s; results in {folder}",
+        f"{seconds:.0f} s; results in {folder}",
     )
     print_failures(console, trials)
     if len(result.evaluations):
         _print_evaluations(console, result)
     if len(result.random):
         alike = result.random[result.random["leaf"]]["score"].max()
-        console.print(f"random search with as many evaluations: best {alike:.6g}, here {result.best.score:.6g}")
+        console.print(f"random search with as many evaluations: best {alike:.6g}, here {leaves['score'].max():.6g}")
     if covered := result.hypervolumes:
         console.print(f"hypervolume: random search {covered['random']:.6g}, here {covered['search']:.6g}")
-    trained = (folder / NETWORKS).is_dir()
     plugins = [part for file in read_yaml(folder / "config.yaml")["plugin"] for part in ("--plugin", file)]
     console.print(f"next: {shlex.join(['nas', 'train', '--run', str(folder), *plugins])}")
-    if trained:
+    if (folder / NETWORKS).is_dir():
         console.print(f"or: {shlex.join(['nas', 'export', '--run', str(folder), *plugins, '--out', 'net.py'])}")
 
 
 def _print_evaluations(console: Console, result: SearchResult) -> None:
     """What was evaluated and why, the best first; and what the proxies are believed to be worth in the end."""
     table, truth = result.evaluations, next(iter(result.best.evaluated))
-    shown = table[["evaluation", *result.best.evaluated, "place", "why", "arch"]]
-    shown = shown.sort_values(truth, ascending=False, kind="stable").head(SHOWN)
+    further = [name for name in result.best.evaluated if name != truth]
+    shown = table[["evaluation", "truth", *further, "place", "why", "arch"]]
+    shown = shown.sort_values("truth", ascending=False, kind="stable").head(SHOWN)
     print_frame(console, shown, f"Evaluated by {truth}")
     last = table.iloc[-1]
     names = [str(name).removeprefix("belief_") for name in table if str(name).startswith("belief_")]

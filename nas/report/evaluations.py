@@ -20,11 +20,11 @@ def evaluations_section(table: pd.DataFrame, truth: str, place: Mapping[str, int
 
     Args:
         table: see `nas.calls.evaluate.Evaluations`.
-        truth: the column of the truth.
+        truth: what the truth is called.
         place: of each architecture among the page's texts.
     """
     numbers = table["evaluation"].to_numpy(np.float64)
-    values = table[truth].to_numpy(np.float64)
+    values = table["truth"].to_numpy(np.float64)
     names = [str(column).removeprefix(BELIEF) for column in table if str(column).startswith(BELIEF)]
     weights, doubts = ({n: table[f"{kind}{n}"].to_numpy(np.float64) for n in names} for kind in (BELIEF, DOUBT))
     failed = int(np.isnan(values).sum())

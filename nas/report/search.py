@@ -60,7 +60,7 @@ def search_report(
         random: the trials of random search beside it, where it was run.
         settings: what ``config.yaml`` holds.
         command: that makes this run.
-        evaluations: the column of the truth, and the table of `nas.calls.evaluate.Evaluations`, where some were
+        evaluations: what the truth is called, and the table of `nas.calls.evaluate.Evaluations`, where some were
             evaluated.
     """
     singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])

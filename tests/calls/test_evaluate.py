@@ -47,14 +47,14 @@ def test_a_search_that_learns_from_a_table_and_its_page(truths, tmp_path):
     table = pd.read_csv(run / "evaluations.csv")
     assert len(table) == table["arch"].nunique() == 12
     assert list(table["evaluation"]) == list(range(1, 13))
-    assert table["valid"].tolist() == [weight(arch) for arch in table["arch"]]
-    assert result.best.arch == table["arch"][table["valid"].argmax()]
-    assert result.best.evaluated == {"valid": table["valid"].max()}
+    assert table["truth"].tolist() == [weight(arch) for arch in table["arch"]]
+    assert result.best.arch == table["arch"][table["truth"].argmax()]
+    assert result.best.evaluated == {"valid": table["truth"].max()}
     assert {f"{kind}_{name}" for kind in ("belief", "doubt") for name in ("params", "flops", "depth")} <= set(table)
     assert table["why"][0] == "the best of the ranking"
     assert table["place"][0] == 1
     best = yaml.safe_load((run / "best.yaml").read_text())
-    assert best["evaluated"] == {"valid": table["valid"].max()}
+    assert best["evaluated"] == {"valid": table["truth"].max()}
     assert best["test"] == 7.0
     loaded = nas.load(run)
     assert loaded.best == result.best
