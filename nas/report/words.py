@@ -57,8 +57,8 @@ def _against_each_other(verdict: Verdict) -> Sequence[str]:
         )
     if verdict.more:
         sentences.append(
-            f"About {_rounded(verdict.more):,} more architectures would tell {verdict.best} and {verdict.second} apart "
-            "(with 80 % probability)."
+            f"About {_rounded(verdict.more):,} more architectures would tell {verdict.best} and {verdict.second} apart, "
+            "or more where they truly hardly differ."
         )
     elif verdict.second is not None and verdict.more is None:
         sentences.append(f"{verdict.best} and {verdict.second} rank alike here, or these are too few to tell.")

@@ -20,7 +20,8 @@ ALWAYS = ("params", "flops", "depth")
 LEVEL = 0.05
 """Of the tests."""
 POWER = 0.8
-"""The probability with which the number of architectures that is told is enough."""
+"""The probability with which the number of architectures that is told is enough, over all true differences that what
+was measured may come of."""
 REPEATS = 0.5
 """Spearman's ρ of a proxy with itself under another seed, below which chance decides most of its ranking."""
 
@@ -130,7 +131,8 @@ def more_architectures(count: int, distance: float) -> int:
         Φ((√F t - z) / √(1 + F)) + Φ((-√F t - z) / √(1 + F)),    t the distance, z = 1.96
 
     of which the root F at 80 % is taken. Were the difference taken for exact, the promise would be too small for most
-    of the pairs that are not told apart: those whose difference came out too large.
+    of the pairs that are not told apart: those whose difference came out too large. It is still too small for two
+    proxies that truly hardly differ, of which no sample tells by how little (``benchmarks/evaluate.py``).
     """
     limit = norm.isf(LEVEL / 2)
     if abs(distance) >= limit:
