@@ -1,4 +1,4 @@
-"""What a comparison takes beside measuring: the share of its processor time that is not spent on networks.
+"""The cost of a comparison besides measuring: the share of its processor time that is not spent on networks.
 
 NAS_DATA=... python -m benchmarks.comparison [--archs 1000]
 NAS_DATA=... python -m benchmarks.comparison --made-up 31 [--archs 15625]
@@ -43,20 +43,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archs", type=int, default=1000)
     parser.add_argument("--made-up", type=int, default=0, metavar="N")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     data = Path(os.environ["NAS_DATA"])
-    (made_up if given.made_up else measured)(data, given.archs, given.made_up)
+    (made_up if arguments.made_up else measured)(data, arguments.archs, arguments.made_up)
 
 
 def measured(data, archs, _):
-    inside, measure, peaks = [0.0], Measurer.__call__, [0.0]
+    within, measure, peaks = [0.0], Measurer.__call__, [0.0]
 
     def timed(*arguments):
         start = time.process_time()
         try:
             return measure(*arguments)
         finally:
-            inside[0] += time.process_time() - start
+            within[0] += time.process_time() - start
             peaks.append(peak())  # measuring memory resets it
 
     Measurer.__call__ = timed
@@ -67,7 +67,7 @@ def measured(data, archs, _):
         )  # fmt: skip
         page = Path(folder, "run", "report.html").stat().st_size
     total = time.process_time() - START
-    print(f"{archs} cells: {total:.0f} s of processor time, {(total - inside[0]) / total:.1%} outside the proxies;")
+    print(f"{archs} cells: {total:.0f} s of processor time, {(total - within[0]) / total:.1%} outside the proxies;")
     print(f"peak {max(peaks):.0f} MB; report.html {page / 1e6:.2f} MB")
 
 
@@ -93,8 +93,8 @@ def made_up(data, archs, proxies):
 
 
 def drawn(table, proxies):
-    """``scores.csv`` of as many proxies, one seed: noise on the accuracy, half of them rounded, so that there are ties,
-    each with 2 % failures; and the directions, of which every third is downwards."""
+    """``scores.csv`` of this many proxies with one seed: the accuracy with noise, every other one rounded, so that
+    there are ties, each with 2 % failures; and the directions, every third of which is downwards."""
     rng, frames = np.random.default_rng(0), []
     names = [*ALWAYS, *(f"proxy_{number}" for number in range(proxies))]
     for number, name in enumerate(names):

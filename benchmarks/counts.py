@@ -51,7 +51,7 @@ def compare(name: str) -> None:
 
 
 def compare_millions(name: str) -> None:
-    """Parameters alone, of what is built without weights."""
+    """Compares parameters alone, of networks built without weights."""
     file, column, task = IN_MILLIONS[name]
     table = pd.read_csv(Path(os.environ["NAS_DATA"]) / f"{file}.csv.gz")
     space, start, wrong = SPACES[name](), time.perf_counter(), []

@@ -1,4 +1,4 @@
-"""What the engines cost and gain, once their workers have begun: all interleaved, so that a busy machine tells.
+"""The costs and gains of the engines, once their workers have begun: all interleaved, so that a busy machine shows.
 
 NAS_DATA=... python -m benchmarks.engines
 """
@@ -31,8 +31,8 @@ def main() -> None:
     space, rng = make_space("nasbench201", {}), Random(0)
     with ExitStack() as stack:
         engines = {}
-        for name, given in ENGINES.items():
-            wanted = {"workers": None, "ray": None, "timeout": None} | given
+        for name, options in ENGINES.items():
+            wanted = {"workers": None, "ray": None, "timeout": None} | options
             engines[name] = stack.enter_context(open_engine("nasbench201", {}, (), **wanted))
         scorers = {name: Scorer(space, data, engine=engine) for name, engine in engines.items()}
         for scorer in scorers.values():  # each worker begins
@@ -45,9 +45,9 @@ def main() -> None:
                 for name, scorer in scorers.items():
                     scorer.forget()
                     start = time.perf_counter()
-                    found = scorer(archs, [PROXIES[proxy]])
+                    scored = scorer(archs, [PROXIES[proxy]])
                     took[name].append((time.perf_counter() - start) / len(archs))
-                    beside[name].append(took[name][-1] - statistics.mean(scores[proxy].seconds for scores in found))
+                    beside[name].append(took[name][-1] - statistics.mean(scores[proxy].seconds for scores in scored))
             print(f"{proxy}: ms for each architecture, of these beside the measuring, ratio to one process [range]")
             for name, seconds in took.items():
                 ratios = sorted(mine / its for mine, its in zip(seconds, took["1 process"], strict=True))

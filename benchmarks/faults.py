@@ -1,10 +1,11 @@
-"""Faults that take minutes: what survives them, and whether the history is that of the undisturbed run.
+"""Faults that take minutes: how many searches survive them, and whether the history is that of the undisturbed run.
 
 NAS_DATA=... python -m benchmarks.faults [FAULT …]
 python -m benchmarks.faults --minutes 20        searches that meet all sorts of faults at random, one after the other
 
-Each search (40 evaluations of gradalign_i by evolution, in batches of 4) is disturbed and continued to its end. A fault
-has survived if it ended as it must and no record is lost, doubled or other than in the undisturbed run; seconds apart.
+Each search (40 evaluations of gradalign_i by evolution, in batches of 4) is disturbed and continued to its end. It has
+survived if it ended as it must and no record is lost, doubled or different from the undisturbed run, except in its
+seconds.
 """
 
 import json
@@ -39,9 +40,9 @@ def start(folder: Path, *more: str, room: int | None = None, store: object = "no
         if room is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    given = more if "--proxy" in more else (*PROXY, *more)
+    options = more if "--proxy" in more else (*PROXY, *more)
     return subprocess.Popen(
-        [sys.executable, "-m", "nas.cli", *SEARCH, *given, "--run", str(folder), "--store", str(store)],
+        [sys.executable, "-m", "nas.cli", *SEARCH, *options, "--run", str(folder), "--store", str(store)],
         cwd=ROOT, text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=limit,
     )  # fmt: skip
@@ -54,8 +55,8 @@ def records(folder: Path) -> list[Record]:
 
 
 def processes(group: int) -> list[int]:
-    """The live processes of a group, but for its first."""
-    found = []
+    """The live processes of a group, except its first."""
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != group:
             try:
@@ -63,21 +64,21 @@ def processes(group: int) -> list[int]:
             except OSError:  # it has ended since
                 continue
             if int(its) == group and state != "Z":
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def named(name: bytes, group: int) -> list[int]:
     """The live processes of a group with ``name`` in their command line."""
-    found = []
+    pids = []
     for pid in processes(group):
         try:
             words = (Path("/proc") / str(pid) / "cmdline").read_bytes()
         except OSError:
             continue
         if name in words:
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> bool:
@@ -122,8 +123,8 @@ def ended(number: int, code: int, *more: str) -> Callable[[Path, random.Random],
         wait_for(lambda: len(records(place)) >= 1)
         time.sleep(rng.random())
         os.killpg(process.pid, number)
-        _, said = process.communicate()
-        silent = said == "nas: interrupted; the same command continues where it stopped\n"
+        _, message = process.communicate()
+        silent = message == "nas: interrupted; the same command continues where it stopped\n"
         yield process.returncode == code and silent and wait_for(lambda: not processes(process.pid), 10)
         yield finish(place)
 
@@ -143,11 +144,11 @@ def fault_settings(place: Path, rng: random.Random) -> Iterator[bool]:
     config = place / "config.yaml"
     os.truncate(config, rng.randrange(config.stat().st_size))
     process = start(place)
-    _, said = process.communicate()
+    _, message = process.communicate()
     yield (
         process.returncode == 2
-        and said.count("\n") == 1
-        and ("remove config.yaml" in said or "holds a run with" in said)
+        and message.count("\n") == 1
+        and ("remove config.yaml" in message or "holds a run with" in message)
     )
     config.unlink()
     yield finish(place)
@@ -170,15 +171,15 @@ def fault_lock(place: Path, rng: random.Random) -> Iterator[bool]:
     (place / ".lock").unlink()
     first.send_signal(signal.SIGSTOP)
     second = start(place)
-    _, said = second.communicate()
+    _, message = second.communicate()
     first.send_signal(signal.SIGCONT)
-    yield second.returncode == 2 and "another run is writing to" in said and said.count("\n") == 1
+    yield second.returncode == 2 and "another run is writing to" in message and message.count("\n") == 1
     first.communicate()
     yield first.returncode == 0
 
 
 def fault_stop(place: Path, rng: random.Random) -> Iterator[bool]:
-    """Stopped with its workers for longer than the time limit, which does not count that."""
+    """Stopped with its workers for longer than the time limit, which does not count that time."""
     process = start(place, "--workers", "2", "--timeout", "20")
     wait_for(lambda: len(records(place)) >= 4)
     time.sleep(rng.random())
@@ -190,23 +191,23 @@ def fault_stop(place: Path, rng: random.Random) -> Iterator[bool]:
 
 
 def disturbed_store(what: Callable[[Path], object]) -> Callable[[Path, random.Random], Iterator[bool]]:
-    """The store removed, replaced or damaged while a run uses it: the run goes on, and says so in a line."""
+    """The store removed, replaced or damaged while a run uses it: the run goes on, with one line of warning."""
 
     def disturb(place: Path, rng: random.Random) -> Iterator[bool]:
         store = place.with_name(f"{place.name}.sqlite")
         process = start(place, store=store)
         wait_for(lambda: len(records(place)) >= 4)
         what(store)
-        _, said = process.communicate()
-        yield process.returncode == 0 and str(store) in said and said.count("\n") <= 2 and "Traceback" not in said
+        _, text = process.communicate()
+        yield (process.returncode == 0 and str(store) in text and text.count("\n") <= 2 and "Traceback" not in text)
 
     return disturb
 
 
 def fault_disk(place: Path, rng: random.Random) -> Iterator[bool]:
     process = start(place, room=rng.randrange(100, 6000))
-    _, said = process.communicate()
-    yield process.returncode == 2 and said.count("\n") == 1 and "cannot be written (File too large)" in said
+    _, message = process.communicate()
+    yield process.returncode == 2 and message.count("\n") == 1 and "cannot be written (File too large)" in message
     yield finish(place)
 
 
@@ -215,26 +216,26 @@ def fault_two(place: Path, rng: random.Random) -> Iterator[bool]:
     wait_for(lambda: len(records(place)) >= 1)
     first.send_signal(signal.SIGSTOP)  # so that it is not over before the second begins
     second = start(place)
-    _, said = second.communicate()
+    _, message = second.communicate()
     first.send_signal(signal.SIGCONT)
-    yield second.returncode == 2 and "another run is writing to" in said and said.count("\n") == 1
+    yield second.returncode == 2 and "another run is writing to" in message and message.count("\n") == 1
     first.communicate()
     yield first.returncode == 0
 
 
 def faulty(fault: str, status: str, *more: str) -> Callable[[Path, random.Random], Iterator[bool]]:
-    """A proxy that is faulty on a third of the networks: these have no score, and the others the undisturbed one."""
+    """A proxy that fails on a third of the networks: these have no score, and the others the undisturbed one."""
 
     def disturb(place: Path, rng: random.Random) -> Iterator[bool]:
-        given = ["--proxy", "faulty", "--searcher", "random_search", "--set", f"faulty.fault={fault!r}", *more]
+        options = ["--proxy", "faulty", "--searcher", "random_search", "--set", f"faulty.fault={fault!r}", *more]
         for _ in range(2):  # the second time it is all recorded
-            process = start(place, *given)
+            process = start(place, *options)
             process.communicate()
-            found = records(place)
-            params = {trial["arch"]: trial["score"] for trial in found if trial["status"] == "ok"}
-            failed = [trial for trial in found if trial["status"] != "ok"]
+            trials = records(place)
+            params = {trial["arch"]: trial["score"] for trial in trials if trial["status"] == "ok"}
+            failed = [trial for trial in trials if trial["status"] != "ok"]
             yield (
-                process.returncode == 0 and len(found) == 40 and {trial["status"] for trial in failed} == {status}
+                process.returncode == 0 and len(trials) == 40 and {trial["status"] for trial in failed} == {status}
                 and all(float(str(score)) % 3 for score in params.values())
             )  # fmt: skip
 
@@ -249,8 +250,8 @@ def ray_worker(place: Path, rng: random.Random) -> Iterator[bool]:
         time.sleep(rng.random())
         for pid in named(b"ray::Workbench", process.pid)[:1]:
             os.kill(pid, signal.SIGKILL)
-    _, said = process.communicate()
-    yield process.returncode == 0 and "Traceback" not in said
+    _, message = process.communicate()
+    yield process.returncode == 0 and "Traceback" not in message
 
 
 def ray_node(place: Path, rng: random.Random) -> Iterator[bool]:
@@ -263,9 +264,9 @@ def ray_node(place: Path, rng: random.Random) -> Iterator[bool]:
     wait_for(lambda: len(records(place)) >= 4)
     time.sleep(rng.random())
     cluster.remove_node(node, allow_graceful=False)
-    _, said = process.communicate()
+    _, message = process.communicate()
     cluster.shutdown()
-    yield process.returncode == 0 and "Traceback" not in said
+    yield process.returncode == 0 and "Traceback" not in message
 
 
 def ray_daemon(name: bytes) -> Callable[[Path, random.Random], Iterator[bool]]:
@@ -277,8 +278,8 @@ def ray_daemon(name: bytes) -> Callable[[Path, random.Random], Iterator[bool]]:
         time.sleep(rng.random())
         for pid in named(name, process.pid)[:1]:
             os.kill(pid, signal.SIGKILL)
-        _, said = process.communicate()
-        one = said.startswith("nas: the Ray cluster is lost: ") and said.count("\n") == 1
+        _, message = process.communicate()
+        one = message.startswith("nas: the Ray cluster is lost: ") and message.count("\n") == 1
         gone = wait_for(lambda: not named(b"ray::Workbench", process.pid), 10)
         yield process.returncode == 0 or (process.returncode == 2 and one and gone)
         yield finish(place)
@@ -325,12 +326,12 @@ FAULTS: dict[str, tuple[int, Callable[[Path, random.Random], Iterator[bool]]]] =
     "hangs": (1, faulty("hangs", "timeout", "--timeout", "1", "--workers", "2")),
     "dies": (1, faulty("dies", "lost", "--workers", "2")),
 }
-"""How many times, and what; those that end a run continue it."""
+"""How often each fault is tried, and its function; those that end a run continue it."""
 OWN_HISTORY = {"memory", "raises", "nan", "complex", "shape", "hangs", "dies"}
 
 
 def at_random(place: Path, whole: list[Record], rng: random.Random, minutes: float) -> None:
-    """Searches on one store, each disturbed and begun again until it is done; their histories, and what they met."""
+    """Disturbs searches on one store, each begun again until it is done; prints their faults and their histories."""
     end, met = time.monotonic() + 60 * minutes, Counter[str]()
     store, done, same, doubled, lost, unclear = place / "scores.sqlite", 0, True, 0, 0, 0
     number, before = 0, []
@@ -349,10 +350,10 @@ def at_random(place: Path, whole: list[Record], rng: random.Random, minutes: flo
             wait_for(partial(goes_on, process, folder, len(before)), 60)
             time.sleep(rng.random())
             strike(kind, process, store, rng)
-        _, said = process.communicate()
-        if "Traceback" in said or process.returncode not in (0, 2, -signal.SIGKILL, 143):
+        _, message = process.communicate()
+        if "Traceback" in message or process.returncode not in (0, 2, -signal.SIGKILL, 143):
             unclear += 1
-            print(f"{kind}: exit {process.returncode}: {said[-2000:]}", flush=True)
+            print(f"{kind}: exit {process.returncode}: {message[-2000:]}", flush=True)
         wait_for(lambda process=process: not processes(process.pid), 20)
         now = records(folder)
         lost += sum(record not in now for record in before)
@@ -362,8 +363,8 @@ def at_random(place: Path, whole: list[Record], rng: random.Random, minutes: flo
         if process.returncode == 0:
             same &= len(now) == len(whole)
             done, number, before = done + 1, number + 1, []
-    said = ", ".join(f"{count} {kind}" for kind, count in sorted(met.items()))
-    print(f"{minutes:g} minutes: {said}")
+    faults_met = ", ".join(f"{count} {kind}" for kind, count in sorted(met.items()))
+    print(f"{minutes:g} minutes: {faults_met}")
     print(f"searches done {done}, lost {lost}, doubled {doubled}, unclear endings {unclear}, ", end="")
     print(f"history {'identical' if same else 'DIFFERS'}", flush=True)
 
@@ -394,12 +395,12 @@ def strike(kind: str, process: subprocess.Popen[str], store: Path, rng: random.R
 
 
 def without_caching(trials: list[Record]) -> list[Record]:
-    """What a store may not change: all but whether a score was known."""
+    """The parts of trials that a store may not change: all except whether a score was known."""
     return [{key: value for key, value in trial.items() if key != "cached"} for trial in trials]
 
 
 def main() -> None:
-    os.environ["NAS_STORE"] = "none"  # what is measured here is measured
+    os.environ["NAS_STORE"] = "none"  # so that every score is measured
     rng = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

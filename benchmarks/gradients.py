@@ -1,4 +1,4 @@
-"""What exact per-sample gradients cost and how exact they are, on the largest cell of NAS-Bench-201 with 64 images.
+"""The cost and the exactness of per-sample gradients, on the largest cell of NAS-Bench-201 with 64 images.
 
     python benchmarks/gradients.py [--device cuda]
 
@@ -99,9 +99,9 @@ def report_errors(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) ->
 
 
 def fast_rows(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Rows:
-    found: dict[torch.Tensor, Rows] = {}
-    visit_blocks(net, images, labels, lambda b: found.setdefault(b.weight, []).append(b.gradients.double()))
-    return [torch.cat(found[weight], 1) for weight in weights_of(net)]
+    rows_by_weight: dict[torch.Tensor, Rows] = {}
+    visit_blocks(net, images, labels, lambda b: rows_by_weight.setdefault(b.weight, []).append(b.gradients.double()))
+    return [torch.cat(rows_by_weight[weight], 1) for weight in weights_of(net)]
 
 
 def loop_rows(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Rows:

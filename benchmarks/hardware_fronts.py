@@ -1,14 +1,14 @@
-"""How much of the true front of accuracy and latency a search covers, on devices that are not here.
+"""How much of the true front of accuracy and latency a search covers, for devices that are not here.
 
     NAS_DATA=... python -m benchmarks.hardware_fronts [--proxy nas_rank] [--budget 1000] [--seeds 5] [--device raspi4]
 
-On NAS-Bench-201, with the latencies of ``nasbench201_hardware.csv.gz`` as costs. A front is what a search returns,
-without any knowledge of an accuracy; it is judged by the test accuracy on CIFAR-10 (200 epochs) and the latency of its
-members: the hypervolume above a reference accuracy and below the latency of the slowest cell, the true front's as 1.
+On NAS-Bench-201, with the latencies of ``nasbench201_hardware.csv.gz`` as costs. A front is the result of a search,
+which knows no accuracy; it is judged by the test accuracy on CIFAR-10 (200 epochs) and the latency of its members: the
+hypervolume above a reference accuracy and below the latency of the slowest cell, relative to that of the true front.
 
 nsga2 has two objectives, the proxy and the latency. random is the front of as many random cells, by the same two.
 limits is evolution with one objective under five limits on the latency, quantiles of the space, a fifth of the budget
-each; what each of them finds is its front. Scores go to the store (``NAS_STORE``), so that all three share them.
+each; the best of each form its front. Scores go to the store (``NAS_STORE``), so that all three share them.
 """
 
 import argparse
@@ -36,23 +36,23 @@ def covered(truth: pd.DataFrame, archs: list[str], least: float) -> float:
     return hypervolume(own, reference) / hypervolume(values[nondominated(values)], reference)
 
 
-def fronts(truth: pd.DataFrame, device: str, seed: int, given: argparse.Namespace, data: Path) -> dict[str, list[str]]:
-    """The front that each way finds, as architectures."""
+def fronts(truth: pd.DataFrame, device: str, seed: int, args: argparse.Namespace, data: Path) -> dict[str, list[str]]:
+    """The front of each method, as architectures."""
     common = {
-        "data": str(data / "cifar10_probe.npz"), "batch_size": given.batch_size, "seed": seed,
+        "data": str(data / "cifar10_probe.npz"), "batch_size": args.batch_size, "seed": seed,
         "costs": [f"{device}={data / 'nasbench201_hardware.csv.gz'}:{device}_latency"],
     }  # fmt: skip
-    result = nas.search("nasbench201", given.proxy, "nsga2", given.budget, minimise=[device], baseline=True, **common)
-    made = {"nsga2": list(result.front["arch"]), "random": list(result.random_front["arch"])}
-    made["limits"] = [
+    result = nas.search("nasbench201", args.proxy, "nsga2", args.budget, minimise=[device], baseline=True, **common)
+    archs = {"nsga2": list(result.front["arch"]), "random": list(result.random_front["arch"])}
+    archs["limits"] = [
         nas.search(
-            "nasbench201", given.proxy, "evolution", given.budget // len(QUANTILES),
+            "nasbench201", args.proxy, "evolution", args.budget // len(QUANTILES),
             constraints=[f"{device}<={truth['latency'].quantile(quantile):.6g}"],
-            settings={"evolution": {"population": max(10, given.budget // len(QUANTILES) // 4)}}, **common,
+            settings={"evolution": {"population": max(10, args.budget // len(QUANTILES) // 4)}}, **common,
         ).best.arch
         for quantile in QUANTILES
     ]  # fmt: skip
-    return made
+    return archs
 
 
 def main() -> None:
@@ -62,15 +62,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", action="append", choices=DEVICES)
-    given = parser.parse_args()
+    args = parser.parse_args()
     data = Path(os.environ["NAS_DATA"])
     accuracies = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")["cifar10_test"]
     latencies = pd.read_csv(data / "nasbench201_hardware.csv.gz").set_index("arch")
-    for device in given.device or DEVICES:
+    for device in args.device or DEVICES:
         truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[f"{device}_latency"]}).dropna()
         shares: dict[tuple[str, float], list[float]] = {}
-        for seed in range(given.seeds):
-            for name, archs in fronts(truth, device, seed, given, data).items():
+        for seed in range(args.seeds):
+            for name, archs in fronts(truth, device, seed, args, data).items():
                 for least in REFERENCES:
                     share = covered(truth, archs, least)
                     shares.setdefault((name, least), []).append(share)

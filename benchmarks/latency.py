@@ -2,10 +2,10 @@
 
     NAS_DATA=... python -m benchmarks.latency [--cells 200] [--runtime torch|onnxruntime]
 
-Random cells of NAS-Bench-201, each measured once in one order and once more in another one, as a search measures them
-(`latency`, a batch of one). Prints Kendall's τ-b between the two, the median and the 90 % quantile of how far the two
-lie apart, relative to their mean, and τ-b of the first with the latencies of devices in
-``nasbench201_hardware.csv.gz``; with the system's load, for a busy machine measures otherwise than a quiet one.
+Random cells of NAS-Bench-201, each measured once in one order and once more in another, as a search measures them
+(`latency`, a batch of one). Prints Kendall's τ-b between the two, the median and the 90 % quantile of their difference,
+relative to their mean, and τ-b of the first with the latencies of devices in ``nasbench201_hardware.csv.gz``; and the
+system's load, since a busy machine gives other numbers than a quiet one.
 """
 
 import argparse
@@ -31,12 +31,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--runtime", default="torch")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     plugins.load()
     space = make_space("nasbench201", {})
     table = pd.read_csv(Path(os.environ["NAS_DATA"]) / "nasbench201_hardware.csv.gz").set_index("arch")
-    texts = Random(0).sample(list(table.index), given.cells)
-    latency = PROXIES["latency"].with_options({"runtime": given.runtime})
+    texts = Random(0).sample(list(table.index), arguments.cells)
+    latency = PROXIES["latency"].with_options({"runtime": arguments.runtime})
     values: list[dict[str, float]] = []
     load = [os.getloadavg()[0]]
     for order in (texts, Random(1).sample(texts, len(texts))):

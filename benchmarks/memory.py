@@ -54,7 +54,7 @@ def network(classes: int) -> nn.Module:
 
 
 def run(what: str, arguments: argparse.Namespace) -> None:
-    """Does it once, and prints the peak memory and the seconds."""
+    """Makes one pass, and prints the peak memory and the seconds."""
     plugins.load()
     torch.manual_seed(0)
     device = torch.device(arguments.device)

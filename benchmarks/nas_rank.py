@@ -34,7 +34,7 @@ CANDIDATES = (
     "flops", "az_trainability", "l2_norm", "epe_nas", "az_expressivity", "grad_variance",
 )  # fmt: skip
 MAX_PARTS = 6
-KEPT = 400
+SHORTLIST = 400
 BEST = 5
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -46,13 +46,13 @@ def cells(out: Path) -> None:
     plugins.load()
     space = SPACES["nasbench201"]()
     none, convolution = (space.slots[0].index(name) for name in ("none", "nor_conv_3x3"))
-    found = {}
+    texts = {}
     for arch in space:
         operations = [option for (option,) in arch]
         if operations.count(convolution) >= 4 and none not in operations:
-            found.setdefault(space.canonical(arch), space.text(arch))
-    pd.DataFrame({"arch": list(found.values())}).to_csv(out, index=False)
-    print(f"{len(found)} cells in {out}")
+            texts.setdefault(space.canonical(arch), space.text(arch))
+    pd.DataFrame({"arch": list(texts.values())}).to_csv(out, index=False)
+    print(f"{len(texts)} cells in {out}")
 
 
 @app.command()
@@ -76,22 +76,22 @@ def choose(random_scores: list[Path], large_scores: Path, seed: int = 0) -> None
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Scores by cell and candidate, larger is better, minus infinity for a failure."""
     rows = rows[rows["seed"] == rows["seed"].min()]
-    found = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first", dropna=False)
-    missing = set(CANDIDATES) - set(found)
+    values = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first", dropna=False)
+    missing = set(CANDIDATES) - set(values)
     if missing:
         raise SystemExit(f"the scores lack {', '.join(sorted(missing))}")
     signs = [1 if PROXIES[name].larger_is_better else -1 for name in CANDIDATES]
-    return (found[list(CANDIDATES)] * signs).fillna(-np.inf)
+    return (values[list(CANDIDATES)] * signs).fillna(-np.inf)
 
 
 def log_quantiles(cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Vector]:
     """The logarithm of the quantile of each cell among the reference cells, by candidate."""
-    found = {}
+    logarithms = {}
     for name in CANDIDATES:
         members = sorted(value for value in reference[name] if value > -np.inf)
         failed = len(reference) - len(members)
-        found[name] = np.log([quantile(value, members, failed) for value in cells[name]])
-    return found
+        logarithms[name] = np.log([quantile(value, members, failed) for value in cells[name]])
+    return logarithms
 
 
 def best_combination(drawn: pd.DataFrame, large: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[str, ...]:
@@ -102,9 +102,9 @@ def best_combination(drawn: pd.DataFrame, large: pd.DataFrame, accuracies: pd.Da
         for names in combinations(CANDIDATES, number):
             best = np.argpartition(-sum(quantiles[name] for name in names), BEST)[:BEST]
             reached[names] = float(accuracy[best].mean())
-    kept = sorted(reached, key=lambda names: -reached[names])[:KEPT]
+    candidates = sorted(reached, key=lambda names: -reached[names])[:SHORTLIST]
     first = slice(0, len(drawn))
-    return max(kept, key=lambda names: kendall(sum(quantiles[name][first] for name in names), accuracy[first]))
+    return max(candidates, key=lambda names: kendall(sum(quantiles[name][first] for name in names), accuracy[first]))
 
 
 def taus(names: tuple[str, ...], reference: pd.DataFrame, cells: pd.DataFrame, accuracies: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Our scores beside those of other codes, and our τ beside the published ones.
+"""Compares our scores with those of other codes, and our τ with the published ones.
 
     nas compare --config runs/proxies_nasbench201.yaml --run runs/proxies
     python -m benchmarks.peers runs/proxies/scores.csv
@@ -85,8 +85,8 @@ def main(scores: list[Path]) -> None:
         pairs = combinations([draws[name][seed] for seed in draws[name]], 2)
         own = [spearman(*pd.concat(pair, axis=1).dropna().to_numpy().T) for pair in pairs]
         apart = f"{min(own):.3f} to {max(own):.3f}" if own else ""
-        known = PUBLISHED.get(name, "")
-        print(f"{name:<20} {len(score):>5} {failed:>6}  {columns[0]:<22} {columns[1]:<22} {apart:<15} {known}")
+        published = PUBLISHED.get(name, "")
+        print(f"{name:<20} {len(score):>5} {failed:>6}  {columns[0]:<22} {columns[1]:<22} {apart:<15} {published}")
 
 
 if __name__ == "__main__":

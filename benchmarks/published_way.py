@@ -1,4 +1,4 @@
-"""What our way of scoring saves against the published ways, on two cells of NAS-Bench-201.
+"""The time that our way of scoring saves over the published ways, on two cells of NAS-Bench-201.
 
     python benchmarks/published_way.py [--cells nats:3,3,3,3,3,3 1462] [--proxies all] [--batch-size 64] [--device cuda]
 
@@ -115,10 +115,10 @@ def on_device(data: Minibatch, device: torch.device) -> Minibatch:
 
 
 def alone(scorer: Scorer, arch: Arch, proxy: Proxy, net: nn.Module, inputs: Minibatch) -> list[object]:
-    """One proxy by itself, with each of the initialisations that it declares: the values, or why there are none.
+    """One proxy by itself, with each of the initialisations that it declares: the values, or the reasons for none.
 
     Args:
-        net: the network that ``proxy`` looks at, in its own first initialisation.
+        net: the network that ``proxy`` measures, in its own first initialisation.
     """
     space = scorer.space if proxy.network == "full" else scorer.space.thin()
     values: list[object] = []
@@ -167,7 +167,7 @@ LOOPS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gradalign_ii": log_determinant,
     "gradsign": agreement,
 }
-"""By the name of the proxy, its definition: gradients [samples, weights] and labels [samples] to the value."""
+"""The definition of each proxy by its name: gradients [samples, weights] and labels [samples] to the value."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the store costs: bytes of a score, microseconds of a look-up and of a score kept, time added to a search; and
+"""The costs of the store: bytes of a score, microseconds of reading and of writing one, time added to a search; and
 whether processes that write at once lose anything.
 
     python -m benchmarks.store [--seconds 60] [--processes 8] [--evaluations 100000]
@@ -37,7 +37,7 @@ def instant(measurer: Measurer, jobs: Sequence[Job]) -> Iterator[tuple[int, dict
 
 
 def seconds_to_score(space: Space, name: str, archs: Sequence[Arch], store: Store) -> float:
-    """One after the other, as a search asks."""
+    """The time to score architectures one after the other, as a search does."""
     data = minibatch("synthetic", 64, 0)
     start = time.perf_counter()
     with store:
@@ -48,7 +48,7 @@ def seconds_to_score(space: Space, name: str, archs: Sequence[Arch], store: Stor
 
 
 def write(path: Path, worker: int, seconds: float) -> int:
-    """Scores as fast as they can be put; how many of its own."""
+    """Writes scores as fast as possible, and returns how many of its own."""
     end = time.monotonic() + seconds
     with Store(path) as store:
         for number in count():
@@ -104,9 +104,9 @@ def costs(folder: Path, evaluations: int) -> None:
         put = time.perf_counter() - start
     with Store(folder / "plain.sqlite") as store:
         start = time.perf_counter()
-        found = sum(store.find(KEY, text) is not None for text in texts)
+        count_found = sum(store.find(KEY, text) is not None for text in texts)
         get = time.perf_counter() - start
-    assert found == len(texts)
+    assert count_found == len(texts)
     print(f"put {1e6 * put / len(texts):.1f} µs, get {1e6 * get / len(texts):.1f} µs")
 
 
@@ -117,14 +117,14 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=100_000)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--worker", type=int)
-    given = parser.parse_args()
-    if given.write is not None:
-        print(write(given.write, given.worker, given.seconds))
+    arguments = parser.parse_args()
+    if arguments.write is not None:
+        print(write(arguments.write, arguments.worker, arguments.seconds))
         return
     plugins.load()
     with tempfile.TemporaryDirectory() as folder:
-        costs(Path(folder), given.evaluations)
-        load(Path(folder) / "load.sqlite", given.processes, given.seconds)
+        costs(Path(folder), arguments.evaluations)
+        load(Path(folder) / "load.sqlite", arguments.processes, arguments.seconds)
 
 
 if __name__ == "__main__":

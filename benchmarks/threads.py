@@ -1,4 +1,4 @@
-"""How far another number of threads moves each score: those that sum in another order move in their last digits.
+"""How much another number of threads changes each score: those that sum in another order change in the last digits.
 
 NAS_DATA=... python -m benchmarks.threads [--archs 4]
 """
@@ -26,12 +26,12 @@ def main() -> None:
     largest = dict.fromkeys((proxy.name for proxy in proxies), 0.0)
     for _ in range(parser.parse_args().archs):
         arch = space.canonical(space.sample(rng))
-        found = []
+        runs = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(measurer(arch, proxies))
+            runs.append(measurer(arch, proxies))
         for name in largest:
-            one, two = (scores[name].value for scores in found)
+            one, two = (scores[name].value for scores in runs)
             if one is not None and two is not None:
                 largest[name] = max(largest[name], abs(one - two) / max(abs(one), 1e-30))
     for name, change in sorted(largest.items(), key=lambda item: -item[1]):

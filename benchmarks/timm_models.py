@@ -1,4 +1,4 @@
-"""Every proxy on a model of each family of timm: values, stated failures, the price, and GradSign against a slow loop.
+"""Every proxy on a model of each family of timm: values, stated failures, the cost, and GradSign against a slow loop.
 
     python benchmarks/timm_models.py [MODEL ...] [--images 4] [--out runs/timm.csv]
 
@@ -40,11 +40,11 @@ MODELS = (
 SIZES = (32, 64, 128, 224, 256)
 CLASSES = 4
 ROUNDING = 1e-12
-"""Of the largest gradient: what is smaller is zero but for rounding."""
+"""As a share of the largest gradient: anything smaller is zero up to rounding."""
 INTERNAL = re.compile(
     r"(IndexError|KeyError|AttributeError|TypeError|AssertionError|RuntimeError|NotImplementedError|UnboundLocalError)"
 )
-"""What a stated failure does not begin with."""
+"""How the reason of a stated failure never begins."""
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def row(name: str, images: int) -> dict[str, object]:
 
 
 def smallest_size(space: Space, name: str) -> int:
-    """Of those at which single images run in training mode, as the loop needs them; where none does, two images."""
+    """The smallest size at which single images run in training mode, as the loop needs them; where none does, two."""
     for images in (1, 2):
         for size in SIZES:
             try:
@@ -111,7 +111,7 @@ def smallest_size(space: Space, name: str) -> int:
 
 def looped(space: Space, name: str, data: Minibatch) -> tuple[float | None, int]:
     """GradSign as its authors compute it, one image at a time in training mode, in float64; and how many of the signs
-    that it adds up are those of gradients that are zero but for rounding (batch norm of a constant map has such)."""
+    that it adds up are those of gradients that are zero up to rounding (batch norm of a constant map has such)."""
     net = build(space, space.parse(name), data.task).double().train()
     for module in net.modules():
         if "drop" in type(module).__name__.lower():

@@ -1,10 +1,10 @@
-"""What the training loop costs beside a bare one: the same network, images, optimiser and steps, in turns.
+"""The cost of the training loop against a bare one: the same network, images, optimiser and steps, in turns.
 
 NAS_DATA=... python -m benchmarks.training [--arch nats:3,3,1,3,1,3] [--rounds 5] [--batch-size 64]
 
 The bare loop is what one would write by hand: shuffled indices, a forward and backward pass, SGD, and after the epoch
-the accuracy on the validation images. Both evaluate, neither augments, neither writes anything. Times are those of the
-processor, so that what else the machine does is left out: run it with OMP_NUM_THREADS=1.
+the accuracy on the validation images. Both evaluate, neither augments, neither writes anything. Times are processor
+times, so that the machine's other work is left out: run it with OMP_NUM_THREADS=1.
 """
 
 import argparse
@@ -41,32 +41,40 @@ def main() -> None:
     parser.add_argument("--arch", default="nats:3,3,1,3,1,3")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=64)
-    given = parser.parse_args()
+    args = parser.parse_args()
     plugins.load()
     space = make_space("nasbench201", {})
     parts = splits(f"{os.environ['NAS_DATA']}/cifar10_probe.npz", fractions={"validation": 0.1, "test": 0.8})
     recipe = recipe_of(
-        len(parts.train), parts.task, epochs=given.rounds + 1, batch_size=given.batch_size, optimiser="sgd", lr=None,
+        len(parts.train), parts.task, epochs=args.rounds + 1, batch_size=args.batch_size, optimiser="sgd", lr=None,
         weight_decay=None, label_smoothing=0.0, augment="none", precision="float32", seed=0,
     )  # fmt: skip
-    ours, theirs = (build(space, space.parse(given.arch), parts.task) for _ in range(2))
+    ours, theirs = (build(space, space.parse(args.arch), parts.task) for _ in range(2))
     training = Training(ours, parts, recipe, torch.device("cpu"))
     settled = recipe.settled(theirs)
     optimiser = settled.optimise(theirs)
     images, held_out = (part.images(torch.arange(len(part))) for part in (parts.train, parts.validation))
     times: dict[str, list[float]] = {"ours": [], "bare": []}
-    for turn in range(given.rounds + 1):
+    for turn in range(args.rounds + 1):
         for name in times:
             start = time.process_time()
             if name == "ours":
                 training.epoch()
             else:
-                bare(theirs, optimiser, images, parts.train.labels, held_out, parts.validation.labels, given.batch_size)
+                bare(
+                    theirs,
+                    optimiser,
+                    images,
+                    parts.train.labels,
+                    held_out,
+                    parts.validation.labels,
+                    args.batch_size,
+                )
             if turn:  # the first one reads the images, and finds its memory
                 times[name].append(time.process_time() - start)
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    for name, taken in times.items():
-        print(f"{name:<5} {medians[name]:.3f} s an epoch of {len(parts.train)} images (from {min(taken):.3f})")
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    for name, seconds in times.items():
+        print(f"{name:<5} {medians[name]:.3f} s an epoch of {len(parts.train)} images (from {min(seconds):.3f})")
     ratios = [a / b for a, b in zip(times["ours"], times["bare"], strict=True)]
     print(f"ratio {statistics.median(ratios):.3f} (of each round: {', '.join(f'{ratio:.3f}' for ratio in ratios)})")
 

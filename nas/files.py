@@ -27,7 +27,7 @@ AnyPath = str | os.PathLike[str]
 
 
 def kind_of(mode: int) -> str | None:
-    """What has this mode, with its article; None for a file."""
+    """The kind of thing with this mode, with its article; None for a file."""
     if stat.S_ISREG(mode):
         return None
     return next((name for name, is_one in KINDS.items() if is_one(mode)), "something else")

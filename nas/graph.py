@@ -58,7 +58,7 @@ def canonical(
     Two cells are the same when their living parts are isomorphic as graphs with labelled edges, and their dead parts
     hold the same multiset of operations with weights: a dead convolution still counts as parameters. One that is fed
     (it leads nowhere) and one that is starved (it comes from nowhere) count apart, because the published proxies that
-    look at activations see the first and not the second. Exact: all embeddings of the living part are compared, so the
+    use activations see the first and not the second. Exact: all embeddings of the living part are compared, so the
     cost grows with the factorial of the number of living interior nodes.
 
     Args:

@@ -1,10 +1,10 @@
 """AZ-NAS (Lee & Ham 2024, arXiv:2403.19232): four views of a network, ranked together.
 
-The features are what the network's blocks give (on NAS-Bench-201: the stem, the cells and the reductions). Batch norm
-is in training mode over the batch, the initialisation the network's own. Labels do not count. The published code draws
-Kaiming's normal weights and feeds Gaussian noise. With batch norm the first matters only where no norm follows a
-convolution, as in NAS-Bench-201's shortcuts, whose features it then lets grow over the cells'. That either ranks cells
-differently was not seen on 30 of them.
+The features are the outputs of the network's blocks (on NAS-Bench-201: the stem, the cells and the reductions). Batch
+norm is in training mode over the batch, the initialisation the network's own. Labels do not count. The published code
+draws Kaiming's normal weights and feeds Gaussian noise. With batch norm the former matters only where no norm follows a
+convolution, as in NAS-Bench-201's shortcuts, whose features it lets grow larger than the cells'. On 30 cells neither
+changed the ranking.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def az_progressivity(probe: Probe) -> Tensor:
 
 @proxy("az_trainability", paper=PAPER)
 def az_trainability(probe: Probe) -> Tensor:
-    """How near each block comes to keeping gradients' lengths, mean over blocks; larger is better.
+    """How nearly each block preserves the lengths of gradients, mean over blocks; larger is better.
 
         mean of −s − 1 / (s + 1e-6) + 2,   s the largest singular value of mean over pixels of u (Jᵀ u)ᵀ
 
     J is the Jacobian of a block's output with respect to its input and u a Rademacher vector, one for each block. Where
-    the block's output is smaller, the pixels that become one are stacked as channels. As in the published code, a block
-    that passes gradients on unchanged counts as the worst: here the proxy fails. It fails, too, where a block passes no
-    gradient on, of which s is zero, and where it is not known which pixels become one.
+    the block's output is smaller, the pixels that become one are stacked as channels. In the published code a block
+    that passes gradients on unchanged counts as the worst: here the proxy fails. It also fails where a block passes no
+    gradient on, so that s is zero, and where it is not known which pixels become one.
     """
 
     def trainability(features: list[Tensor]) -> Tensor:
@@ -109,8 +109,8 @@ def stacked(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Two features as [samples, channels, pixels], with as many pixels: those of the source that become one of the
     target are stacked as channels.
 
-    Where a side is not a multiple of the factor by which it is reduced, the pixels that are missing at its end are
-    zero, or those that are too many are left out, as the block rounds.
+    Where a side is not a multiple of the factor by which it is reduced, missing pixels at its end are zero, or surplus
+    ones are left out, depending on how the block rounds.
     """
     if len(source) != len(target):
         raise ProxyFailure(f"a block turns {len(source)} rows into {len(target)}: which are whose is not known")
@@ -120,8 +120,8 @@ def stacked(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     before, after = sides(source), sides(target)
     pairs = list(zip(before, after, strict=False))
     factors = [round(b / a) for b, a in pairs]
-    known = [f > 0 and a in (b // f, -(-b // f)) for (b, a), f in zip(pairs, factors, strict=True)]
-    if len(before) != len(after) or not all(known):
+    matches = [f > 0 and a in (b // f, -(-b // f)) for (b, a), f in zip(pairs, factors, strict=True)]
+    if len(before) != len(after) or not all(matches):
         shapes = (" x ".join(map(str, shape)) for shape in (before, after))
         raise ProxyFailure(f"a block turns {' positions into '.join(shapes)}: which of them become one is not known")
     missing = [(0, a * f - b) for (b, a), f in zip(pairs, factors, strict=True)]
@@ -132,7 +132,7 @@ def stacked(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sides(feature: Tensor) -> tuple[int, ...]:
-    """Height and width; of tokens that fill a square its sides, of others their number."""
+    """Height and width; for tokens that fill a square its sides, for others their number."""
     if feature.ndim > 3:
         return tuple(feature.shape[2:])
     side = isqrt(feature.shape[1])

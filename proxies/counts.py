@@ -1,4 +1,4 @@
-"""Plain counts: what a network costs. Every comparison shows them, because a high score may only count weights."""
+"""Plain counts of a network's costs. Every comparison shows them, because a high score may only count weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nas.proxy import proxy
 
 @proxy("params", static=True)
 def params(probe: Probe) -> float:
-    """The number of parameters, those that the output does not depend on included."""
+    """The number of parameters, including those that the output does not depend on."""
     return float(probe.params)
 
 

@@ -1,4 +1,4 @@
-"""Other ways to say how much per-sample gradients differ; what GradAlign-II has to be compared with.
+"""Other measures of how much per-sample gradients differ, with which GradAlign-II has to be compared.
 
 G [samples, weights] are the per-sample loss gradients of the convolutions and linear layers, with batch norm on each
 sample by itself.
@@ -54,7 +54,7 @@ def grad_condition(probe: Probe) -> Tensor:
 
         λ_max / λ_min of G Gᵀ
 
-    The empirical kernel of the loss: what `ntk` gives with ``loss=True`` for all images and a single initialisation.
+    The empirical kernel of the loss: the same as `ntk` with ``loss=True`` for all images and a single initialisation.
     Fails where λ_min is not positive beyond rounding.
     """
     eigenvalues: Tensor = torch.linalg.eigvalsh(gram(probe))  # ascending

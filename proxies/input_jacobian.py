@@ -1,7 +1,7 @@
-"""How differently a network's output answers to changes of different images.
+"""How differently a network's output responds to changes of different images.
 
-Both look at J_i = ∂(Σ logits)/∂x_i, the gradient with respect to the pixels of image i. Batch norm is in training mode
-over the batch, the initialisation PyTorch's default.
+Both use J_i = ∂(Σ logits)/∂x_i, the gradient with respect to the pixels of image i. Batch norm is in training mode over
+the batch, the initialisation PyTorch's default.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def jacov(probe: Probe) -> Tensor:
 
         −Σ (log(v + k) + 1 / (v + k)),   v the eigenvalues of the correlation matrix of the J_i, k = 1e-5
 
-    Its maximum, minus the number of images, is reached where none are correlated.
+    Its maximum, minus the number of images, is reached when none are correlated.
     """
     eigenvalues: Tensor = torch.linalg.eigvalsh(correlations(probe.input_gradients())) + TINY
     return -(eigenvalues.log() + 1 / eigenvalues).sum()

@@ -1,4 +1,4 @@
-"""What a forward pass in use takes where the run is: time and memory. Both are to be small."""
+"""The time and memory of a forward pass on the machine of the run. Smaller is better."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ def latency(
 ) -> float:
     """Milliseconds of a forward pass in evaluation mode: the median, after some passes that are not timed.
 
-    By torch's benchmark timer, which waits for the device, on the run's device, with its threads and in its precision.
+    Measured by torch's benchmark timer, which waits for the device, on the run's device, with its threads and in its
+    precision.
 
     Args:
         batch: images of the pass.
-        runtime: what runs it: torch as it is, or what will be deployed, ONNX Runtime on the CPU in single precision.
+        runtime: torch as it is, or ONNX Runtime on the CPU in single precision, which may be what will be deployed.
         seconds: how long passes are timed.
     """
     net, images = in_use(probe, batch)
@@ -51,25 +52,24 @@ def latency(
 
 @proxy("memory", larger_is_better=False, machine=True)
 def memory(probe: Probe, *, batch: Annotated[int, Range(1)] = 1) -> float:
-    """Bytes: the most that the tensors of a forward pass in evaluation mode take together at any time of it.
+    """Bytes: the most that the tensors of a forward pass in evaluation mode take together at any time.
 
-    Weights, buffers and the images do not count, nor does what a kernel takes for itself and gives back before it
-    returns.
+    Weights, buffers and the images do not count, nor does memory that a kernel allocates and frees before it returns.
 
     Args:
         batch: images of the pass.
     """
     net, images = in_use(probe, batch)
     run = _torch(net, images, probe.mixed)
-    run()  # what is made once and kept is no part of a pass
+    run()  # so that what is made once and kept is not counted
     with Peak([*net.parameters(), *net.buffers(), images]) as peak:
         run()
     return float(peak.bytes)
 
 
 def in_use(probe: Probe, batch: int) -> tuple[nn.Module, Tensor]:
-    """A copy of the network in evaluation mode, and as many images as ``batch`` says, the first ones again where there
-    are not so many."""
+    """A copy of the network in evaluation mode, and ``batch`` images, the first ones repeated where there are not that
+    many."""
     images = probe.images[torch.arange(batch, device=probe.images.device) % len(probe.images)]
     return deepcopy(probe.net).eval(), images.clone()
 
@@ -91,7 +91,7 @@ def _onnxruntime(net: nn.Module, images: Tensor) -> Callable[[], Any]:
 
     inputs = images.float().cpu()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of the exporter are of its own use of what is going to change
+        warnings.simplefilter("ignore")  # the exporter warns of its own use of deprecated functions
         program: Any = torch.onnx.export(
             net.float().cpu(), (inputs,), None, dynamo=True, verbose=False, input_names=["images"]
         )
@@ -100,12 +100,12 @@ def _onnxruntime(net: nn.Module, images: Tensor) -> Callable[[], Any]:
     session = onnxruntime.InferenceSession(
         program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    given = {"images": inputs.numpy()}
-    return lambda: session.run(None, given)
+    feed = {"images": inputs.numpy()}
+    return lambda: session.run(None, feed)
 
 
 class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The most bytes of the storages that operations within it make, alive at the same time; not those of ``known``."""
+    """A context that measures the most bytes, at any time, of storages made by operations in it; not of ``known``."""
 
     def __init__(self, known: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -114,9 +114,9 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(
-        self, operation: Any, types: Any, given: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+        self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
     ) -> Any:
-        results = operation(*given, **(options or {}))
+        results = operation(*arguments, **(options or {}))
         for key in [key for key, (ref, _) in self._alive.items() if ref.expired()]:  # type: ignore[no-untyped-call]
             del self._alive[key]
         for tensor in tree_leaves(results):

@@ -20,11 +20,11 @@ def linear_regions(probe: Probe) -> Tensor:
 
     Each pattern is the region of the input space on which the network is one linear map. Counted after TE-NAS: on a
     thin copy of the network (width 1, one cell per stage, no stem), over 3,000 inputs, each a random crop of 3 x 3
-    pixels in one channel; batch norm is in training mode over all of them. Ours differs from its code in three things:
+    pixels in one channel; batch norm is in training mode over all of them. Ours differs from its code in three ways:
     the crops come from the images of the minibatch, they pass in one batch instead of three, and that code's runs on
-    NAS-Bench-201 set a depth of 1 on top.
+    NAS-Bench-201 also set a depth of 1.
 
-    With ordinary images and widths every input lies in a region of its own; the count is then the number of inputs and
+    With ordinary images and widths every input is in a region of its own; the count is then the number of inputs and
     means nothing, which is reported as saturation.
     """
     patterns = probe.map_relus(lambda pattern: pattern)

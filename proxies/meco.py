@@ -16,9 +16,9 @@ def meco(probe: Probe) -> Tensor:
         Σ_layers λ_min(corr(f)),   f [channels, pixels] the feature map of one image
 
     Layers are the convolutions; the one image is the minibatch's first, batch norm is in training mode on it alone. A
-    channel that is constant counts as correlated with none, and itself, by zero. A layer with at least as many channels
-    as pixels adds zero; where all do, there is no score. The published code adds the outputs of all modules, containers
-    included, for an image of noise.
+    constant channel has correlation zero with all, itself included. A layer with at least as many channels as pixels
+    adds zero; where all do, there is no score. The published code adds the outputs of all modules, containers included,
+    for an image of noise.
     """
     eigenvalues = torch.stack(probe.map_convolutions(smallest_eigenvalue, samples=1))
     if not eigenvalues.any():
@@ -29,7 +29,7 @@ def meco(probe: Probe) -> Tensor:
 def smallest_eigenvalue(output: Tensor) -> Tensor:
     channels = output[0].double().flatten(1)  # [channels, pixels]
     centred = channels - channels.mean(1, keepdim=True)
-    varies = channels.amax(1, keepdim=True) > channels.amin(1, keepdim=True)  # rounding hides it in the difference
+    varies = channels.amax(1, keepdim=True) > channels.amin(1, keepdim=True)  # the difference would hide it by rounding
     centred = torch.where(varies, centred / centred.norm(dim=1, keepdim=True), 0.0)
     smallest: Tensor = torch.linalg.eigvalsh(centred @ centred.T)[0]
     rounding = len(channels) * (4 * torch.finfo(output.dtype).eps) ** 2  # of a matrix whose entries are at most 1

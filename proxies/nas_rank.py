@@ -1,7 +1,7 @@
 """Our combination of proxies: six views of one network, ranked together.
 
 Chosen on the trained accuracies of 701 cells of NAS-Bench-201, by the procedure that `benchmarks/nas_rank.py` states
-and repeats. All parts look at the network's own, single initialisation, and four of them share two passes.
+and repeats. All parts measure the network's own, single initialisation, and four of them share two passes.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from nas.proxy import ProxyFailure, proxy
 
 @proxy("naswot", paper="Mellor et al. 2021, arXiv:2006.04647")
 def naswot(probe: Probe) -> Tensor:
-    """How differently the network's ReLUs answer different images; larger is better.
+    """How differently the network's ReLUs respond to different images; larger is better.
 
         log |det K|,   K = Σ over ReLU layers of X Xᵀ + (1 − X)(1 − X)ᵀ
 
@@ -20,8 +20,8 @@ def naswot(probe: Probe) -> Tensor:
     two images switch every unit alike.
 
     Every ReLU that runs counts, in dead branches too: the published code leaves out those that a backward pass does not
-    reach, but on NAS-Bench-201, where it multiplies by zero for ``none``, it reaches them all. It finds ReLUs by a
-    filter of names, by which each but the last is registered, and so counted, twice.
+    reach, but on NAS-Bench-201, where it multiplies by zero for ``none``, it reaches them all. It selects ReLUs by
+    their names, so that each but the last is registered, and counted, twice.
     """
 
     def agreement(pattern: Tensor) -> Tensor:

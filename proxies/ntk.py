@@ -24,16 +24,16 @@ def ntk(
 
         λ_max / λ_min of J Jᵀ,   J_i = ∂(Σ logits of image i)/∂θ
 
-    The initialisation is PyTorch's default (the published code means Kaiming's normal one and never applies it). TE-NAS
-    looks at its own narrow supernet (3 channels, one cell per stage); here it is the space's network.
+    The initialisation is PyTorch's default (the published code intends Kaiming's normal one and never applies it).
+    TE-NAS measures its own narrow supernet (3 channels, one cell per stage); here it is the space's network.
 
     Args:
         images: the kernel's size N; the minibatch's first ones are taken, all where it has fewer (32 in the paper, 72
             in its launcher).
-        batch_norm: ``sample`` normalises each image by itself, so that J_i is a function of image i, as the kernel
-            means it; θ are the weights of the convolutions and linear layers. ``batch`` is what the published code
-            does: training mode over the batch, where every J_i passes through all images, and θ every parameter whose
-            name ends in "weight". It takes one backward pass for each image.
+        batch_norm: ``sample`` normalises each image by itself, so that J_i is a function of image i, as the kernel's
+            definition requires; θ are the weights of the convolutions and linear layers. ``batch`` is what the
+            published code does: training mode over the batch, where every J_i depends on all images, and θ every
+            parameter whose name ends in "weight". It takes one backward pass for each image.
         loss: take the loss gradients g_i with batch norm on each sample instead; this alone uses the labels.
 
     Fails where λ_min is not positive beyond rounding, and the condition number is not defined.

@@ -12,10 +12,10 @@ from nas.proxy import proxy
 from nas.registry import Range
 
 BITS = 48
-"""Images whose answers fit the whole numbers that a float64 holds."""
+"""The most images: a pattern is one whole number in float64."""
 
 MARKED = 16
-"""Images up to which marking those that occur among all possible answers is faster than sorting."""
+"""Images up to which marking the patterns that occur among all possible ones is faster than sorting."""
 
 
 @proxy("swap", paper="Peng et al. 2024, arXiv:2403.04161")

@@ -26,25 +26,25 @@ def vkdnw(
     count: bool = True,
     batch_norm: Literal["running", "sample"] = "running",
 ) -> Tensor:
-    """The number of weight tensors, and among networks that have as many the Fisher matrix's entropy; larger is better.
+    """The number of weight tensors, and among equal numbers the entropy of the Fisher matrix; larger is better.
 
         K + H / log 9,   H = −Σ_k q_k log q_k,   q_k = λ_k / Σ λ,   λ_1 … λ_9 the deciles of the eigenvalues of F
         F = mean_n J_nᵀ (diag p_n − p_n p_nᵀ) J_n
 
     J_n is the Jacobian of image n's logits with respect to one scalar, the first, of each of the K convolution and
-    linear weights, p_n = 0.95 softmax + 0.05 / classes: in evaluation mode logits are large and the softmax alone all
-    but certain, which would make F zero. Weights are Kaiming's normal ones; labels do not count. The published code
-    ranks by K before it looks at H, and counts and takes scalars of biases and norm layers too. Without K, networks of
-    different depth cannot be compared: on NAS-Bench-201 H ranks the cells of as many convolutions, but all cells
-    together by chance where batch norm is the identity. The formula is the paper's, Jᵀ L Lᵀ J with L Lᵀ = diag p −
+    linear weights, p_n = 0.95 softmax + 0.05 / classes: in evaluation mode logits are large and the softmax alone is
+    almost certain, which would make F zero. Weights are Kaiming's normal ones; labels do not count. The published code
+    ranks by K first and then by H, and counts and takes scalars of biases and norm layers too. Without K, networks of
+    different depth cannot be compared: on NAS-Bench-201 H ranks cells with equal numbers of convolutions, but all cells
+    together only by chance where batch norm is the identity. The formula is the paper's, Jᵀ L Lᵀ J with L Lᵀ = diag p −
     p pᵀ; the published code multiplies Jᵀ Lᵀ L J, L the Cholesky factor, which is another matrix.
 
     Args:
         images: how many of the minibatch, all where it has fewer; one backward pass of them for each class.
         count: False leaves K out and gives H itself, in nats.
         batch_norm: ``running`` is evaluation mode with running statistics, at initialisation the identity, as in the
-            published code's networks; ``sample`` normalises each image by itself, which is what evaluation mode does
-            to networks that keep no statistics. Which of the two the published figures are of is not known.
+            published code's networks; ``sample`` normalises each image by itself, as evaluation mode does in networks
+            that keep no statistics. It is not known which of the two the published figures used.
     """
     logits, jacobian = probe.scalar_jacobian(images, batch_norm)  # [samples, classes], [samples, classes, weights]
     p = (1 - SMOOTHING) * logits.double().softmax(1) + SMOOTHING / logits.shape[1]

@@ -16,14 +16,14 @@ from nas.registry import Range
 def zen(
     probe: Probe, *, images: Annotated[int, Range(1)] = 16, step: Annotated[float, Range(above=0)] = 0.01
 ) -> Tensor:
-    """How sensitive the last feature map is to its input, with what batch norm scaled away; larger is better.
+    """How sensitive the last feature map is to its input, with batch norm's scaling undone; larger is better.
 
         log mean |F(x) − F(x + step · ε)| + Σ over batch norms of log sqrt(mean variance)
 
     F is the feature map before pooling, x and ε are Gaussian noise, weights are drawn from N(0, 1); the mean over
     initialisations. Batch norm is in training mode, its variance that of the batch x, averaged over channels. Images
     and labels do not count. The published code takes the running variances, after two passes. Fails on transformers,
-    which have no feature maps, and where a batch norm takes what is constant.
+    which have no feature maps, and where the input of a batch norm is constant.
 
     Args:
         images: how many images of noise.

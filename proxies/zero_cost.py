@@ -2,7 +2,7 @@
 
 L is the mean cross-entropy of the batch, w a weight tensor of the convolutions and linear layers; biases and norm
 layers do not count. Batch norm is in training mode over the batch, the initialisation PyTorch's default. Each measure
-but the norms comes from a way to prune a network, whose saliencies are summed here.
+except the norms comes from a way to prune a network, whose saliencies are summed here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def grad_norm(probe: Probe) -> Tensor:
 
 @proxy("snip", labels=True, paper=f"{PAPER}; Lee et al. 2019, arXiv:1810.02340")
 def snip(probe: Probe) -> Tensor:
-    """What removing single weights would change in the loss, by size; larger is better.
+    """How much removing single weights would change the loss, by size; larger is better.
 
     Σ |w · ∂L/∂w|
     """
@@ -38,12 +38,12 @@ def snip(probe: Probe) -> Tensor:
 
 @proxy("plain", labels=True, paper=PAPER)
 def plain(probe: Probe) -> Tensor:
-    """What removing single weights would change in the loss, with its sign; larger is better.
+    """How much removing single weights would change the loss, with its sign; larger is better.
 
         Σ w · ∂L/∂w
 
     Where batch norm follows a convolution, the loss does not depend on the scale of its weight, and its term is zero
-    but for the norm's ε: what remains is the term of the layers without one, of the classifier above all.
+    except for the norm's ε: what remains is the term of the layers without one, mainly the classifier.
     """
     return total((w.double() * g.double()).sum() for w, g in probe.loss_gradients())
 
@@ -59,18 +59,18 @@ def l2_norm(probe: Probe) -> Tensor:
 
 @proxy("grasp", labels=True, paper=f"{PAPER}; Wang et al. 2020, arXiv:2002.07376")
 def grasp(probe: Probe) -> Tensor:
-    """What removing single weights would change in the gradient's norm; larger is better.
+    """How much removing single weights would change the gradient's norm; larger is better.
 
         Σ −w · H ∂L/∂w,   H the Hessian of L for all weights together
 
-    The sign was chosen by the authors after the accuracies. The temperature of the softmax is 1.
+    The authors chose the sign by the accuracies. The temperature of the softmax is 1.
     """
     return -total((w.double() * h.double()).sum() for w, h in probe.hessian_gradients())
 
 
 @proxy("fisher", labels=True, paper=f"{PAPER}; Theis et al. 2018, arXiv:1801.05787")
 def fisher(probe: Probe) -> Tensor:
-    """What removing single channels would change in the loss, to second order; larger is better.
+    """How much removing single channels would change the loss, to second order; larger is better.
 
         Σ over weights of ½ mean_n (Σ_hw a · ∂L/∂a)²,   a the output of the weight's own channel
 

@@ -11,7 +11,7 @@ from nas.proxy import ProxyFailure, proxy
 
 @proxy("zico", labels=True, paper="Li et al. 2023, arXiv:2301.11300")
 def zico(probe: Probe) -> Tensor:
-    """How large gradients are against their spread between minibatches, over layers; larger is better.
+    """How large gradients are relative to their spread between minibatches, over layers; larger is better.
 
         Σ_layers log Σ_w E|g_w| / std(g_w)
 
@@ -25,7 +25,7 @@ def zico(probe: Probe) -> Tensor:
         spread = (first - second).abs()  # of two numbers, twice their standard deviation
         ratio = (first.abs() + second.abs()) / spread  # and above it twice the mean
         terms.append(ratio[spread > 0].sum().log())
-    kept = [term for term in terms if term.isfinite()]
-    if not kept:
+    finite = [term for term in terms if term.isfinite()]
+    if not finite:
         raise ProxyFailure("no weight has a gradient that differs between the two halves of the batch")
-    return torch.stack(kept).sum()
+    return torch.stack(finite).sum()

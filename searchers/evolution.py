@@ -25,8 +25,8 @@ def evolution(
     Args:
         population: how many architectures live at a time; the first ones are random.
         tournament: how many of them, drawn at random without replacement, compete to be the parent.
-        batch: how many children are born of one population, before the first of them is scored; as many of the oldest
-            die. 1 is the published algorithm.
+        batch: how many children a population has before the first of them is scored; as many of the oldest die. 1 is
+            the published algorithm.
     """
     living: deque[tuple[Arch, float]] = deque(maxlen=population)  # the oldest first; they make room for the youngest
     while len(living) < population:

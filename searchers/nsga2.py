@@ -17,7 +17,7 @@ from nas.searcher import SearchMany, searcher
 from nas.space import Arch, Space
 
 ATTEMPTS = 20
-"""Children that are made before one that was proposed already is proposed again."""
+"""How many times a child is made again before one that was proposed already is proposed again."""
 
 Vector = NDArray[np.float64]
 
@@ -36,9 +36,9 @@ def nsga2(
     """Fast non-dominated sorting and crowding: the front of several objectives, evenly spread.
 
     Parents are chosen in binary tournaments; a child is crossed over with probability ``crossover`` and mutated in one
-    slot. Of parents and children together the best fronts live on, and of the last one that fits the least crowded. An
-    architecture that failed is dominated by all that did not. One that was proposed before, as the same or an
-    isomorphic architecture, is made anew, since its scores would tell nothing.
+    slot. From parents and children together the best fronts survive, and from the last one that fits the least crowded
+    members. An architecture that failed is dominated by all that did not. One that was proposed before, as the same or
+    an isomorphic architecture, is made again, since its scores would tell nothing.
 
     Args:
         population: how many architectures live, and how many children a generation has; the first ones are random.
@@ -56,7 +56,7 @@ def nsga2(
 
 
 def _distinct(count: int, make: Callable[[], Arch], space: Space, proposed: set[Arch]) -> list[Arch]:
-    """So many architectures from ``make``, as far as it can of networks that were not ``proposed``."""
+    """``count`` architectures from ``make``, as far as possible of networks that were not ``proposed``."""
     archs = []
     for _ in range(count):
         arch = make()

@@ -16,7 +16,7 @@ def pruning(space: Space, rng: Random) -> Search:
     operation, all from the same supernet, and removes in every slot the operation that is missed least. The last
     proposal is the network that is left. On a space of six slots with five operations that takes 55 evaluations.
 
-    With ``te_nas`` as the proxy this is TE-NAS but for the numbers it ranks: the published code ranks the relative
+    With ``te_nas`` as the proxy this is TE-NAS except for the numbers it ranks: the published code ranks the relative
     change against the supernet, averaged over three initialisations and rounded to three digits; here the means over
     the initialisations are ranked themselves.
     """
@@ -35,6 +35,6 @@ def pruning(space: Space, rng: Random) -> Search:
                 worst[slot] = score, option
         for slot, (_, option) in sorted(worst.items(), key=lambda item: item[1][0], reverse=True):
             pruned = arch[:slot] + (tuple(o for o in arch[slot] if o != option),) + arch[slot + 1 :]
-            if space.valid(pruned):  # under a limit, what was cut before may leave no room for this cut
+            if space.valid(pruned):  # under a limit, earlier cuts may leave no room for this one
                 arch = pruned
     yield [arch]

@@ -1,4 +1,4 @@
-"""A cell graph becomes a module, and cells become a network."""
+"""Makes a module of a cell graph, and a network of cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spaces._ops import relu_conv_bn
 MakeCell = Callable[[int], nn.Module]
 """channels -> a fresh cell, from [samples, channels, h, w] to the same shape."""
 Skeleton = Callable[[MakeCell, Task], nn.Module]
-"""How cells make a network for a task."""
+"""(function that makes a cell, task) -> a network."""
 
 
 class MixedEdge(nn.ModuleDict):
@@ -137,18 +137,18 @@ def stages(cell: MakeCell, task: Task, *, widths: Sequence[int], repeats: int, w
 
 
 def initialise_by_place(net: nn.Module) -> nn.Module:
-    """Draws the weights of all convolutions and linear layers again, from PyTorch's default distributions, each by a
-    stream of its own; but for modules that `drawn_by_place` has made, which keep the initialisation of their author.
+    """Draws the weights of all convolutions and linear layers again, from PyTorch's default distributions, each from a
+    stream of its own; except in modules made by `drawn_by_place`, which keep their author's initialisation.
 
-    The stream depends on the layer's place in the network and on torch's current seed alone, so a supernet and what
-    remains of it after a cut, or two cells that share an operation, have the same weights where they are the same.
+    The stream depends only on the layer's place in the network and on torch's current seed, so a supernet and the rest
+    of it after a cut, or two cells that share an operation, have the same weights where they are the same.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
         return net
     seed = torch.initial_seed()
-    kept = {inner for module in net.modules() if hasattr(module, PLACED) for inner in module.modules()}
+    placed = {inner for module in net.modules() if hasattr(module, PLACED) for inner in module.modules()}
     for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module not in kept:  # batch norm draws nothing
+        if isinstance(module, nn.Conv2d | nn.Linear) and module not in placed:  # batch norm draws nothing
             torch.default_generator.manual_seed(seed ^ crc32(name.encode()))
             module.reset_parameters()
     torch.default_generator.manual_seed(seed)
@@ -156,7 +156,7 @@ def initialise_by_place(net: nn.Module) -> nn.Module:
 
 
 PLACED = "drawn_by_place"
-"""Marks a module whose weights were drawn when it was made, by the stream of its place."""
+"""Marks a module whose weights were drawn when it was made, from the stream of its place."""
 
 
 def drawn_by_place(make: Callable[[int], nn.Module], channels: int, where: str) -> nn.Module:

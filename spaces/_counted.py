@@ -1,4 +1,4 @@
-"""What parts of networks cost, counted from their shapes: a space's counts without making a network.
+"""The costs of parts of networks, counted from their shapes: a space's counts without making a network.
 
 The counts are those of `nas.passes.counts` for the modules that the parts stand for.
 """
@@ -17,7 +17,7 @@ from nas.space import Counts, Task
 
 
 class Shape(NamedTuple):
-    """A feature map's."""
+    """The shape of a feature map."""
 
     channels: int
     height: int
@@ -25,13 +25,13 @@ class Shape(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What makes a map of another.
+    """The counts of a part, which makes one feature map of another.
 
     Attributes:
         params: its parameters.
         flops: its multiply-accumulates.
         path: convolutions on the longest path through it; None where its output does not depend on its input.
-        shape: its output's.
+        shape: that of its output.
     """
 
     params: int
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 
 class NotCounted(Exception):
-    """The shapes of a network do not fit, or it is not one of those that are counted by parts: it has to be made."""
+    """The shapes of a network do not fit, or it cannot be counted by parts: it has to be made."""
 
 
 Count = Callable[[Shape], Part]
@@ -49,7 +49,7 @@ Count = Callable[[Shape], Part]
 
 
 def measured(make: Callable[[], nn.Module], x: Shape) -> Part:
-    """What ``make`` makes, run once on an input of this shape."""
+    """The counts of the module that ``make`` makes, run once on an input of this shape."""
     shapes: list[Shape] = []
 
     def look(module: nn.Module, inputs: object, out: Tensor) -> None:
@@ -60,13 +60,13 @@ def measured(make: Callable[[], nn.Module], x: Shape) -> Part:
         net.register_forward_hook(look)
         probe = Probe(net, torch.zeros(1, *x), torch.zeros(1))
         return Part(probe.params, probe.trace.flops, probe.trace.path, shapes[0])
-    except Exception as error:  # the network is made as a whole then, and says what is wrong with it
+    except Exception as error:  # then the network is made as a whole, and raises what is wrong
         raise NotCounted from error
 
 
 def unseeded(make: Callable[[], nn.Module]) -> nn.Module:
-    """A network that takes no random number away from others. It has weights: to run it without, torch would bring its
-    compiler in, which takes seconds."""
+    """A network that is made without drawing from torch's stream. It has weights: to run it without, torch would import
+    its compiler, which takes seconds."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         return make()
 
@@ -106,7 +106,7 @@ def pooling(x: Shape, kernel: int, stride: int, padding: int = 0) -> Part:
 
 
 def zeros(x: Shape, stride: int = 1) -> Part:
-    """What does not depend on its input, in the shape of every ``stride``-th pixel of it."""
+    """Zeros, which do not depend on the input, in the shape of every ``stride``-th pixel of it."""
     return Part(0, 0, None, Shape(x.channels, -(-x.height // stride), -(-x.width // stride)))
 
 
@@ -158,7 +158,7 @@ def longest(paths: Iterable[int | None]) -> int | None:
 
 
 def only(shapes: Iterable[Shape]) -> Shape:
-    """The shape that all of these are."""
+    """The shape that all of these share."""
     first, *others = set(shapes)
     if others:
         raise NotCounted

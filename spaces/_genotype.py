@@ -1,4 +1,4 @@
-"""Normal and reduction cells written as a Genotype: the spaces of DARTS and of those that NDS compares with it."""
+"""Normal and reduction cells written as a Genotype: the spaces of DARTS and those that NDS compares with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CELLS = ("normal", "reduce")
 Input = tuple[tuple[int, ...], tuple[int, ...]]
 """The predecessors and the operations that are alive for one input of a node."""
 Output = Literal["all", "loose"]
-"""What a cell gives: all its nodes, concatenated, or those that no other node takes."""
+"""The output of a cell: all its nodes, concatenated, or those that no other node takes."""
 
 
 @final
@@ -43,10 +43,10 @@ class GenotypeSpace(Space):
     Args:
         operations: names among those of `spaces._ops`, and ``none``.
         output: what a cell concatenates.
-        distinct: only cells whose nodes take two distinct predecessors, and no ``none``, belong to the space, as DARTS
-            derives them. Others can still be read and scored.
-        widths, depths: the channels of the first cells, and the number of cells; a cell is a reduction after a third
-            and after two thirds of them. Only where there is one of each, there is a supernet.
+        distinct: only cells whose nodes take two distinct predecessors, and no ``none``, belong to the space, as in
+            DARTS. Others can still be read and scored.
+        widths, depths: the channels of the first cells, and the number of cells; the cells after a third and after two
+            thirds of them are reductions. There is a supernet only with one width and one depth.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class GenotypeSpace(Space):
         cells = {name: self._inputs(arch, name) for name in CELLS}
         return initialise_by_place(
             Network(
-                cells, {name: self._given(cells[name]) for name in CELLS}, self.operations, widths[0], depths[0], task
+                cells, {name: self._outputs(cells[name]) for name in CELLS}, self.operations, widths[0], depths[0], task
             )
         )
 
@@ -88,7 +88,7 @@ class GenotypeSpace(Space):
     def _counted(self, arch: Arch, width: int, depth: int, task: Task) -> Part:
         """`Network`, counted. Cells of the same shapes are counted once."""
         inputs = {name: self._inputs(arch, name) for name in CELLS}
-        given = {name: self._given(inputs[name]) for name in CELLS}
+        outputs = {name: self._outputs(inputs[name]) for name in CELLS}
         stem = counting.convolution(counting.of_image(task), 3 * width, 3)
         parts, cells = [stem], {}
         (older, newer), paths, halve = (stem.shape, stem.shape), (stem.path, stem.path), False
@@ -98,7 +98,7 @@ class GenotypeSpace(Space):
             kind = (older, newer, width, reduction, halve)
             if kind not in cells:
                 name = CELLS[reduction]
-                cells[kind] = counted_cell(inputs[name], given[name], self.operations, *kind)
+                cells[kind] = counted_cell(inputs[name], outputs[name], self.operations, *kind)
             part, through = cells[kind]
             parts.append(part)
             ends = [counting.along(a, b) for a, b in zip(paths, through, strict=True)]
@@ -145,7 +145,7 @@ class GenotypeSpace(Space):
                         into.setdefault(predecessor, []).append("/".join(self.operations[o] for o in operations))
                 for predecessor, names in into.items():
                     graph.add_edge(first + predecessor, first + node, op=" + ".join(sorted(names)))
-            for node in self._given(inputs):
+            for node in self._outputs(inputs):
                 graph.add_edge(first + node, first + self.nodes + 2, op="")
         return graph
 
@@ -157,9 +157,9 @@ class GenotypeSpace(Space):
                 ("/".join(self.operations[o] for o in operations), p[0] if len(p) == 1 else "/".join(map(str, p)))
                 for p, operations in inputs
             ]
-            fields[f"{name}_concat"] = self._given(inputs)
-        for name, alive, known in zip(("width", "depth"), self._sizes(arch), (self.widths, self.depths), strict=True):
-            if alive != known[:1]:
+            fields[f"{name}_concat"] = self._outputs(inputs)
+        for name, alive, values in zip(("width", "depth"), self._sizes(arch), (self.widths, self.depths), strict=True):
+            if alive != values[:1]:
                 fields[name] = alive[0] if len(alive) == 1 else "/".join(map(str, alive))
         return f"Genotype({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
@@ -167,14 +167,14 @@ class GenotypeSpace(Space):
         fields = _fields(text)
         slots: list[tuple[int, ...]] = []
         for name in CELLS:
-            inputs = [self._input(text, name, place, given) for place, given in enumerate(fields.pop(name))]
+            inputs = [self._input(text, name, place, content) for place, content in enumerate(fields.pop(name))]
             if len(inputs) != 2 * self.nodes:
                 raise ValueError(
                     f"{text!r}: the {name} cell has {len(inputs)} inputs, this space's has {2 * self.nodes}"
                 )
-            concat, given = self._given(inputs), fields.pop(f"{name}_concat")
-            if any(type(node) is not int for node in given) or sorted(given) != concat:
-                raise ValueError(f"{text!r}: {name}_concat is {given}, in this space the cell gives {concat}")
+            concat, content = self._outputs(inputs), fields.pop(f"{name}_concat")
+            if any(type(node) is not int for node in content) or sorted(content) != concat:
+                raise ValueError(f"{text!r}: {name}_concat is {content}, in this space the cell gives {concat}")
             slots += [options for input_ in inputs for options in input_]
         for name, known in (("width", self.widths), ("depth", self.depths)):
             sizes = tuple(map(str, known))
@@ -192,8 +192,8 @@ class GenotypeSpace(Space):
         return {"text": self.text(arch), "nds": json.dumps(notation, separators=(",", ":"))}
 
     def canonical(self, arch: Arch) -> Arch:
-        """The inputs of a node are sorted, and of all orders of the nodes in which edges lead forward the first one is
-        taken. Nothing is pruned: what a cell gives depends on all its nodes."""
+        """The inputs of a node are sorted, and the first of all orders of the nodes in which edges lead forward is
+        taken. Nothing is pruned: a cell's output depends on all its nodes."""
         if not is_leaf(arch):
             return arch
         cells = [_sorted_cell(_paired([(p[0], o[0]) for p, o in self._inputs(arch, name)])) for name in CELLS]
@@ -212,19 +212,19 @@ class GenotypeSpace(Space):
         )
         return widths, depths
 
-    def _given(self, inputs: Sequence[Input]) -> list[int]:
+    def _outputs(self, inputs: Sequence[Input]) -> list[int]:
         """The nodes that the cell concatenates; while inputs are open, all that could be left over."""
-        taken = {p[0] for p, _ in inputs if len(p) == 1} if self.output == "loose" else set()
-        return [node for node in range(2, 2 + self.nodes) if node not in taken]
+        inner = {p[0] for p, _ in inputs if len(p) == 1} if self.output == "loose" else set()
+        return [node for node in range(2, 2 + self.nodes) if node not in inner]
 
-    def _input(self, text: str, name: str, place: int, given: Any) -> Input:
-        known = self.slots[2 * place]
-        if not isinstance(given, list | tuple) or len(given) != 2 or not isinstance(given[0], str):
-            raise ValueError(f"{text!r}: an input of the {name} cell is a pair like ('sep_conv_3x3', 0), not {given!r}")
+    def _input(self, text: str, name: str, place: int, pair: Any) -> Input:
+        predecessor_names = self.slots[2 * place]
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError(f"{text!r}: an input of the {name} cell is a pair like ('sep_conv_3x3', 0), not {pair!r}")
         if place >= 2 * self.nodes:
             raise ValueError(f"{text!r}: the {name} cell of this space has {2 * self.nodes} inputs")
-        predecessors = choice(str(given[1]).split("/"), known, f"predecessor of node {2 + place // 2}")
-        return predecessors, choice(given[0].split("/"), self.operations)
+        predecessors = choice(str(pair[1]).split("/"), predecessor_names, f"predecessor of node {2 + place // 2}")
+        return predecessors, choice(pair[0].split("/"), self.operations)
 
 
 def _paired(values: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -242,18 +242,18 @@ def _sorted_cell(nodes: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> li
 
 
 def _fields(text: str) -> dict[str, Any]:
-    """What is written as ``Genotype(name=value, …)`` or as an NDS record; ``range(2, 6)`` is accepted as a list."""
-    given = text.strip().removeprefix("nds:")
+    """The fields of a ``Genotype(name=value, …)`` or of an NDS record; ``range(2, 6)`` is accepted as a list."""
+    content = text.strip().removeprefix("nds:")
     form = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=[…], reduce=[…], reduce_concat=[…])"
     try:
-        if len(given) > MAX_CHARACTERS:
-            raise ValueError(f"it has {len(given)} characters")
-        if given.startswith("{"):
-            parts = record(given, form)
+        if len(content) > MAX_CHARACTERS:
+            raise ValueError(f"it has {len(content)} characters")
+        if content.startswith("{"):
+            parts = record(content, form)
             fields = dict(parts["genotype"]) | {k: parts[k] for k in ("width", "depth") if k in parts}
         else:
             with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of texts that are refused next
-                call = ast.parse(given, mode="eval").body
+                call = ast.parse(content, mode="eval").body
             if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
                 raise ValueError("it is no Genotype")
             names = ("normal", "normal_concat", "reduce", "reduce_concat")
@@ -304,7 +304,7 @@ class GenotypeCell(nn.Module):
     def __init__(
         self,
         inputs: Sequence[Input],
-        given: Collection[int],
+        outputs: Collection[int],
         operations: Sequence[str],
         before: tuple[int, int],
         channels: int,
@@ -312,7 +312,7 @@ class GenotypeCell(nn.Module):
         halve: bool,
     ) -> None:
         super().__init__()
-        self.given = sorted(given)
+        self.outputs = sorted(outputs)
         older = FactorizedReduce(before[0], channels) if halve else relu_conv_bn(before[0], channels, 1)
         self.preprocess = nn.ModuleList([older, relu_conv_bn(before[1], channels, 1)])
         self.nodes = nn.ModuleList(
@@ -325,12 +325,12 @@ class GenotypeCell(nn.Module):
         for node in self.nodes:
             first, second = node.children()
             values.append(first(values) + second(values))
-        return torch.cat([values[node] for node in self.given], dim=1)
+        return torch.cat([values[node] for node in self.outputs], dim=1)
 
 
 def counted_cell(
     inputs: Sequence[Input],
-    given: Collection[int],
+    outputs: Collection[int],
     operations: Sequence[str],
     older: Shape,
     newer: Shape,
@@ -359,9 +359,9 @@ def counted_cell(
         paths.append((ends[0], ends[1]))
         shapes.append(counting.only(part.shape for _, part in into))
         parts += [part for _, part in into]
-    size = counting.only(shapes[node]._replace(channels=0) for node in given)
-    shape = size._replace(channels=sum(shapes[node].channels for node in given))
-    through = tuple(counting.longest(paths[node][side] for node in given) for side in (0, 1))
+    size = counting.only(shapes[node]._replace(channels=0) for node in outputs)
+    shape = size._replace(channels=sum(shapes[node].channels for node in outputs))
+    through = tuple(counting.longest(paths[node][side] for node in outputs) for side in (0, 1))
     return counting.together(parts, None, shape), (through[0], through[1])
 
 
@@ -374,7 +374,7 @@ class Network(nn.Module):
     def __init__(
         self,
         inputs: Mapping[str, Sequence[Input]],
-        given: Mapping[str, Collection[int]],
+        outputs: Mapping[str, Collection[int]],
         operations: Sequence[str],
         width: int,
         depth: int,
@@ -389,9 +389,9 @@ class Network(nn.Module):
             reduction = number in (depth // 3, 2 * depth // 3)
             width *= 1 + reduction
             name = CELLS[reduction]
-            cell = GenotypeCell(inputs[name], given[name], operations, before, width, reduction, halve)
+            cell = GenotypeCell(inputs[name], outputs[name], operations, before, width, reduction, halve)
             self.cells.append(cell)
-            before, halve = (before[1], len(given[name]) * width), reduction
+            before, halve = (before[1], len(outputs[name]) * width), reduction
         self.head = named(pooled(before[1], task.classes))
 
     def forward(self, x: Tensor) -> Tensor:

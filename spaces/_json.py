@@ -1,4 +1,4 @@
-"""Notations that are JSON: read strictly, so that what is wrong is refused rather than rounded."""
+"""Notations that are JSON: read strictly, so that wrong values are refused and not rounded."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def check_length(text: str, form: str) -> None:
 
 
 def record(text: str, form: str) -> dict[str, Any]:
-    """The object that ``text`` is; `ValueError`, with the ``form`` that it should have, where it is none, or where it
-    names something twice."""
+    """The JSON object in ``text``; `ValueError`, with the ``form`` that it should have, where it is none, or names
+    something twice."""
     check_length(text, form)
     try:
         value = json.loads(text, object_pairs_hook=_once)
@@ -32,21 +32,21 @@ def record(text: str, form: str) -> dict[str, Any]:
     return value
 
 
-def field(text: str, given: dict[str, Any], name: str, form: str) -> Any:
-    if name not in given:
+def field(text: str, fields: dict[str, Any], name: str, form: str) -> Any:
+    if name not in fields:
         raise ValueError(f"{text[:200]!r} has no {name!r}: it takes JSON like {form}")
-    return given[name]
+    return fields[name]
 
 
-def numbers(name: str, given: Any) -> list[float]:
+def numbers(name: str, values: Any) -> list[float]:
     """A list of numbers, as they are; `ValueError` for anything else, true and false among it."""
-    if not isinstance(given, list) or any(type(value) not in (int, float) for value in given):
-        raise ValueError(f"{name} is a list of numbers, not {given!r}"[:300])
-    return given
+    if not isinstance(values, list) or any(type(value) not in (int, float) for value in values):
+        raise ValueError(f"{name} is a list of numbers, not {values!r}"[:300])
+    return values
 
 
 def place(name: str, value: Any, known: Sequence[Number]) -> tuple[int]:
-    """The number of the option that ``value`` is; `ValueError` names the known ones."""
+    """The number of the option ``value``; `ValueError` names the known ones."""
     if type(value) not in (int, float) or value not in known:
         choice([repr(value)], tuple(map(str, known)), name)  # which raises
     return (list(known).index(value),)

@@ -20,7 +20,7 @@ Operation = Callable[..., nn.Module]
 and w where the stride is 2."""
 
 NONE = "none"
-"""The operation that is no edge at all."""
+"""The operation that stands for no edge."""
 
 
 def relu_conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -75,7 +75,7 @@ class FactorizedReduce(nn.Module):
 
 
 class Zero(nn.Module):
-    """Nothing, in the right shape."""
+    """Zeros in the right shape."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -144,5 +144,5 @@ def counted_reduction(x: Shape, outputs: int) -> Part:
 
 @cache
 def counted(operation: Operation, x: Shape, stride: int = 1) -> Part:
-    """One of the `OPERATIONS`, counted once for each shape that it meets."""
+    """One of the `OPERATIONS`, counted once for each shape."""
     return measured(partial(operation, x.channels, stride), x)

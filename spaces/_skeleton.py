@@ -1,4 +1,4 @@
-"""Counting the parts of a cell space that its author has written: its skeleton and its operations, each run once."""
+"""Counts the skeleton of a cell space, which its author has written, by running it once."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from spaces._counted import NotCounted, Part, Shape, unseeded
 
 
 class Placeholder(nn.Module):
-    """In place of a cell: so many convolutions of single pixels, one after the other; None gives zeros."""
+    """Stands for a cell: ``path`` convolutions of single pixels, one after the other; None gives zeros."""
 
-    def __init__(self, channels: int, told: Callable[[tuple[Placeholder, Shape]], None]) -> None:
+    def __init__(self, channels: int, listener: Callable[[tuple[Placeholder, Shape]], None]) -> None:
         super().__init__()
-        self.channels, self.told = channels, told
+        self.channels, self.listener = channels, listener
         self.path: int | None = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        self.told((self, Shape(*x.shape[1:])))
+        self.listener((self, Shape(*x.shape[1:])))
         if self.path is None:
             return torch.zeros_like(x)
         for _ in range(self.path):
@@ -35,10 +35,10 @@ class Skeletal:
     """The network of a skeleton without its cells.
 
     Attributes:
-        shapes: of what each cell takes, in the order in which they run.
+        shapes: those of the inputs of the cells, in the order in which they run.
 
     Raises:
-        NotCounted: it does not run, or not each of its cells once and as it was made.
+        NotCounted: it does not run, or does not run each of its cells once with the channels it was made for.
     """
 
     def __init__(self, skeleton: Skeleton, task: Task) -> None:
@@ -54,7 +54,7 @@ class Skeletal:
             self._image = torch.zeros(1, task.channels, task.size, task.size)
             probe = self._probe()
             self._params, self._flops = probe.params, probe.trace.flops
-        except Exception as error:  # it is made as a whole then, and says what is wrong with it
+        except Exception as error:  # then the network is made as a whole, and raises what is wrong
             raise NotCounted from error
         self._cells, self.shapes = [cell for cell, _ in met], [shape for _, shape in met]
         if sorted(map(id, self._cells)) != sorted(map(id, cells)) or any(c.channels != s.channels for c, s in met):
@@ -62,7 +62,7 @@ class Skeletal:
         self._depths: dict[tuple[int | None, ...], int] = {}
 
     def counts(self, cells: Sequence[Part]) -> Counts:
-        """Those of the network with these cells, in the order in which they run."""
+        """The counts of the network with these cells, in the order in which they run."""
         params, flops = sum(cell.params for cell in cells), sum(cell.flops for cell in cells)
         return Counts(self._params + params, self._flops + flops, self._depth(tuple(cell.path for cell in cells)))
 

@@ -16,7 +16,7 @@ from spaces._json import field, numbers, place, record
 
 STAGES = 3
 Transform = Callable[..., nn.Module]
-"""(inputs, outputs, stride, *the stage's further settings) -> what a block adds to its shortcut."""
+"""(inputs, outputs, stride, *the stage's further settings) -> the residual branch of a block."""
 
 
 @final
@@ -65,8 +65,8 @@ class StageSpace(Space):
 
     def parse(self, text: str) -> Arch:
         form = json.dumps({name: [values[0]] * STAGES for name, values in self.settings.items()})
-        given = record(text, form)
-        lists = [numbers(name, field(text, given, name, form)) for name in self.settings]
+        fields = record(text, form)
+        lists = [numbers(name, field(text, fields, name, form)) for name in self.settings]
         if {len(values) for values in lists} not in ({STAGES}, {STAGES + 1}):
             raise ValueError(f"{text[:200]!r}: each list has an entry for each of the {STAGES} stages, like {form}")
         return tuple(

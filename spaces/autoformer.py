@@ -19,11 +19,11 @@ from spaces._json import field, numbers, place, record
 HEAD = 64
 """Channels of one head, whatever the width of the network."""
 FARTHEST = 14
-"""Positions that lie further apart than this share an embedding."""
+"""Positions that are further apart than this share an embedding."""
 
 
 class RelativePositions(nn.Module):
-    """An embedding of how far two patches lie apart, down and across; one more for pairs with the class token."""
+    """An embedding of the distance of two patches, down and across; one more for pairs with the class token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,8 +131,7 @@ class AutoFormerSpace(Space):
         return VisionTransformer(width, [Block(width, ratio, heads) for ratio, heads in pairs], self.patch, task)
 
     def valid(self, arch: Arch) -> bool:
-        """Of an open architecture: whether some depth that is alive leaves away only slots that can hold their first
-        option."""
+        """An open architecture is valid if some living depth leaves out only slots that can hold their first option."""
         return any(
             all(0 in options for blocks in self._blocks(arch) for options in blocks[self.depths[depth] :])
             for depth in arch[1]
@@ -155,9 +154,9 @@ class AutoFormerSpace(Space):
 
     def parse(self, text: str) -> Arch:
         form = '{"depth": 2, "hidden_dim": 192, "mlp_ratio": [3.5, 4.0], "num_heads": [3, 4]}'
-        given = record(text, form)
-        width, depth = (field(text, given, name, form) for name in ("hidden_dim", "depth"))
-        ratios, heads = (numbers(name, field(text, given, name, form)) for name in ("mlp_ratio", "num_heads"))
+        fields = record(text, form)
+        width, depth = (field(text, fields, name, form) for name in ("hidden_dim", "depth"))
+        ratios, heads = (numbers(name, field(text, fields, name, form)) for name in ("mlp_ratio", "num_heads"))
         slots = [place("hidden_dim", width, self.hidden_dims), place("depth", depth, self.depths)]
         if len(ratios) != depth or len(heads) != depth:
             raise ValueError(f"{text[:200]!r}: {len(ratios)} MLP ratios and {len(heads)} heads for {depth} blocks")

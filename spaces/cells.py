@@ -23,7 +23,7 @@ from spaces._skeleton import Skeletal
 
 
 class Dialect(NamedTuple):
-    """Another way to write an architecture: what reads it and what writes it."""
+    """Another way to write an architecture: functions that read and write it."""
 
     read: Callable[[str], Arch]
     write: Callable[[Arch], str]
@@ -39,12 +39,11 @@ class CellSpace(Space):
     Args:
         nodes: the number of nodes, input and output included.
         operations: name -> function from a number of channels to a fresh module that keeps shapes. The name ``none``
-            means no edge; what it maps to is not called. Published operations are drawn by PyTorch's defaults; any
-            other keeps the initialisation that it gives itself. None may write to its input (``inplace=True``), which
-            other edges take too.
+            means no edge; its function is not called. Published operations are drawn from PyTorch's defaults; any other
+            keeps its own initialisation. None may write to its input (``inplace=True``), which other edges take too.
         skeleton: ``(cell, task) -> network``, where ``cell(channels)`` makes a fresh cell.
         edges: pairs (i, j), i < j; all of them when not given.
-        thin: a skeleton of width 1 with one cell per stage and no stem, for proxies that look at a thin copy.
+        thin: a skeleton of width 1 with one cell per stage and no stem, for proxies that measure a thin copy.
         dialects: other ways to write an architecture, by name; they are read as ``name:…``.
     """
 
@@ -78,7 +77,7 @@ class CellSpace(Space):
         return initialise_by_place(self.skeleton(partial(self._cell, arch, count()), task))
 
     def counts(self, arch: Arch, task: Task) -> Counts | None:
-        """The skeleton's and those of its cells: of each operation, counted once for each shape that it meets."""
+        """The counts of the skeleton and of its cells: each operation is counted once for each shape."""
         try:
             if task not in self._skeletons:
                 self._skeletons[task] = Skeletal(self.skeleton, task)
@@ -161,8 +160,8 @@ class CellSpace(Space):
     def _representative(self, arch: Arch) -> Arch:
         none = self.slots[0].index(NONE) if NONE in self.slots[0] else -1
         operations = {edge: option for edge, (option,) in zip(self.edges, arch, strict=True) if option != none}
-        kept = self._weighted if none >= 0 else range(len(self.slots[0]))  # what cannot become none stays
-        representative = canonical(operations, self.edges, self.nodes, kept)
+        stays = self._weighted if none >= 0 else range(len(self.slots[0]))  # what cannot become none stays
+        representative = canonical(operations, self.edges, self.nodes, stays)
         return tuple((representative.get(edge, none),) for edge in self.edges)
 
     def thin(self) -> Space | None:
@@ -172,11 +171,11 @@ class CellSpace(Space):
 
     @cached_property
     def _weighted(self) -> set[int]:
-        """The operations with weights, at the first number of channels that the skeleton asks for."""
-        asked: list[int] = []
+        """The operations that have weights at the skeleton's first number of channels."""
+        widths: list[int] = []
 
         def ask(channels: int) -> nn.Module:
-            asked.append(channels)
+            widths.append(channels)
             return nn.Identity()
 
         with torch.device("meta"):
@@ -184,7 +183,7 @@ class CellSpace(Space):
             return {
                 option
                 for option, (name, make) in enumerate(self.operations.items())
-                if name != NONE and make is not None and (not asked or list(make(asked[0]).parameters()))
+                if name != NONE and make is not None and (not widths or list(make(widths[0]).parameters()))
             }
 
     def _cell(self, arch: Arch, numbers: Iterator[int], channels: int) -> Cell:
@@ -194,12 +193,12 @@ class CellSpace(Space):
             makers = {name: self.operations[name] for name in names if name != NONE}
             if makers:
                 where = f"cell {cell}, edge {edge[0]}-{edge[1]}"
-                made = {
+                modules = {
                     name: make(channels) if make in PUBLISHED else drawn_by_place(make, channels, f"{where}, {name}")
                     for name, make in makers.items()
                     if make is not None
                 }
-                edges[edge] = MixedEdge(made, len(options))
+                edges[edge] = MixedEdge(modules, len(options))
         return Cell(self.nodes, edges)
 
 

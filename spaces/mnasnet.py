@@ -23,7 +23,7 @@ EXPANSIONS, KERNELS = (1, 4, 6), (3, 5)
 LAYERS = (3, 3, 3, 3, 3, 4, 3)
 """The most layers of each block."""
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
-"""Of the first layer of each block."""
+"""The stride of the first layer of each block."""
 WIDTHS = (16, 24, 40, 80, 112, 192, 320)
 BLOCK = re.compile(r"e([\d/]+)k([\d/]+)l([\d/]+)(s\??)?")
 FORM = "e1k3l1 e6k3l2s e6k5l2s e6k3l3s e6k5l3s e6k5l4s e6k3l1s"
@@ -31,7 +31,7 @@ DIALECT = "anb"
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by what two 1 x 1 convolutions with bias make of the means of all."""
+    """Scales each channel by the result of two 1 x 1 convolutions with bias on the means of all channels."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -74,11 +74,11 @@ def squeezed(inputs: int) -> int:
 
 
 def block(inputs: int, outputs: int, stride: int, *, expansion: int, kernel: int, layers: int, se: bool) -> nn.Module:
-    """Layers of which the first changes the shape; the others have a shortcut."""
-    made = partial(Layer, expansion=expansion, kernel=kernel, se=se)
+    """Layers, the first of which changes the shape; the others have a shortcut."""
+    layer = partial(Layer, expansion=expansion, kernel=kernel, se=se)
     return nn.Sequential(
-        made(inputs, outputs, stride, shortcut=False),
-        *(made(outputs, outputs, 1, shortcut=True) for _ in range(layers - 1)),
+        layer(inputs, outputs, stride, shortcut=False),
+        *(layer(outputs, outputs, 1, shortcut=True) for _ in range(layers - 1)),
     )
 
 
@@ -160,10 +160,10 @@ class MnasNetSpace(SpaceWrapper):
 
 
 def _written(options: Arch, number: int) -> str:
-    """A block: ``e6k3l2s``; of several options ``e4/6k3l1/2s?``."""
-    known = [EXPANSIONS, KERNELS, range(1, LAYERS[number] + 1)]
+    """A block: ``e6k3l2s``; with several options ``e4/6k3l1/2s?``."""
+    columns = [EXPANSIONS, KERNELS, range(1, LAYERS[number] + 1)]
     e, k, layers = (
-        "/".join(str(values[option]) for option in alive) for values, alive in zip(known, options[:3], strict=True)
+        "/".join(str(values[option]) for option in alive) for values, alive in zip(columns, options[:3], strict=True)
     )
     return f"e{e}k{k}l{layers}{'s?' if len(options[3]) > 1 else 's' * options[3][0]}"
 
@@ -173,13 +173,13 @@ def _read(text: str, number: int) -> Arch:
     if match is None:
         raise ValueError(f"block {number + 1}, {text!r}, is not like e6k3l2 or e6k3l2s")
     named = zip(("expansion", "kernel", "number of layers"), match.groups()[:3], strict=True)
-    known = [EXPANSIONS, KERNELS, range(1, LAYERS[number] + 1)]
+    columns = [EXPANSIONS, KERNELS, range(1, LAYERS[number] + 1)]
     options = []
-    for (kind, names), values in zip(named, known, strict=True):
-        given = names.split("/")
-        if len(set(given)) < len(given):
+    for (kind, names), values in zip(named, columns, strict=True):
+        parts = names.split("/")
+        if len(set(parts)) < len(parts):
             raise ValueError(f"block {number + 1}, {text!r}, names an option twice")
-        options.append(choice(given, tuple(map(str, values)), f"{kind} of block {number + 1}"))
+        options.append(choice(parts, tuple(map(str, values)), f"{kind} of block {number + 1}"))
     return (*options, {None: (0,), "s": (1,), "s?": (0, 1)}[match[4]])
 
 
@@ -187,10 +187,10 @@ def _of_lists(text: str) -> str:
     """The notation of ``[[e…],[k…],[l…],[se…]]``."""
     form = "[[1,6,6,6,6,6,6],[3,3,5,3,5,5,3],[1,2,2,3,3,4,1],[1,1,1,1,1,1,1]]"
     try:
-        given: Any = json.loads(text)
+        parts: Any = json.loads(text)
     except (ValueError, RecursionError):
-        given = None
-    lists = given if isinstance(given, list) and len(given) == 4 else []
+        parts = None
+    lists = parts if isinstance(parts, list) and len(parts) == 4 else []
     if not lists or any(not isinstance(one, list) or len(one) != len(LAYERS) for one in lists):
         raise ValueError(f"{DIALECT}:{text[:200]} is not four lists of {len(LAYERS)} numbers like {DIALECT}:{form}")
     if any(type(value) is not int for one in lists for value in one) or not set(lists[3]) <= {0, 1}:

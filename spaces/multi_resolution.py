@@ -22,18 +22,18 @@ from spaces._counted import NotCounted, Part
 from spaces._json import check_length
 
 STAGES = (1, 2, 3, 4)
-"""Branches of each."""
+"""Branches of each stage."""
 WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128)
 STEMS = (8, 16, 24, 32, 48, 64)
 READ = tuple(range(8, 129, 8))
-"""Widths that stand in the table's rows as well: such networks are read and built, and never drawn."""
+"""Widths that occur in the table's rows too: such networks are read and built, but never drawn."""
 DIALECT = "code"
 FORM = "[[16,16],[[1,[1],[64]],[2,[2,1],[32,48]],[3,[3,2,1],[64,64,16]],[4,[2,3,2,4],[64,96,112,48]]],16]"
 CODE = "16_16-1_1_1_64-1_2_2_1_32_48-1_3_3_2_1_64_64_16-1_4_2_3_2_4_64_96_112_48-16"
 
 
 class Stage(NamedTuple):
-    """Equal modules, one after the other: how many, and the blocks and widths of the branches of each."""
+    """Equal modules, one after the other: their number, and the blocks and widths of the branches of each."""
 
     modules: int
     blocks: tuple[int, ...]
@@ -132,34 +132,36 @@ class MultiResolution(nn.Module):
 
 @final
 class MultiResolutionSpace(SpaceWrapper):
-    """Two widths in front, four stages of one to four branches (so many equal modules, and of each branch the blocks
-    and the width), and a last width.
+    """Two widths in front, four stages of one to four branches (a number of equal modules, and the blocks and the width
+    of each branch), and a last width.
 
-    The options of widths include those that only the table has; architectures with these are read and built, but none
-    of the space's own.
+    The options of widths include those that only the table has; architectures with these are read and built, but do not
+    belong to the space.
     """
 
     def __init__(self, widths: tuple[int, ...], stems: tuple[int, ...], most: int) -> None:
         self.widths, self.stems = distinct_positive("widths", widths), distinct_positive("stems", stems)
         self.most = most
-        known, known_stems = (one_of(*values, *(w for w in READ if w not in values)) for values in (widths, stems))
+        width_choice, stem_choice = (
+            one_of(*values, *(w for w in READ if w not in values)) for values in (widths, stems)
+        )
         stages = {
             f"stage{branches}": repeated(
                 1,
                 modules=integers(1, most),
-                branch=repeated(branches, lambda width: width in widths, blocks=integers(1, most), width=known),
+                branch=repeated(branches, lambda width: width in widths, blocks=integers(1, most), width=width_choice),
             )
             for branches in STAGES
         }
         declared = choices(
             lambda first: first in stems, lambda second: second in stems, lambda last: last in widths,
-            first=known_stems, second=known_stems, **stages, last=known,
+            first=stem_choice, second=stem_choice, **stages, last=width_choice,
         )  # fmt: skip
         self.declared = ChoiceSpace(declared, lambda chosen, task: MultiResolution(_described(chosen), task))
         super().__init__(self.declared)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the options that it is declared with, for rules are functions."""
+        """A pickle holds the options that it is declared with, since rules are functions."""
         return type(self), (self.widths, self.stems, self.most)
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
@@ -221,13 +223,13 @@ class MultiResolutionSpace(SpaceWrapper):
 
 
 class Tally:
-    """What convolutions with batch norm cost together."""
+    """The total costs of convolutions with batch norm."""
 
     def __init__(self) -> None:
         self.params = self.flops = 0
 
     def convolution(self, x: Part, outputs: int, kernel: int = 3, stride: int = 1) -> Part:
-        """The path and the shape behind a convolution of what ``x`` gives."""
+        """The path and the shape after a convolution of the output of ``x``."""
         part = counting.convolution(x.shape, outputs, kernel, stride)
         self.params, self.flops = self.params + part.params, self.flops + part.flops
         return part._replace(path=counting.along(x.path, part.path))
@@ -279,12 +281,12 @@ def _described(chosen: Choice) -> Description:
 
 def _of_json(text: str) -> Description:
     try:
-        given: Any = json.loads(text)
+        parts: Any = json.loads(text)
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, list) or len(given) != 3 or not isinstance(given[1], list):
+        parts = None
+    if not isinstance(parts, list) or len(parts) != 3 or not isinstance(parts[1], list):
         raise ValueError(f"{text[:200]!r} is not JSON like {FORM}")
-    stem, modules, last = given
+    stem, modules, last = parts
     if not all(isinstance(module, list) and len(module) == 3 for module in modules):
         raise ValueError(f"{text[:200]!r}: a module is [branches, [blocks, …], [widths, …]], as in {FORM}")
     stages = []
@@ -301,9 +303,9 @@ def _of_json(text: str) -> Description:
     return Description((stem[0], stem[1]), tuple(stages), last)
 
 
-def _whole(given: Any, count: int) -> bool:
-    """Whether it is a list of so many whole numbers."""
-    return isinstance(given, list) and len(given) == count and all(type(value) is int for value in given)
+def _whole(values: Any, count: int) -> bool:
+    """Whether it is a list of ``count`` whole numbers."""
+    return isinstance(values, list) and len(values) == count and all(type(value) is int for value in values)
 
 
 def _of_code(text: str) -> Description:
@@ -328,8 +330,8 @@ def multi_resolution(
     """HRNet-like networks of four stages with one to four branches, as NAS-Bench-MR trained them: 10^21.
 
     Written ``[[c0,c1],[[branches,[blocks…],[widths…]],…],last]``, a module an entry; ``code:c0_c1-n_1_k_w-…-last`` is
-    read too. The head is the one for classes: all branches at the lowest resolution. Widths of the table that are none
-    of ``widths`` (of the branches and the last layer) or ``stems`` are read as well. A stage has at most ``most``
-    modules, and a branch at most as many blocks.
+    read too. The head is the one for classes: all branches at the lowest resolution. Widths of the table that are not
+    among ``widths`` (of the branches and the last layer) or ``stems`` are read too. A stage has at most ``most``
+    modules, and a branch at most ``most`` blocks.
     """
     return MultiResolutionSpace(widths, stems, most)

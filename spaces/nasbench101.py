@@ -26,13 +26,13 @@ from spaces._json import field, record
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 """In the benchmark's order, on which its hash depends."""
 VERTICES, EDGES = 7, 9
-"""The most that a module may have, once it is pruned."""
+"""The most that a module may have after pruning."""
 PAIRS: tuple[Edge, ...] = tuple((i, j) for j in range(1, VERTICES) for i in range(j))
 """The edges that a module can have, in the benchmark's order: by where they end."""
 PATHS = [
-    [*zip((0, *inside), (*inside, VERTICES - 1), strict=True)]
+    [*zip((0, *inner), (*inner, VERTICES - 1), strict=True)]
     for length in range(VERTICES - 1)
-    for inside in combinations(range(1, VERTICES - 1), length)
+    for inner in combinations(range(1, VERTICES - 1), length)
 ]
 """Every path from the input to the output."""
 
@@ -64,13 +64,13 @@ class Module(NamedTuple):
                 yield Module(edges, tuple(operation for _, operation in operations))
 
     def rank(self) -> tuple[int, tuple[int, ...]]:
-        """Where the benchmark's enumeration meets the module: by the number whose bits are the edges, then by the
-        operations. It keeps the first of all that are isomorphic."""
+        """The place of the module in the benchmark's enumeration: by the number whose bits are the edges, then by the
+        operations. The benchmark keeps the first of all isomorphic modules."""
         return sum(1 << PAIRS.index(edge) for edge in self.edges), self.operations
 
     def hash(self) -> str:
         """The benchmark's name of the module and of all that are isomorphic to it (`graph_util.hash_module`): MD5 of
-        the vertices' degrees and operations, then as often as there are vertices of what lies around each."""
+        the vertices' degrees and operations, then, as often as there are vertices, of each one's neighbours."""
         vertices = range(self.last + 1)
         sources = [[i for i in vertices if (i, j) in self.edges] for j in vertices]
         targets = [[j for j in vertices if (i, j) in self.edges] for i in vertices]
@@ -96,8 +96,8 @@ def _md5(text: str) -> str:
 class NasBench101(Space):
     """Modules of at most seven vertices and nine edges: 21 slots for the edges, five for the vertices' operations.
 
-    Only what lies on a path from the input to the output counts; a leaf that has no such path, or more than nine edges
-    on them, does not belong to the space. The notation is the benchmark's ModelSpec as JSON.
+    Only vertices and edges on a path from the input to the output count; a leaf that has no such path, or more than
+    nine edges on them, does not belong to the space. The notation is the benchmark's ModelSpec as JSON.
     """
 
     slots = (("0", "1"),) * len(PAIRS) + (OPERATIONS,) * (VERTICES - 2)
@@ -129,8 +129,8 @@ class NasBench101(Space):
         return counting.counts(lambda: counting.series(counting.of_image(task), layers))
 
     def valid(self, arch: Arch) -> bool:
-        """Of an open architecture: whether the edges that it must have and some path that it can have do. Whatever
-        else a valid module has contains such a path, and with fewer edges fewer are on paths."""
+        """An open architecture is valid if the edges that it must have, with some path that it can have, are. Every
+        valid module contains such a path, and with fewer edges fewer are on paths."""
         present = {pair for pair, options in zip(PAIRS, arch, strict=False) if options == (1,)}
         possible = {pair for pair, options in zip(PAIRS, arch, strict=False) if 1 in options}
         return any(_on_paths(present.union(path)) <= EDGES for path in PATHS if possible.issuperset(path))
@@ -148,10 +148,10 @@ class NasBench101(Space):
             return super().text(arch)
         module = read(arch)
         isolated = [v not in {w for e in module.edges for w in e} and not module.operations[v - 1] for v in range(1, 6)]
-        kept = VERTICES - 2 - (isolated[::-1].index(False) if False in isolated else VERTICES - 2)
-        vertices = [*range(kept + 1), VERTICES - 1]
+        count = VERTICES - 2 - (isolated[::-1].index(False) if False in isolated else VERTICES - 2)
+        vertices = [*range(count + 1), VERTICES - 1]
         matrix = [[int((i, j) in module.edges) for j in vertices] for i in vertices]
-        names = ["input", *(OPERATIONS[operation] for operation in module.operations[:kept]), "output"]
+        names = ["input", *(OPERATIONS[operation] for operation in module.operations[:count]), "output"]
         return json.dumps({"matrix": matrix, "ops": names}, separators=(",", ":"))
 
     def parse(self, text: str) -> Arch:
@@ -172,7 +172,7 @@ class NasBench101(Space):
         return _canonical(arch)
 
     def size(self) -> int:
-        """All graphs are looked at, 2^21, at once; each has 3^5 labellings."""
+        """All 2^21 graphs are checked at once; each has 3^5 labellings."""
         there = (np.arange(1 << len(PAIRS))[:, None] >> np.arange(len(PAIRS)) & 1).astype(bool)
         edge = {pair: there[:, number] for number, pair in enumerate(PAIRS)}
         fed, used = [np.ones(len(there), bool)], {VERTICES - 1: np.ones(len(there), bool)}
@@ -202,7 +202,7 @@ def read(arch: Arch) -> Module:
 
 
 def write(module: Module) -> Arch:
-    """The architecture of a module of any size: its output becomes the last vertex, what is left over has no edges."""
+    """The architecture of a module of any size: its output becomes the last vertex, unused vertices have no edges."""
     place = [*range(module.last), VERTICES - 1]
     edges = {(place[i], place[j]) for i, j in module.edges}
     operations = module.operations + (0,) * (VERTICES - 2 - len(module.operations))
@@ -212,8 +212,8 @@ def write(module: Module) -> Arch:
 def from_spec(text: str) -> Module:
     """A ModelSpec as JSON: an upper triangular 0-1 ``matrix`` and the vertices' ``ops``."""
     form = '{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}'
-    given = record(text, form)
-    rows, names = field(text, given, "matrix", form), field(text, given, "ops", form)
+    spec = record(text, form)
+    rows, names = field(text, spec, "matrix", form), field(text, spec, "ops", form)
     if not isinstance(rows, list) or not 2 <= len(rows) <= VERTICES or not isinstance(names, list):
         raise ValueError(f"{text[:200]!r}: the matrix is a list of 2 to {VERTICES} rows, and ops is a list")
     size = len(rows)
@@ -236,8 +236,8 @@ def operation(number: int, channels: int) -> nn.Module:
 
 
 def widths(module: Module, inputs: int, outputs: int) -> list[int]:
-    """The channels of each vertex. Those that feed the output share its channels, the first ones getting what is left
-    over; any other has as many as the widest that it feeds."""
+    """The channels of each vertex. Those that feed the output share its channels, the first ones taking the remainder;
+    any other has as many as the widest that it feeds."""
     ends = [i for i in range(1, module.last) if (i, module.last) in module.edges]
     channels = [inputs, *[0] * len(module.operations), outputs]
     for number, vertex in enumerate(ends):
@@ -249,8 +249,8 @@ def widths(module: Module, inputs: int, outputs: int) -> list[int]:
 
 
 class Wired(nn.Module):
-    """A module as a network: a vertex takes the sum of what comes in, cut to its channels, and of the module's input
-    through a 1 x 1 projection; what feeds the output is concatenated."""
+    """A module as a network: a vertex takes the sum of its inputs, cut to its channels, and of the module's input
+    through a 1 x 1 projection; the vertices that feed the output are concatenated."""
 
     def __init__(self, module: Module, inputs: int, outputs: int) -> None:
         super().__init__()

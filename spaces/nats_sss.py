@@ -91,7 +91,7 @@ class NatsSizeSpace(Space):
         return tuple(choice(part.split("/"), self.slots[0], "width") for part in parts)
 
     def _by_index(self, index: int) -> Arch:
-        """The benchmark counts with the last width changing fastest."""
+        """The architecture with this index of the benchmark, in whose order the last width changes fastest."""
         if index >= self.size():
             raise ValueError(f"{index} is no index of this space: those are 0 to {self.size() - 1}")
         options = []

@@ -26,5 +26,5 @@ def nds_amoeba(
     widths: Annotated[tuple[int, ...], Range(2)] = (16, 24, 32),
     depths: Annotated[tuple[int, ...], Range(3)] = (20, 16, 12, 8, 4),
 ) -> GenotypeSpace:
-    """Cells of five nodes and eight operations; what no node takes is the output. 6 · 10^14 cells, 15 sizes."""
+    """Cells of five nodes and eight operations; unused nodes are the output. 6 · 10^14 cells, 15 sizes."""
     return GenotypeSpace(OPERATIONS, 5, "loose", widths=widths, depths=depths)

@@ -23,5 +23,5 @@ def nds_enas(
     widths: Annotated[tuple[int, ...], Range(2)] = (16, 24, 32),
     depths: Annotated[tuple[int, ...], Range(3)] = (20, 16, 12, 8, 4),
 ) -> GenotypeSpace:
-    """Cells of five nodes and five operations; what no node takes is the output. 5 · 10^12 cells, 15 sizes."""
+    """Cells of five nodes and five operations; unused nodes are the output. 5 · 10^12 cells, 15 sizes."""
     return GenotypeSpace(OPERATIONS, 5, "loose", widths=widths, depths=depths)

@@ -31,5 +31,5 @@ def nds_nasnet(
     widths: Annotated[tuple[int, ...], Range(2)] = (16, 24, 32),
     depths: Annotated[tuple[int, ...], Range(3)] = (20, 16, 12, 8, 4),
 ) -> GenotypeSpace:
-    """Cells of five nodes and 13 operations; what no node takes is the output. 7 · 10^16 cells, 15 sizes."""
+    """Cells of five nodes and 13 operations; unused nodes are the output. 7 · 10^16 cells, 15 sizes."""
     return GenotypeSpace(OPERATIONS, 5, "loose", widths=widths, depths=depths)

@@ -29,7 +29,7 @@ Make = Callable[[Task], Any]
 class NetworkSpace(Space):
     """Networks by name: ``timm:MODEL`` or ``FILE.py:FACTORY``, in one slot whose options are those named so far.
 
-    Reading a new name adds it, so the number of a network holds for this object alone; what lasts is the name.
+    Reading a new name adds it, so a network's number is valid for this object alone; only its name lasts.
 
     Args:
         names: networks to begin with, which a search can choose from.
@@ -51,7 +51,7 @@ class NetworkSpace(Space):
                 with torch.no_grad():
                     net.eval()(torch.zeros(1, task.channels, task.size, task.size))
                 net.train()
-        except Exception as error:  # whatever another's code raises is for the user to read, in one line
+        except Exception as error:  # third-party code may raise anything: in one line
             raise ValueError(f"{name} raises {_reason(error)}") from error
         if not isinstance(net, nn.Module):
             raise ValueError(f"{name} returns {type(net).__name__} instead of a network, a torch.nn.Module")
@@ -86,28 +86,28 @@ class NetworkSpace(Space):
             )
         return _called_for_the_task(name, vars(module)[attribute])
 
-    def _module(self, path: Path, given: str) -> ModuleType:
-        """The file as a module, run once; it finds the modules that lie beside it, as when Python runs it."""
+    def _module(self, path: Path, name: str) -> ModuleType:
+        """The file as a module, run once; it can import the modules beside it, as when Python runs it."""
         if path in self._modules:
             return self._modules[path]
         spec = spec_from_file_location(f"nas_networks_{path.stem}_{len(self._modules)}", path)
         if not path.is_file() or spec is None or spec.loader is None:
-            raise ValueError(f"{given} {'is no Python file' if path.exists() else 'does not exist'}")
-        check_may_run(given)
+            raise ValueError(f"{name} {'is no Python file' if path.exists() else 'does not exist'}")
+        check_may_run(name)
         module = sys.modules[spec.name] = module_from_spec(spec)
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))
         try:
-            exec(compile(path.read_bytes(), path, "exec"), vars(module))  # a cached compilation may be a second old
+            exec(compile(path.read_bytes(), path, "exec"), vars(module))  # cached bytecode may be a second old
         except (Exception, SystemExit) as error:
             del sys.modules[spec.name]
-            raise ValueError(f"{given} cannot be imported: {_reason(error)}") from error
+            raise ValueError(f"{name} cannot be imported: {_reason(error)}") from error
         self._modules[path] = module
         return module
 
 
 def _called_for_the_task(name: str, factory: Any) -> Make:
-    """Calls ``factory`` with what it names of a task's classes, channels and size."""
+    """A function that calls ``factory`` with those of a task's classes, channels and size that it names."""
     if isinstance(factory, nn.Module) or not callable(factory):
         raise ValueError(f"{name} is a {type(factory).__name__}, not a function or class that makes a fresh network")
     try:
@@ -140,8 +140,8 @@ def _timm_model(name: str) -> Make:
             "is installed"
         ) from error
     if not timm.is_model(model):
-        known = timm.list_models()
-        raise ValueError(f"{model!r} is none of the {len(known)} models of timm{_nearest(model, known)}")
+        models = timm.list_models()
+        raise ValueError(f"{model!r} is none of the {len(models)} models of timm{_nearest(model, models)}")
 
     def make(task: Task) -> Any:
         published = timm.get_pretrained_cfg(model)
@@ -159,7 +159,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What ``error`` says, in one line."""
+    """The error's type and message, in one line."""
     return f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
 
 

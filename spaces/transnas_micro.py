@@ -27,20 +27,20 @@ KERNELS = {"conv_1x1": 1, "conv_3x3": 3}
 NODES = 4
 EDGES = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
 SWAPPED = (1, 0, 2, 3, 5, 4)
-"""The slots after nodes 1 and 2 have changed places, where no edge joins them."""
+"""The slots after swapping nodes 1 and 2, where no edge joins them."""
 MODULES = {"1": (1, 1), "2": (2, 1), "3": (1, 2), "4": (2, 2)}
-"""By its digit, how often a module's width is that of the one before, and its stride."""
+"""For each digit, the ratio of a module's width to that of the one before, and its stride."""
 CELLS = 2
-"""Of each module; the first one changes the shape."""
+"""Cells of each module; the first one changes the shape."""
 TILES = 3
-"""A side, of the jigsaw puzzle."""
+"""Tiles a side of the jigsaw puzzle."""
 TEXT = re.compile(r"(\d+)-(\d+)-([^-_]+)_([^-_]+)_([^-_]+)")
 OPTIONS = re.compile(r"\[([0-3]+)\]|([0-3])")
 DIALECT = "tuple"
 
 
 class Zeros(nn.Module):
-    """Nothing, in the shape of what the other operations give."""
+    """Zeros in the shape of the other operations' outputs."""
 
     def __init__(self, outputs: int, stride: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Cell(nn.Module):
 
 
 class Jigsaw(nn.Module):
-    """Nine tiles of each image through one network, and a linear layer on what comes out of all."""
+    """Nine tiles of each image through one network, and a linear layer on all their features."""
 
     def __init__(self, tile: nn.Module, features: int, classes: int) -> None:
         super().__init__()
@@ -139,8 +139,8 @@ class TransNasSpace(Space):
         edges = {}
         for (i, j), options in zip(EDGES, arch, strict=True):
             shape = (inputs, outputs, stride) if i == 0 else (outputs, outputs, 1)
-            made = {OPERATIONS[option]: operation(OPERATIONS[option], *shape) for option in options}
-            edges[i, j] = MixedEdge(made, len(options))
+            modules = {OPERATIONS[option]: operation(OPERATIONS[option], *shape) for option in options}
+            edges[i, j] = MixedEdge(modules, len(options))
         return Cell(edges)
 
     def counts(self, arch: Arch, task: Task) -> Counts | None:
@@ -165,8 +165,8 @@ class TransNasSpace(Space):
         return cell
 
     def canonical(self, arch: Arch) -> Arch:
-        """Skips without weights that lie on no path from input to output go; of two orders of nodes 1 and 2, the first
-        one is taken."""
+        """Skips without weights that are on no path from input to output are removed; of two orders of nodes 1 and 2,
+        the first is taken."""
         if not is_leaf(arch):
             return arch
         options = [option for (option,) in arch]
@@ -201,10 +201,10 @@ class TransNasSpace(Space):
             )
         slots: list[tuple[int, ...]] = []
         for node, group in enumerate(match.groups()[2:], start=1):
-            found = OPTIONS.findall(group)
-            if len(found) != node or OPTIONS.sub("", group):
+            matches = OPTIONS.findall(group)
+            if len(matches) != node or OPTIONS.sub("", group):
                 raise ValueError(f"{group!r} in {text[:200]!r} is not {node} digits from 0 to 3, like {form}")
-            slots += [tuple(map(int, several or one)) for several, one in found]
+            slots += [tuple(map(int, several or one)) for several, one in matches]
         if any(sorted(set(options)) != list(options) for options in slots):
             raise ValueError(f"{text[:200]!r} has options that are not each named once and in order, as in [013]")
         return tuple(slots)
@@ -230,14 +230,14 @@ def _counted_cell(arch: Arch, x: Shape, *, outputs: int, stride: int) -> Part:
 def _of_tuple(text: str) -> Arch:
     form = "(1, 0, 2, 3, 3, 3)"
     try:
-        given: Any = json.loads(re.sub(r"^\((.*)\)$", r"[\1]", text.strip()[:1000]))
+        options: Any = json.loads(re.sub(r"^\((.*)\)$", r"[\1]", text.strip()[:1000]))
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, list) or len(given) != len(EDGES) or any(type(o) is not int for o in given):
+        options = None
+    if not isinstance(options, list) or len(options) != len(EDGES) or any(type(o) is not int for o in options):
         raise ValueError(f"{DIALECT}:{text[:200]} is not {len(EDGES)} whole numbers like {DIALECT}:{form}")
-    if not set(given) <= set(range(len(OPERATIONS))):
+    if not set(options) <= set(range(len(OPERATIONS))):
         raise ValueError(f"{DIALECT}:{text[:200]} has other numbers than 0 (none), 1 (skip), 2 (1x1) and 3 (3x3)")
-    return tuple((option,) for option in given)
+    return tuple((option,) for option in options)
 
 
 @space("transnas_micro")
@@ -252,6 +252,6 @@ def transnas_micro(
     Written ``64-41414-1_02_333``: width, a digit for each module of two cells (1 same shape, 2 twice the width, 3 half
     the resolution, 4 both), then the operations of the edges into each node; ``tuple:(1, 0, 2, 3, 3, 3)`` is read too.
     Scenes have 63 classes and objects 100; with ``head=jigsaw`` nine tiles of each image go through one network, for
-    1,000 permutations. Of dense tasks there are no decoders: take the backbone with its linear head.
+    1,000 permutations. There are no decoders for dense tasks: take the backbone with its linear head.
     """
     return TransNasSpace(width, macro, head)

@@ -1,4 +1,4 @@
-"""The README's code runs as it stands, and its plug-ins keep what their kinds promise."""
+"""The code of README and docs runs as it stands, and its plug-ins keep what their kinds promise."""
 
 import re
 import shlex
@@ -14,7 +14,14 @@ from nas.testing import PROXY_CHECKS, SEARCHER_CHECKS
 from nas.testing.spaces import SPACE_CHECKS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, flags=re.DOTALL))
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+WRITTEN = {"my_proxy.py", "my_searcher.py", "my_space.py", "my_networks.py", "first_comparison.py", "digits.py"}
+BLOCKS = {
+    name: code
+    for page in PAGES
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page, flags=re.DOTALL)
+    if name in WRITTEN | {"test_my_proxy.py"}
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +34,18 @@ def folder(tmp_path_factory):
     return place
 
 
-def test_every_example_is_short():
-    plugins_and_networks = {"my_proxy.py", "my_searcher.py", "my_space.py", "my_networks.py"}
-    assert set(BLOCKS) == plugins_and_networks | {"first_comparison.py", "digits.py", "test_my_proxy.py"}
+def test_every_example_is_short_and_the_same_wherever_it_stands():
+    assert set(BLOCKS) == WRITTEN | {"test_my_proxy.py"}
     for name, code in BLOCKS.items():
         assert len(code.splitlines()) < 30, name
+        assert all(code in page for page in PAGES if f"```python\n# {name}\n" in page), name
+
+
+def test_the_readme_is_a_page_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) <= 150
+    for place in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", place.read_text(encoding="utf-8")):
+            assert (place.parent / link).exists(), f"{place.name}: {link}"
 
 
 @pytest.mark.parametrize("check", PROXY_CHECKS, ids=lambda check: check.__name__)
@@ -85,9 +99,9 @@ def test_the_three_plugins_together(folder, searcher, proxy, monkeypatch, capsys
     assert "depthwise" in capsys.readouterr().out
 
 
-def test_every_command_in_the_readme_is_one(monkeypatch, capsys):
+def test_every_command_is_one(monkeypatch, capsys):
     """Each `nas` line is parsed: its options exist. What it does is tested where the command is."""
-    shell = "".join(re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)).replace("\\\n", " ")
+    shell = "".join(re.findall(r"```sh\n(.*?)```", "".join(PAGES), flags=re.DOTALL)).replace("\\\n", " ")
     commands = [
         part.strip() for line in shell.splitlines() for part in line.split("#")[0].split("&&") if "nas " in part
     ]

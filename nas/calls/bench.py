@@ -43,7 +43,7 @@ def bench(
     proxies: ProxyNames = "all",
     *,
     watch: Watch | None = None,
-    **given: Unpack[SetupOptions],
+    **options: Unpack[SetupOptions],
 ) -> pd.DataFrame:
     """Measures what proxies cost against one plain forward and backward pass; `nas.scoring.cost.proxy_costs` says how.
 
@@ -52,8 +52,8 @@ def bench(
         proxies: names, each a proxy or a combination, whose proxies are then measured together, or functions of a
             probe; ``"all"`` takes every one registered.
         watch: told how many of how many measurements are done.
-        given: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store and
-            workers are not among them.
+        options: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store
+            and workers are not among them.
 
     Returns:
         A row for each proxy, one named ``all`` and one named ``plain``: ``proxy``, ``ms``, ``ratio``, ``peak_mb``,
@@ -63,13 +63,13 @@ def bench(
     Raises:
         UsageError: something given cannot be used.
     """
-    setup = Setup.of(space, given, without=ELSEWHERE)
+    setup = Setup.of(space, options, without=ELSEWHERE)
     suite = {name: resolve(entry, setup.settings)[0] for name, entry in proxy_list(proxies).items()}
     chosen = [parse(setup.space, str(text)) for text in as_list(archs)] or [setup.space.sample(Random(setup.seed))]
     scorer = setup.scorer(kept=False)
     try_out(scorer)
     frame = proxy_costs(scorer, chosen, suite, watch)
     frame.attrs["archs"] = [setup.space.text(arch) for arch in chosen]
-    options = {"settings": setup.settings, "device": setup.device, "precision": setup.precision}
-    frame.attrs["in_use"] = [in_use(setup.space, arch, scorer.data, options) for arch in chosen]
+    conditions = {"settings": setup.settings, "device": setup.device, "precision": setup.precision}
+    frame.attrs["in_use"] = [in_use(setup.space, arch, scorer.data, conditions) for arch in chosen]
     return frame

@@ -70,7 +70,7 @@ def export(
     space: Space | str | None = None,
     run: str | Path | None = None,
     weights: str | Path | None = None,
-    **given: Unpack[SetupOptions],
+    **options: Unpack[SetupOptions],
 ) -> Export:
     """Writes a network as a file that runs without this project, in evaluation mode, and compares their logits.
 
@@ -81,15 +81,15 @@ def export(
         space: a registered name, or a `Space`; that of ``run``, or ``nasbench201``, where it is not given.
         run: the folder of `nas.train`, whose weights are taken, or of a search.
         weights: a state dictionary, in place of those of the run or of the initial ones.
-        given: see `nas.calls.setup.SetupOptions`. Data say what the network takes and tells apart, and give images to
+        options: see `nas.calls.setup.SetupOptions`. Data say what the network takes and tells apart, and give images to
             compare with; the seed is that of the initial weights.
 
     Raises:
         UsageError: something given cannot be used, or the network cannot be written in this form with the same logits.
     """
-    options = {name: value for name, value in given.items() if value is not None}
+    named_options = {name: value for name, value in options.items() if value is not None}
     path = _checked(Path(out).expanduser())
-    subject = _from_run(run, arch, space, options) if run is not None else _from_arch(arch, space, options)
+    subject = _from_run(run, arch, space, named_options) if run is not None else _from_arch(arch, space, named_options)
     if weights is not None:
         file = Path(weights).expanduser()
         try:

@@ -33,7 +33,7 @@ def score(
     seeds: int = 1,
     *,
     watch: Watch | None = None,
-    **given: Unpack[SetupOptions],
+    **options: Unpack[SetupOptions],
 ) -> pd.DataFrame:
     """Scores architectures, given in any notation of the space; the columns of ``scores.csv``.
 
@@ -46,7 +46,7 @@ def score(
         seeds: how many times everything is repeated, with the minibatch and the initialisation of ``seed``,
             ``seed + 1``, …
         watch: told how many of how many architectures are done.
-        given: see `nas.calls.setup.SetupOptions`; limits are not among them.
+        options: see `nas.calls.setup.SetupOptions`; limits are not among them.
 
     Raises:
         UsageError: something given cannot be used.
@@ -58,7 +58,7 @@ def score(
     modules = [arch for arch in named if isinstance(arch, nn.Module)]
     if modules and (len(modules) < len(named) or space != "networks"):
         raise UsageError("networks are scored in the space 'networks', and not together with notations")
-    setup = Setup.of(Modules(modules) if modules else space, given, without=("constraints",))
+    setup = Setup.of(Modules(modules) if modules else space, options, without=("constraints",))
     texts = list(setup.space.slots[0]) if modules else [str(text) for text in named]
     entries = setup.proxies(proxies)
     parsed = [parse(setup.space, text) for text in texts]
@@ -66,9 +66,9 @@ def score(
         raise UsageError("no architecture was given to score")
     rows: list[dict[str, object]] = []
     with setup:
-        kept = setup.may_keep(list(entries.values()))
+        may_store = setup.may_keep(list(entries.values()))
         for repeat in range(seeds):
-            scorer = setup.scorer(setup.seed + repeat, kept=kept)
+            scorer = setup.scorer(setup.seed + repeat, kept=may_store)
             objectives = {name: Objective(scorer, entry, setup.settings) for name, entry in entries.items()}
             if repeat == 0:
                 try_out(scorer, parsed)

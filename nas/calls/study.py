@@ -45,7 +45,7 @@ def study(
     target: Sequence[str] | str = (),
     run_folder: str | Path | None = None,
     watch: Watch | None = None,
-    **given: Unpack[SetupOptions],
+    **options: Unpack[SetupOptions],
 ) -> Findings:
     """Runs the study ``name``; each says in its own documentation what it measures.
 
@@ -61,13 +61,13 @@ def study(
         run_folder: where ``config.yaml``, ``findings.txt``, ``FRAME.csv``, ``FIGURE.svg`` and ``report.html`` go, or
             ``auto`` for a folder below ``runs`` that is named after the settings.
         watch: told how many of how many steps are done.
-        given: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store and
-            workers are not among them.
+        options: see `nas.calls.setup.SetupOptions`; it measures in this process and keeps nothing, so limits, a store
+            and workers are not among them.
 
     Raises:
         UsageError: something given cannot be used; nothing has been written then.
     """
-    setup = Setup.of(space, given, without=ELSEWHERE)
+    setup = Setup.of(space, options, without=ELSEWHERE)
     record = STUDIES[name]
     truth_table, columns = _truth(record, setup.space, table, as_list(target))
     chosen = choose(setup.space, archs, truth_table, columns, setup.seed)

@@ -222,7 +222,7 @@ class Layout:
         return Group(path, members, scope)
 
     def _times(self, place: str, times: int | str, scope: Mapping[str, int]) -> list[Needs]:
-        """What each repetition needs."""
+        """The needs of each repetition."""
         if isinstance(times, int):
             return [{}] * times
         if times not in scope:

@@ -34,7 +34,7 @@ class ChoiceSpace(Space):
         build: makes the network; it reads the choices by name. See `nas.choices.Choice`.
         supernet: whether ``build`` reads all choices that may be open by ``mixed`` and ``chain``, so that it makes
             supernets too; searchers that prune need that.
-        thin: makes a copy of width 1 without a stem, for proxies that look at such a copy.
+        thin: makes a copy of width 1 without a stem, for proxies that measure such a copy.
     """
 
     supernet_takes = "supernet=True, and a builder that reads open choices by `mixed` and `chain`"

@@ -1,1 +1,1 @@
-"""What is read: images and trained accuracies."""
+"""Data that are read: images and trained accuracies."""

@@ -91,7 +91,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _check_size(size: int, cells: int, unpacked: int) -> None:
-    """`Bomb` where a file of ``size`` bytes says that it stands for too many values or bytes."""
+    """`Bomb` where a file of ``size`` bytes holds too many values or bytes, by its own account."""
     most = FREE_CELLS + CELLS_PER_BYTE["parquet"] * size
     if cells > most:
         raise Bomb(size, "values", most)

@@ -15,12 +15,20 @@ from nas.errors import UsageError, unknown
 from nas.files import only_data
 from nas.space import Arch, Space, is_leaf
 
+OWN = {file.stem: file for file in sorted((Path(__file__).parent / "tables").glob("*.csv"))}
+"""The tables that come with the toolkit, by name.
+
+- ``nasbench201``: 300 random cells with accuracies after 200 epochs, parameters and FLOPs. They are NATS-Bench's (Dong
+  et al. 2021, arXiv:2009.00437), as FreeREA (test) and nas_ntk (validation) publish them.
+"""
+
 
 class Table:
     """The rows of a benchmark's table by architecture.
 
     Args:
-        path: CSV, ``.csv.gz`` or Parquet with a column ``arch`` in the space's notation.
+        path: CSV, ``.csv.gz`` or Parquet with a column ``arch`` in the space's notation; or, where there is no such
+            file, the name of one that comes with the toolkit (`OWN`).
         space: reads the notation.
 
     Raises:
@@ -31,7 +39,7 @@ class Table:
         if not isinstance(path, str | Path):
             raise UsageError(f"a table is the name of a file, not {path!r}")
         self.given = str(path)
-        self.path = Path(os.path.expanduser(os.path.expandvars(path)))
+        self.path = _located(path)
         self.space = space
         self.frame = read_frame(self.path)
         duplicates = self.frame.columns[self.frame.columns.duplicated()]
@@ -62,7 +70,7 @@ class Table:
         return self.archs[rows[0]]
 
     def row(self, arch: Arch) -> dict[str, float]:
-        """The numbers known of ``arch``, or of a network that is the same; empty where there are none."""
+        """The known numbers of ``arch``, or of a network that is the same; empty where there are none."""
         index = self._rows.get(arch)
         if index is None:
             index = self._canonical.get(self.space.canonical(arch))
@@ -83,6 +91,11 @@ class Table:
     @cached_property
     def _canonical(self) -> dict[Arch, int]:
         return {self.space.canonical(arch): row for row, arch in reversed(list(enumerate(self.archs)))}
+
+
+def _located(path: str | Path) -> Path:
+    file = Path(os.path.expanduser(os.path.expandvars(path)))
+    return file if file.exists() else OWN.get(str(path), file)
 
 
 def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:

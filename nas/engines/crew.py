@@ -126,7 +126,7 @@ class _Part(NamedTuple):
     """Those of a job's proxies that are measured together: all of them, or after a failure each by itself."""
 
     number: int
-    """Of the job."""
+    """The job's number."""
     proxies: tuple[Proxy, ...]
     seconds: float | None
     """The time limit."""

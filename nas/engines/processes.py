@@ -96,7 +96,7 @@ class Processes(Crew[Future[Answer]]):
 
 
 _bench: Workbench
-"""What this process measures with, where it is a worker."""
+"""The workbench of this process, where it is a worker."""
 
 
 def _begin(threads: int) -> None:

@@ -34,7 +34,7 @@ Visits = Mapping[str, Callable[[Any], None]]
 
 
 class Intercept(TorchFunctionMode):
-    """Within this context, calls of the torch functions in ``handlers`` go to their handlers instead."""
+    """A context in which calls of the torch functions in ``handlers`` go to their handlers instead."""
 
     def __init__(self, handlers: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
         super().__init__()

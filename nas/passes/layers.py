@@ -39,7 +39,7 @@ def own_weight(layer: nn.Conv2d | nn.Linear, name: str) -> nn.Parameter:
 def seen_by_first_entry(
     x: Tensor, weight: Tensor, out: Sequence[int], stride: Any, padding: Any, dilation: Any
 ) -> Tensor:
-    """What a convolution multiplies by its weight's entry [0, 0, 0, 0], one for each pixel of the output.
+    """The inputs that a convolution multiplies by its weight's entry [0, 0, 0, 0], one for each pixel of the output.
 
     Args:
         x: the input, [samples, in, height, width].

@@ -44,7 +44,7 @@ def restored(net: nn.Module) -> Iterator[Contents]:
 
 
 class Contents(NamedTuple):
-    """What the modules of a network hold in their attributes, each object once.
+    """The objects in the attributes of a network's modules, each once.
 
     Attributes:
         namespaces: namespaces and dictionaries, each with its keys and its values.

@@ -121,7 +121,7 @@ def gradients_of(value: Tensor, inputs: list[Tensor], **how: Any) -> tuple[Tenso
     """The gradients of ``value``; zeros for what it does not depend on.
 
     Raises:
-        ValueError: the network calls a function of which torch has no second derivative.
+        ValueError: the network calls a function without a second derivative in torch.
     """
     if not value.requires_grad:
         return tuple(map(torch.zeros_like, inputs))

@@ -22,9 +22,9 @@ GAP = 0.3
 WRAPPED = 8
 """The most layers of a chain in one row."""
 COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")
-"""Matplotlib's, but for the grey of edges without an operation."""
+"""Matplotlib's, except the grey of edges without an operation."""
 AROUND = 0.45
-"""How far, in inches, an edge leaves the straight line to get around a node."""
+"""How far, in inches, an edge bends away from the straight line to get around a node."""
 
 
 class Box(NamedTuple):
@@ -40,7 +40,7 @@ class Box(NamedTuple):
         return across < (self.width + other.width) / 2 and down < (self.height + other.height) / 2
 
     def reach(self, dx: float, dy: float) -> float:
-        """How far the border is from the middle, in this direction."""
+        """The distance of the border from the middle, in this direction."""
         steps = [size / 2 / abs(step) for size, step in ((self.width, dx), (self.height, dy)) if step]
         return min(steps) * hypot(dx, dy)
 
@@ -100,7 +100,7 @@ def _cell(graph: nx.DiGraph[int], node: int) -> str:
 
 
 def _places(graph: nx.DiGraph[int], apart: float) -> dict[int, tuple[float, float]]:
-    """Where each node stands, in inches."""
+    """The place of each node, in inches."""
     nodes = sorted(graph)
     if _is_chain(graph):
         rows = [nodes[start : start + WRAPPED] for start in range(0, len(nodes), WRAPPED)]
@@ -133,12 +133,12 @@ def _is_chain(graph: nx.DiGraph[int]) -> bool:
 
 
 def _lines(label: str) -> list[str]:
-    """A label in lines that fit into a box; what stands between semicolons begins a new one."""
+    """A label in lines that fit into a box; each semicolon begins a new one."""
     return [line for part in label.split("; ") for line in textwrap.wrap(part, 18)]
 
 
 def _box(x: float, y: float, lines: Sequence[str]) -> Box:
-    """What is drawn around these lines."""
+    """The box around these lines."""
     return Box(x, y, 0.13 + 0.072 * max(map(len, lines), default=0), 0.12 + 0.14 * len(lines))
 
 
@@ -167,7 +167,7 @@ def _draw_node(axes: Any, graph: nx.DiGraph[int], node: int, x: float, y: float,
 def _draw_edges(axes: Any, graph: nx.DiGraph[int], boxes: Mapping[int, Box], colours: Mapping[str, str]) -> None:
     from matplotlib.patches import FancyArrowPatch
 
-    taken = list(boxes.values())
+    obstacles = list(boxes.values())
     for source, target, attributes in sorted(graph.edges(data=True), key=lambda edge: edge[1] - edge[0]):
         op: str = attributes.get("op", "")
         start, end = boxes[source], boxes[target]
@@ -184,8 +184,8 @@ def _draw_edges(axes: Any, graph: nx.DiGraph[int], boxes: Mapping[int, Box], col
         )  # fmt: skip
         if op:
             spots = [Box(*_point(start, end, bend, part), 0.085 + 0.067 * len(op), 0.17) for part in LABELS]
-            spot = next((s for s in spots if not any(s.overlaps(box) for box in taken)), spots[0])
-            taken.append(spot)
+            spot = next((s for s in spots if not any(s.overlaps(box) for box in obstacles)), spots[0])
+            obstacles.append(spot)
             axes.text(
                 spot.x, spot.y, op, ha="center", va="center", fontsize=7.5, color=colour, zorder=3,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
@@ -193,7 +193,7 @@ def _draw_edges(axes: Any, graph: nx.DiGraph[int], boxes: Mapping[int, Box], col
 
 
 def _bend(start: Box, end: Box, others: list[Box]) -> float:
-    """The curvature with which the edge meets the fewest nodes on its way; the smallest of these."""
+    """The curvature with which the edge crosses the fewest nodes; the smallest of several."""
     length = hypot(end.x - start.x, end.y - start.y)
     parts = [number / 20 for number in range(1, 20)]
 
@@ -205,11 +205,11 @@ def _bend(start: Box, end: Box, others: list[Box]) -> float:
 
 
 def _point(start: Box, end: Box, bend: float, part: float) -> tuple[float, float]:
-    """Where a curve of this curvature is after ``part`` of its way, as matplotlib's ``arc3`` draws it."""
+    """The point of a curve of this curvature after ``part`` of its length, as matplotlib's ``arc3`` draws it."""
     dx, dy = end.x - start.x, end.y - start.y
     aside = 2 * part * (1 - part) * bend
     return start.x + part * dx + aside * dy, start.y + part * dy - aside * dx
 
 
 LABELS = (0.5, 0.4, 0.6, 0.33, 0.67, 0.27, 0.73, 0.45, 0.55, 0.2, 0.8)
-"""The parts of its way at which an edge's label may stand, the best first."""
+"""The fractions of an edge's length at which its label may be, the best first."""

@@ -22,29 +22,30 @@ Vector = NDArray[np.float64]
 SMALL, MEDIUM = (3.4, 2.7), (4.8, 3.0)
 """Inches: one of many figures, and one of a few."""
 WIDE_RANGE = 100.0
-"""How many times the median size the largest is where an axis is better logarithmic."""
+"""The ratio of the largest size to the median beyond which an axis is logarithmic."""
 MAX_LABEL_CHARACTERS = 32
-"""The most letters of a name, so that it leaves room for what it names."""
+"""The most characters of a name, so that it leaves room for the chart."""
 Groups = list[NDArray[np.int64]]
 """Places of architectures that share a mark."""
 GRID = 60, 45
 """Cells of the grid in which marks are grouped, across and up."""
 SIZES = (9, 1), (16, 2), (25, 5), (36, 15), (49, 50)
-"""Areas of marks, each with the fewest that such a mark stands for."""
+"""Areas of marks, each with the fewest architectures that such a mark stands for."""
 MOST_DRAWN = 1e120
-"""Beyond it, or below its inverse, the ratio of the ends of an axis, longer than what it shows, may be infinite."""
+"""Beyond this size, or below its inverse, the ratio of the ends of an axis, which is longer than its data, may be
+infinite."""
 REACH = 0.75
-"""How far a mark may lie beyond the middle 90 %, against their width."""
+"""How far a mark may lie beyond the middle 90 %, as a share of their width."""
 MAIN, STANDING_OUT, STANDING_BACK = (colour for colour, _ in SERIES)
 
 
 def levels(params: Vector) -> NDArray[np.int64]:
-    """For each architecture, in which sixth it is by its number of parameters: 0 (fewest) to 5; unknown ones in the
+    """The sixth that each architecture is in by its number of parameters: 0 (fewest) to 5; unknown ones are in the
     first."""
-    known = params[np.isfinite(params)]
-    if not len(known):
+    finite = params[np.isfinite(params)]
+    if not len(finite):
         return np.zeros(len(params), dtype=np.int64)
-    edges = np.quantile(known, np.arange(1, len(LEVELS)) / len(LEVELS))
+    edges = np.quantile(finite, np.arange(1, len(LEVELS)) / len(LEVELS))
     return np.searchsorted(edges, np.where(np.isfinite(params), params, -np.inf), side="left")
 
 
@@ -54,23 +55,23 @@ def scatter(
 ) -> Figure:  # fmt: skip
     """Targets against scores, coloured by ``level``; a score that is not finite is a cross at the left.
 
-    What lies far beyond the others, and would press them together, stands at the edge.
+    Marks far beyond the others, which would press these together, are drawn at the edge.
     Marks: the architectures with a score in their order, then those without; or one for each of the ``groups`` of
-    architectures (see `grouped`), where its first member stands, in the colour of their median, the larger the more
-    they are.
+    architectures (see `grouped`), at the place of its first member, in the colour of the median, and the larger the
+    more members it has.
     """
     figure, axes = _axes(SMALL, title, across, up)
     scores, targets = drawable(scores), _within(drawable(targets))
-    known = np.isfinite(scores)
-    groups = groups or [*np.flatnonzero(known)[:, None], *np.flatnonzero(~known)[:, None]]
+    finite = np.isfinite(scores)
+    groups = groups or [*np.flatnonzero(finite)[:, None], *np.flatnonzero(~finite)[:, None]]
     first = np.array([members[0] for members in groups])
     colours = np.array([colour for colour, _ in LEVELS])
-    dots = [members for members in groups if known[members[0]]]
+    dots = [members for members in groups if finite[members[0]]]
     if dots:
         shown = scores.copy()
-        if not _scale(axes, scores[known], "x"):
-            shown[known] = _within(scores[known])
-        places = first[known[first]]
+        if not _scale(axes, scores[finite], "x"):
+            shown[finite] = _within(scores[finite])
+        places = first[finite[first]]
         axes.scatter(
             shown[places], targets[places], s=[_size(len(members)) for members in dots],
             c=colours[[round(np.median(level[members])) for members in dots]], label="scored",
@@ -78,8 +79,8 @@ def scatter(
     low, high = targets.min(), targets.max()
     room = 0.05 * (high - low) or 1.0
     axes.set_ylim(low - room, high + room)
-    if not known.all():
-        crosses = first[~known[first]]
+    if not finite.all():
+        crosses = first[~finite[first]]
         axes.scatter(
             np.full(len(crosses), 0.03), targets[crosses], s=22, c=STANDING_OUT, marker="x", linewidths=0.9,
             label=FAILED, clip_on=False, transform=axes.get_yaxis_transform(),
@@ -90,13 +91,13 @@ def scatter(
 
 
 def grouped(scores: Vector, targets: Vector) -> Groups:
-    """Which architectures lie in the same cell of a fine grid over a `scatter`, and may share a mark: first those with
-    a score, then those without."""
+    """The architectures in each cell of a fine grid over a `scatter`, which may share a mark: first those with a score,
+    then those without."""
     scores, targets = drawable(scores), _within(drawable(targets))
-    known = np.isfinite(scores)
+    finite = np.isfinite(scores)
     up = (targets - targets.min()) / (np.ptp(targets) or 1.0)
     groups = []
-    for members, spread in ((np.flatnonzero(known), _spread_out), (np.flatnonzero(~known), np.zeros_like)):
+    for members, spread in ((np.flatnonzero(finite), _spread_out), (np.flatnonzero(~finite), np.zeros_like)):
         if len(members):
             across = spread(scores[members])
             places = np.column_stack([(across - across.min()) / (np.ptp(across) or 1.0), up[members]])
@@ -108,18 +109,19 @@ def grouped(scores: Vector, targets: Vector) -> Groups:
 
 
 def drawable(values: Vector) -> Vector:
-    """The values, those brought nearer whose size is too large, or too near to zero, to have a place on an axis."""
+    """The values, with those that are too large or too near to zero for an axis brought within its range."""
     sizes = np.clip(np.abs(values), 1 / MOST_DRAWN, MOST_DRAWN)
     return np.where(np.isfinite(values) & (values != 0), np.sign(values) * sizes, values)
 
 
 def _size(count: int) -> float:
-    """The area of the mark of so many, in five steps."""
+    """The area of a mark for this many architectures, in five steps."""
     return float(next(size for size, least in reversed(SIZES) if count >= least))
 
 
 def selection(scores: Vector, targets: Vector, chosen: NDArray[np.bool_], *, up: str) -> Figure:
-    """Targets against scores, those chosen standing out and the last of them largest. Marks: the others, the chosen."""
+    """Targets against scores, with the chosen ones highlighted and the last of them largest. Marks: the others, the
+    chosen."""
     figure, axes = _axes(MEDIUM, "", "score", up)
     scores = drawable(scores)
     axes.scatter(scores[~chosen], targets[~chosen], s=9, c=STANDING_BACK, label="evaluated")
@@ -134,8 +136,8 @@ def selection(scores: Vector, targets: Vector, chosen: NDArray[np.bool_], *, up:
 def front(
     first: Vector, second: Vector, members: NDArray[np.bool_], bend: int | None, *, across: str, up: str
 ) -> Figure:
-    """Two objectives against each other, the members of the front joined and standing out, its knee marked. Marks: the
-    others, the members."""
+    """Two objectives against each other, with the members of the front joined and highlighted, and its knee marked.
+    Marks: the others, the members."""
     figure, axes = _axes(MEDIUM, "", across, up)
     first, second = drawable(first), drawable(second)
     axes.scatter(first[~members], second[~members], s=9, c=STANDING_BACK, label="dominated")
@@ -201,7 +203,7 @@ def progress(
     Args:
         numbers: of the trials, rising.
         scores: nan for a failure, which has no mark.
-        leaf: single networks, not open architectures, which stand back.
+        leaf: whether each is a single network; open architectures are drawn paler.
         descent: (parent, child), numbers of trials among them.
 
     Marks: all trials in their order.
@@ -268,7 +270,7 @@ def intervals(table: pd.DataFrame) -> Figure:
 def against_time(table: pd.DataFrame) -> Figure:
     """Kendall's τ against milliseconds for one architecture, with the proxies' names. Marks: the rows that have both.
 
-    Names stand beside their points where there is room, or a little way off.
+    Names are beside their points where there is room, or a little way off.
     """
     figure, axes = _axes((6.4, 4.4), "", "milliseconds for one architecture", "Kendall's τ")
     axes.set_xscale("log")
@@ -310,7 +312,7 @@ def heat_map(table: pd.DataFrame) -> Figure:
 
 
 def plain(text: str) -> str:
-    """``text`` for matplotlib, which would read formulas between dollar signs; what is long, its beginning and end."""
+    """``text`` for matplotlib, which would read formulas between dollar signs; of a long text its beginning and end."""
     if len(text) > MAX_LABEL_CHARACTERS:
         text = f"{text[: MAX_LABEL_CHARACTERS // 2]}…{text[-MAX_LABEL_CHARACTERS // 2 + 1 :]}"
     return text.replace("$", r"\$")
@@ -330,7 +332,7 @@ def _axes(size: tuple[float, float], title: str, across: str, up: str) -> tuple[
 
 
 def _legend(figure: Figure) -> None:
-    """Above the axes, where it covers nothing."""
+    """Adds the legend above the axes, where it covers nothing."""
     figure.legend(loc="outside upper right", ncols=3, fontsize=7.5, frameon=False)
 
 
@@ -342,15 +344,15 @@ def _short(count: float) -> str:
 
 
 def _within(values: Vector) -> Vector:
-    """The values, those far out brought to where the others end."""
+    """The values, with outliers brought to the edge of the others."""
     low, high = np.nanquantile(values, [0.05, 0.95])
     reach = REACH * (high - low)
     return np.clip(values, low - reach, high + reach) if reach > 0 else values
 
 
 def _scale(axes: Axes, values: Vector, way: str) -> bool:
-    """Makes the axis logarithmic where values span orders of magnitude, on both sides of zero if need be; whether it
-    is."""
+    """Makes the axis logarithmic where values span orders of magnitude, on both sides of zero if need be; returns
+    whether it is."""
     middle = _logarithmic_from(values)
     if not middle:
         return False
@@ -360,7 +362,7 @@ def _scale(axes: Axes, values: Vector, way: str) -> bool:
 
 
 def _logarithmic_from(values: Vector) -> float:
-    """The median size of values that span orders of magnitude; 0 of others."""
+    """The median size of values that span orders of magnitude; 0 for others."""
     sizes = np.abs(values)
     middle = float(np.median(sizes))
     return middle if sizes.max() > WIDE_RANGE * middle else 0.0
@@ -377,11 +379,11 @@ def _spread_out(values: Vector) -> Vector:
 def _name_points(figure: Figure, axes: Axes, names: Sequence[str], places: pd.DataFrame) -> None:
     """Writes each name beside its point, or where there is room, with a line to it."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # what is placed now must stay there
+    figure.set_layout_engine("none")  # so that what is placed now stays there
     unit = 72 / figure.dpi
     frame = axes.get_window_extent()
-    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(places.to_numpy(np.float64)) * unit]
-    for name, (left, low, _, _) in zip(names, list(taken), strict=True):
+    obstacles = [(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(places.to_numpy(np.float64)) * unit]
+    for name, (left, low, _, _) in zip(names, list(obstacles), strict=True):
         x, y, width = left + 3, low + 3, 4.2 * len(name)
         spots = [
             (x + side * 6 - (side < 0) * width, y + up - 4, side, abs(up) > 8)
@@ -392,11 +394,11 @@ def _name_points(figure: Figure, axes: Axes, names: Sequence[str], places: pd.Da
         free = [
             box for box in boxes
             if frame.x0 * unit < box[0] and box[2] < frame.x1 * unit + 8
-            and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
+            and not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in obstacles)
         ]  # fmt: skip
         box = free[0] if free else next(iter(boxes))
         side, far = boxes[box]
-        taken.append(box)
+        obstacles.append(box)
         line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3}
         axes.annotate(
             name, (x, y), (box[0] if side > 0 else box[2], box[1] + 4), fontsize=7.5, va="center",

@@ -1,4 +1,4 @@
-"""The page of a comparison: proxies against trained networks, against time and against each other."""
+"""The page of a comparison: proxies against trained networks, time, and each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nas.report.svg import Chart
 from nas.statistics.comparison import Comparison, decimals, mean_over_seeds, oriented
 
 POINTS = 30_000
-"""Architectures in all scatters together, more of which would make the page heavy; then neighbours share a mark."""
+"""Architectures in all scatters together; more would make the page heavy, so that then neighbours share a mark."""
 TARGETS = 24
 """The most columns of the heat map."""
 ABOUT = {
@@ -37,9 +37,9 @@ def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapp
     """The page as HTML.
 
     Args:
-        comparison: what `nas.compare` returns; tables without rows are left out.
+        comparison: the result of `nas.compare`; tables without rows are left out.
         larger_is_better: the declared direction of each proxy.
-        target: what the proxies are compared with.
+        target: the column that the proxies are compared with.
     """
     by_seed = comparison.correlations[comparison.correlations["seed"] != "all"]
     overall = comparison.correlations[comparison.correlations["seed"] == "all"].drop(columns="seed")
@@ -119,13 +119,13 @@ def _scatters(
         groups = charts.grouped(own, truth) if means.size > POINTS else None
         across = "score" if larger_is_better[name] else "score (smaller is better)"
         figure = charts.scatter(own, truth, level, groups, across=across, up=target)
-        known = np.isfinite(own)
+        finite = np.isfinite(own)
         points = []
-        for members in groups or [*np.flatnonzero(known)[:, None], *np.flatnonzero(~known)[:, None]]:
+        for members in groups or [*np.flatnonzero(finite)[:, None], *np.flatnonzero(~finite)[:, None]]:
             first = int(members[0])
             note = (
                 f"{own[first]:.4g} → {truth[first]:.5g}"
-                if known[first]
+                if finite[first]
                 else (f"{truth[first]:.5g}; failed: {reasons[name, archs[first]]}")
             )
             points.append((first, note if len(members) == 1 else f"{note}\nand {len(members) - 1} more"))
@@ -170,7 +170,7 @@ def _agreement(values: pd.DataFrame) -> Section:
 
 
 def _named(by_proxy: pd.DataFrame) -> pd.DataFrame:
-    """With the proxies as the first column; a column of a table, or a proxy, may be called ``proxy`` itself."""
+    """The frame with the proxies as its first column; a table's column, or a proxy, may be called ``proxy`` itself."""
     return by_proxy.rename_axis("proxy").reset_index(allow_duplicates=True)
 
 

@@ -1,6 +1,6 @@
-"""One HTML page, of sections with text, figures and tables, that needs nothing but itself.
+"""One self-contained HTML page, of sections with text, figures and tables.
 
-Everything that is written into it is escaped; a content security policy lets no script run but its own.
+Everything that is written into it is escaped; a content security policy lets only its own script run.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Sheet(NamedTuple):
     """A table of a page; the first column names the rows.
 
     Attributes:
-        folded: shown when asked for.
+        folded: it is shown only on request.
         sortable: its headings sort it.
-        about: what a column holds, by its name.
+        about: explanations of columns, by their names.
     """
 
     frame: pd.DataFrame
@@ -48,7 +48,7 @@ class Section(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What a cell shows, and the number that it is sorted by."""
+    """The text of a cell, and the number that it is sorted by."""
 
     text: str
     number: float | None = None
@@ -120,7 +120,7 @@ def _cells(column: pd.Series[Any]) -> list[Cell]:
 
 
 def _digits(sizes: Sequence[float]) -> int | None:
-    """How many digits after the point make three that count in the largest; None where that makes long numbers."""
+    """The digits after the point that give the largest three significant ones; None where that makes long numbers."""
     largest = max(sizes, default=0.0)
     if all(size == int(size) for size in sizes):
         return 0 if largest < 1e12 else None

@@ -1,4 +1,4 @@
-"""The page of a search: what was found, how, from what, and at what cost."""
+"""The page of a search: the best architectures, how they were found, their ancestry, and the cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nas.space import Arch, Space
 from nas.statistics.fronts import hypervolume, hypervolumes, knee, nondominated
 
 MARKS = 5_000
-"""Evaluations beyond which only some of them are drawn."""
+"""Evaluations up to which all are drawn."""
 DRAWN = 4
 """How many of the best cells are drawn."""
 APART = 1.5
@@ -29,10 +29,10 @@ APART = 1.5
 COLUMNS = 6
 """The most columns of a table against which the score is drawn."""
 MEASURED = ("latency", "memory")
-"""What a score is drawn against where it was measured as an objective."""
+"""Quantities that a score is drawn against if they were measured as objectives."""
 AXES = {"params": "parameters", "flops": "multiply-accumulates", "latency": "latency, ms", "memory": "memory, bytes"}
 NOT_TRAINED = ("index", "params", "flops")
-"""Columns of a table that are no result of training."""
+"""Columns of a table that are not results of training."""
 
 
 def search_report(
@@ -53,13 +53,13 @@ def search_report(
 
     Args:
         trials: all, in their order; at least one leaf has a score.
-        described: what ``best.yaml`` holds.
-        truth: the numbers that a table knows, indexed by architecture, where there is a table.
-        senses: of each objective by its name, whether it was to be ``best``, or to ``maximise`` or ``minimise``.
-        costs: by name, what else than parameters and multiply-accumulates is known of each architecture.
+        described: the content of ``best.yaml``.
+        truth: the numbers of a table, indexed by architecture, where there is one.
+        senses: for each objective by its name, whether it was to be ``best``, or to ``maximise`` or ``minimise``.
+        costs: by name, each architecture's costs besides parameters and multiply-accumulates.
         random: the trials of random search beside it, where it was run.
-        settings: what ``config.yaml`` holds.
-        command: that makes this run.
+        settings: the content of ``config.yaml``.
+        command: the one that makes this run.
         evaluations: what the truth is called, and the table of `nas.calls.evaluate.Evaluations`, where some were
             evaluated.
     """
@@ -85,7 +85,7 @@ def search_report(
 
 
 def ancestors(trials: Sequence[Trial]) -> list[Trial]:
-    """The best trial and all from which it descends, the latest first."""
+    """The best trial and all its ancestors, the latest first."""
     winner = best(trials)
     line = []
     waiting = {winner.number} if winner else set()
@@ -97,8 +97,8 @@ def ancestors(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _drawn(trials: Sequence[Trial], line: Sequence[Trial]) -> list[Trial]:
-    """The trials that have marks of their own: all, or where that would make the page heavy `MARKS` of them evenly
-    taken, those that were the best so far, and the ancestors of the best one."""
+    """The trials that have marks of their own: all, or, where that would make the page heavy, `MARKS` evenly spaced
+    ones, those that were the best so far, and the ancestors of the best one."""
     if len(trials) <= MARKS:
         return list(trials)
     numbers = {trial.number for trial in line} | set(np.linspace(0, len(trials) - 1, MARKS).astype(int).tolist())
@@ -178,7 +178,7 @@ def _front(singles: Sequence[Trial], senses: Mapping[str, str], place: Mapping[s
 def _against_random(
     trials: Sequence[Trial], random: Sequence[Trial], senses: Mapping[str, str], truth: pd.DataFrame | None
 ) -> Section:
-    """What random search found with as many evaluations, beside this search."""
+    """The results of random search with as many evaluations, beside those of this search."""
     both = {"random search": random, "this search": trials}
     numbers = np.arange(max(map(len, both.values())))
     figure = charts.curves(
@@ -201,14 +201,14 @@ def _against_random(
 
 
 def _best_so_far(trials: Sequence[Trial], count: int) -> charts.Vector:
-    """After each of ``count`` evaluations; nan before the first score and beyond the last evaluation."""
+    """The best score after each of ``count`` evaluations; nan before the first score and beyond the last evaluation."""
     scores = np.array([trial.score if trial.leaf and trial.score is not None else -np.inf for trial in trials])
     highest = np.maximum.accumulate(scores)
     return np.pad(np.where(np.isfinite(highest), highest, np.nan), (0, count - len(scores)), constant_values=np.nan)
 
 
 def _hypervolume(trials: Sequence[Trial], every: Sequence[Trial]) -> float:
-    """Above the worst of each objective among ``every`` trial."""
+    """The hypervolume of ``trials`` above the worst of each objective among ``every`` trial."""
     values, alike = (np.array([t.objectives for t in some if t.leaf and t.objectives]) for some in (trials, every))
     return hypervolume(values, alike.min(axis=0)) if len(values) else 0.0
 
@@ -216,15 +216,15 @@ def _hypervolume(trials: Sequence[Trial], every: Sequence[Trial]) -> float:
 def _against_cost(
     singles: Sequence[Trial], costs: Mapping[str, Mapping[str, float]], place: Mapping[str, int]
 ) -> Section:
-    """The score against what an architecture costs, one chart for each cost."""
-    known: dict[str, Mapping[str, float | None]] = {
+    """The score against the cost of an architecture, one chart for each cost."""
+    costs_by_name: dict[str, Mapping[str, float | None]] = {
         "params": {trial.arch: trial.params for trial in singles},
         "flops": {trial.arch: trial.flops for trial in singles},
         **{name: {trial.arch: trial.values.get(name) for trial in singles} for name in MEASURED},
         **costs,
     }
     figures = []
-    for name, values in known.items():
+    for name, values in costs_by_name.items():
         here = [trial for trial in singles if trial.arch in place and values.get(trial.arch) is not None]
         if not here:
             continue
@@ -248,7 +248,7 @@ def _settings(settings: Mapping[str, Any], command: str) -> Section:
 
 
 def course(trials: Sequence[Trial]) -> Figure:
-    """The scores in the order of evaluation, the best so far, and from what the best one descends."""
+    """The scores in the order of evaluation, the best so far, and the ancestry of the best one."""
     line = ancestors(trials)
     return _rising(_drawn(trials, line), line)
 
@@ -263,7 +263,7 @@ def _rising(drawn: Sequence[Trial], line: Sequence[Trial]) -> Figure:
 
 
 def _best_cells(singles: Sequence[Trial], space: Space) -> Section:
-    """The best architectures, of those that are the same network one."""
+    """The best architectures, each network once."""
     networks: dict[Arch, Trial] = {}
     for trial in sorted(singles, key=lambda trial: trial.score or 0.0, reverse=True):
         if len(networks) < DRAWN:
@@ -303,7 +303,7 @@ def _ancestry(trials: Sequence[Trial], line: Sequence[Trial], space: Space) -> S
 
 
 def _change(space: Space, before: str, after: str) -> str:
-    """In which slots ``after`` holds something else, and what."""
+    """The slots in which ``after`` differs from ``before``, and how."""
     pairs = zip(space.slots, space.parse(before), space.parse(after), strict=True)
     return ", ".join(
         f"slot {slot}: {'/'.join(options[o] for o in old)} → {'/'.join(options[o] for o in new)}"
@@ -314,8 +314,8 @@ def _change(space: Space, before: str, after: str) -> str:
 
 def _against_training(singles: Sequence[Trial], truth: pd.DataFrame, place: Mapping[str, int]) -> Section:
     columns = [str(name) for name in truth if name not in NOT_TRAINED]
-    known = set(map(str, truth.index))
-    rows = [trial for trial in singles if trial.arch in known]
+    trained = set(map(str, truth.index))
+    rows = [trial for trial in singles if trial.arch in trained]
     shown = [trial for trial in rows if trial.arch in place]
     text = (
         f"{len(rows)} of the {len(singles)} architectures are in the table. Those that were the best when they were "

@@ -1,4 +1,4 @@
-"""Figures of matplotlib as SVG for a page: in the colours of its theme, and with points that say what they are."""
+"""Matplotlib figures as SVG for a page: in the colours of its theme, and with points that say what they are."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LEVELS = (
     ("#440154", "#34709a"), ("#433880", "#21918c"), ("#365d8d", "#35b779"),
     ("#2a788e", "#79d151"), ("#1f8a7f", "#b8de29"), ("#1f8a4c", "#fde725"),
 )  # fmt: skip
-"""Colours of marks from few to many, each on a light page and on a dark one (viridis, as far as it stands out)."""
+"""Colours of marks from few to many, each on a light page and on a dark one (viridis, as far as it is legible)."""
 
 SERIES = (("#1f5fa8", "#6cb0f5"), ("#b3261e", "#ff8a80"), ("#6b7280", "#9aa4b2"))
-"""Colours of a series, of what stands out in it, and of what stands back."""
+"""Colours of a series, of highlighted marks, and of pale ones."""
 
 CYCLE = {
     "#1f77b4": ("#1a6aa3", "#6cb0f5"), "#ff7f0e": ("#b35309", "#ffa657"), "#2ca02c": ("#1f7a1f", "#6fcf6f"),
@@ -30,7 +30,7 @@ CYCLE = {
     "#e377c2": ("#b93a92", "#f0a3da"), "#7f7f7f": ("#6b6b6b", "#a8a8a8"), "#bcbd22": ("#74750a", "#d7d84c"),
     "#17becf": ("#0b7a86", "#4fd6e3"),
 }  # fmt: skip
-"""Matplotlib's own colours, and those that text can have instead on a light page and on a dark one."""
+"""Matplotlib's own colours, and their replacements, legible as text, on a light page and on a dark one."""
 
 THEMED = {"#000000": "currentColor", "#ffffff": "var(--paper)"}
 THEMED |= {light: f"var(--level-{number})" for number, (light, _) in enumerate(LEVELS)}
@@ -41,7 +41,7 @@ FAILED = "failed"
 """The label of those marks that are drawn as crosses, not as dots."""
 
 LEGIBLE = 0.8
-"""The part of its size to which a figure may shrink on a narrow page; beyond, it scrolls."""
+"""The share of its size to which a figure may shrink on a narrow page; below that, it scrolls."""
 
 SVG, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", SVG)
@@ -52,9 +52,9 @@ class Chart(NamedTuple):
     """A figure of a page.
 
     Attributes:
-        caption: also what is read out in its place.
+        caption: also what a screen reader reads out.
         points: for each mark of the figure's scatters, in the order of drawing: which of the page's texts it stands
-            for (see `nas.report.page.page`), and what else to say of it.
+            for (see `nas.report.page.page`), and a note on it.
     """
 
     figure: Figure
@@ -78,7 +78,7 @@ def inline_svg(chart: Chart, prefix: str) -> str:
     dpi, seen = figure.dpi, [scatter.get_visible() for scatter in scatters]
     written = StringIO()
     try:
-        figure.set_dpi(72)  # what the format counts in
+        figure.set_dpi(72)  # the unit of the format
         for scatter in scatters:
             scatter.set_visible(False)
         with rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
@@ -159,7 +159,7 @@ def _add_marks(root: ElementTree.Element, marks: Sequence[Mark], points: Sequenc
 
 
 def _clean(root: ElementTree.Element, prefix: str) -> None:
-    """Leaves out what a page has no use for, and makes colours and identifiers the page's own."""
+    """Removes elements that a page does not need, and makes colours and identifiers the page's own."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):

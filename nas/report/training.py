@@ -1,4 +1,4 @@
-"""The page of a run of trainings: what they came to, and how."""
+"""The page of a run of trainings: their results and histories."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def training_report(
 
     Args:
         table: see `nas.training.table.COLUMNS`.
-        failures: ``arch``, ``status``, ``reason`` of what could not be trained.
-        histories: of each architecture of the table.
-        settings: of the run.
+        failures: ``arch``, ``status``, ``reason`` of those that could not be trained.
+        histories: that of each architecture of the table.
+        settings: those of the run.
     """
     best_first = table.sort_values("valid_accuracy", ascending=False, kind="stable")
     texts = [str(arch) for arch in table["arch"]]

@@ -56,9 +56,10 @@ def _against_each_other(verdict: Verdict) -> Sequence[str]:
             f"τ not apart from that of {verdict.best} (paired test, Holm, 5 %): {', '.join(verdict.alike)}"
         )
     if verdict.more:
+        two = f"{verdict.best} and {verdict.second}"
         sentences.append(
-            f"About {_rounded(verdict.more):,} more architectures would tell {verdict.best} and {verdict.second} apart, "
-            "or more where they truly hardly differ."
+            f"About {_rounded(verdict.more):,} more architectures would tell {two} apart, or more where they truly "
+            "hardly differ."
         )
     elif verdict.second is not None and verdict.more is None:
         sentences.append(f"{verdict.best} and {verdict.second} rank alike here, or these are too few to tell.")

@@ -13,9 +13,9 @@ from nas.space import Arch, Space
 class Ancestry:
     """The parents of the proposals of one search, noted while its searcher works.
 
-    A searcher yields architectures and says nothing of where they come from. Where it had the space mutate, cross over
-    or take apart what it proposed before, the space knows; so the searcher is handed one that notes it. What a child
-    that was never proposed itself is made into inherits its parents.
+    A searcher yields architectures without saying where they come from. Where it let the space mutate, cross over or
+    cut what it proposed before, the space knows; so the searcher gets a space that notes it. An architecture made from
+    a child that was never proposed inherits that child's parents.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Ancestry:
         self._unproposed: dict[Arch, tuple[int, ...]] = {}
 
     def noting(self, space: Space) -> Space:
-        """``space``, noting here what it makes of what."""
+        """``space``, which notes here what it makes each architecture from."""
         return cast(Space, NotingSpace(space, self))
 
     def proposed(self, arch: Arch, number: int) -> tuple[int, ...]:
@@ -45,7 +45,7 @@ class Ancestry:
 
 @final
 class NotingSpace:
-    """A space as its searcher sees it: all that makes one architecture of another is noted, all else is the space's."""
+    """A space as its searcher sees it: each step from one architecture to another is noted, the rest is the space's."""
 
     def __init__(self, space: Space, ancestry: Ancestry) -> None:
         self._space = space
@@ -63,7 +63,9 @@ class NotingSpace:
     def mutate(self, arch: Arch, rng: Random) -> Arch:
         child = self._space.mutate(arch, rng)
         changed = sum(own != other for own, other in zip(child, arch, strict=True))
-        return self._note(child, arch) if changed == 1 else child  # else no neighbour is valid, and it is a new sample
+        return (
+            self._note(child, arch) if changed == 1 else child
+        )  # else no neighbour is valid, and the child is a new sample
 
     def crossover(self, first: Arch, second: Arch, rng: Random) -> Arch:
         return self._note(self._space.crossover(first, second, rng), first, second)

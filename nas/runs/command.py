@@ -1,4 +1,4 @@
-"""The command that makes a run, from what is recorded of it."""
+"""The command that makes a run, from its recorded settings."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-UNSAID = ("machine", "minibatch", "images", "plugin_source", "versions")
-"""What ``config.yaml`` holds that no option says."""
+NOT_OPTIONS = ("machine", "minibatch", "images", "plugin_source", "versions")
+"""Entries of ``config.yaml`` that are not options."""
 
 
 def command(name: str, config: Mapping[str, Any]) -> str:
     """``nas NAME`` with the options that ``config`` holds, as a shell takes it."""
     words = ["nas", name]
     for key, value in config.items():
-        if key in UNSAID or value is None or value is False:
+        if key in NOT_OPTIONS or value is None or value is False:
             continue
         flag = f"--{key.replace('_', '-')}"
         if key == "set":
             for plugin, options in value.items():
-                for option, given in options.items():
-                    words += [flag, f"{plugin}.{option}={json.dumps(given, default=str)}"]
+                for option, value_set in options.items():
+                    words += [flag, f"{plugin}.{option}={json.dumps(value_set, default=str)}"]
         elif value is True:
             words.append(flag)
         else:

@@ -22,9 +22,11 @@ from nas.runs.yaml_file import read_yaml as read_yaml
 from nas.runs.yaml_file import yaml_text
 
 CONFIG = "config.yaml"
-RECORDS = ("trials.jsonl", "reference.jsonl", "random.jsonl", "machine.jsonl", "scores.csv", "archs.jsonl",
-           "evaluations.jsonl")  # fmt: skip
-"""What is measured, or decided; all else in a folder is made of it."""
+RECORDS = (
+    "trials.jsonl", "reference.jsonl", "random.jsonl", "machine.jsonl", "scores.csv", "archs.jsonl",
+    "evaluations.jsonl",
+)  # fmt: skip
+"""Files of measurements and decisions; all others in a folder are derived from them."""
 DERIVED = (
     "best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv",
     "table.csv", "agreement.csv", "verdict.yaml", "evaluations.csv",
@@ -32,23 +34,23 @@ DERIVED = (
 NETWORKS = "networks"
 """The folder within a run's own of the networks that it trains, a run of `nas.train`."""
 SINCE = ("versions", "plugin_source")
-"""Settings that folders of earlier versions may lack; these are not compared then."""
+"""Settings that folders of earlier versions may lack, and that are not compared then."""
 
 
 class RunFolder:
     """A folder that one run at a time writes to, and that a later run with the same settings continues.
 
     Opening it writes ``config.yaml``, or only compares with the one that is there. Use it as a context manager. A
-    folder in which nothing may be written, as that of another user or on a disk that is read-only, is opened to be
-    read: what it lacks is refused when it would be added.
+    folder in which nothing may be written, such as another user's or one on a read-only disk, is opened for reading:
+    adding something to it is an error.
 
     Args:
         path: created where it does not exist.
         config: everything that determines the run.
         free: settings that may differ from those recorded.
         normalised: makes recorded settings comparable with ``config``.
-        option: what names the folder on the command line.
-        compares: whether some records are measured anew where nothing says what they were measured with.
+        option: the one that names the folder on the command line.
+        compares: whether some records are measured again where nothing says what they were measured with.
 
     Attributes:
         unsure: ``config.yaml`` is missing, so that nothing says what the records were measured with; it is written by
@@ -93,12 +95,12 @@ class RunFolder:
                 raise error
 
     def records(self, name: str) -> list[tuple[str, dict[str, Any]]]:
-        """The records of a ``.jsonl`` file, each with the place where it stands."""
+        """The records of a ``.jsonl`` file, each with its place there."""
         path = self.path / name
         return [(f"{path}: line {number}", parse_record(path, number, text)) for number, text in self.lines(name)]
 
     def lines(self, name: str) -> list[tuple[int, str]]:
-        """The lines of a file that was appended to, with their numbers; a last one that was cut off in writing is
+        """The lines of a file that was appended to, with their numbers; a last one that was not written to its end is
         removed from the file."""
         path = self.path / name
         lines, whole, cut = read_lines(path)
@@ -110,12 +112,12 @@ class RunFolder:
         return lines
 
     def appender(self, name: str) -> Appender:
-        """What adds lines to a file; a context manager."""
+        """A context manager that adds lines to a file."""
         return Appender(self.path / name, self._check_writable)
 
     def write(self, name: str, text: str) -> None:
-        """Writes a file that is made of the records; one that is the same already is left alone. In a folder in which
-        nothing may be written a warning says so."""
+        """Writes a file that is derived from the records; one that is the same already is left alone. Warns where
+        nothing may be written in the folder."""
         path, content = self.path / name, text.encode()
         if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
             return
@@ -130,14 +132,14 @@ class RunFolder:
         self.write(name, yaml_text(value))
 
     def settle(self, config: Mapping[str, Any]) -> None:
-        """Writes the settings, now that the records have been looked at; where the same stand there already, as they do
-        unless the budget has grown or an earlier version wrote them, the file is left alone."""
+        """Writes the settings, after the records have been read; a file with the same settings is left alone. They
+        differ only where the budget has grown or an earlier version wrote them."""
         path = self.path / CONFIG
         recorded = read_yaml(path) if path.exists() else {}
         settled = recorded | dict(config)
-        if isinstance(known := recorded.get("versions"), dict):  # of what was asked for before, too
-            self._check_versions(known, settled["versions"])
-            settled["versions"] = known | settled["versions"]
+        if isinstance(versions := recorded.get("versions"), dict):  # those of earlier commands too
+            self._check_versions(versions, settled["versions"])
+            settled["versions"] = versions | settled["versions"]
         if recorded != settled and self._lock is not None:
             self.write_yaml(CONFIG, settled)
 
@@ -183,8 +185,8 @@ class RunFolder:
             advice = f"give another folder with {self._option}"
             if self._compares:
                 advice = (
-                    f"where the records beside it are of this very command, remove {CONFIG} and give the command "
-                    f"again, which then measures some of them anew to compare; else {advice}"
+                    f"if the records beside it are from this very command, remove {CONFIG} and give the command "
+                    f"again, which then measures some of them again to compare; else {advice}"
                 )
             raise UsageError(f"{error}: {advice}") from None
         for key in [*config, *recorded]:
@@ -200,10 +202,10 @@ class RunFolder:
 
 
 def _prepared(path: Path) -> bool:
-    """Makes the folder; whether it holds records without the settings that they were measured with.
+    """Makes the folder, and returns whether it holds records without the settings that they were measured with.
 
     Raises:
-        UsageError: it cannot be made, or is another folder.
+        UsageError: it cannot be made, or is not a run folder.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -219,7 +221,7 @@ def _prepared(path: Path) -> bool:
 
 
 def changed_version(recorded: Any, now: Mapping[str, str]) -> str | None:
-    """The first thing that makes the scores and is another one than it was; what was not recorded is not compared."""
+    """The first thing behind the scores whose version has changed; what was not recorded is not compared."""
     before = recorded if isinstance(recorded, Mapping) else {}
     return next((name for name, version in now.items() if name in before and before[name] != version), None)
 
@@ -230,7 +232,7 @@ UNWRITABLE = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT", "ER
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Within it, a disk that is full, or takes no more for another reason, is a `UsageError`."""
+    """A context in which a disk that is full, or cannot be written for another reason, is a `UsageError`."""
     try:
         yield
     except OSError as error:
@@ -243,12 +245,12 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 MAX_LABEL_BYTES = 150
-"""Bytes of what the name of a folder says, so that it stays one; the digest behind it tells runs apart."""
+"""Bytes of the readable part of a folder's name, so that it stays valid; the digest after it tells runs apart."""
 
 
 def default_run(command: str, config: Mapping[str, Any], versions: Mapping[str, str] | None = None) -> Path:
-    """The run folder of these settings where none is named: the same settings, the same folder; where it holds a run
-    of other ``versions``, another one beside it."""
+    """The run folder for these settings where none is named: the same settings, the same folder; if that holds a run of
+    other ``versions``, another one beside it."""
     if config.get("plugin"):
         config = {**config, "plugin_source": plugin_source(config["plugin"])}
     digest = _digest(config)
@@ -265,9 +267,9 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def plugin_source(files: Sequence[str | Path]) -> str:
-    """A digest of what stands in plug-in files, so that a run with another version of one is another run."""
+    """A digest of plug-in files, so that a run with another version of one is another run."""
     digest = hashlib.sha256()
     for file in map(Path, files):
         path = file.expanduser()
-        digest.update(path.read_bytes() if path.is_file() else b"")  # what is missing is refused where it is loaded
+        digest.update(path.read_bytes() if path.is_file() else b"")  # a missing file is refused where it is loaded
     return digest.hexdigest()[:16]

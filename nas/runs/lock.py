@@ -1,4 +1,4 @@
-"""The lock of a run folder: one run at a time writes there, even where the file of the lock is removed."""
+"""The lock of a run folder: one run at a time writes there, even if the lock's file is removed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ UNSUPPORTED = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.EOP
 
 
 class FolderLock:
-    """Lasts until it is closed or the process ends, however it ends.
+    """A lock that lasts until it is closed or the process ends, however it ends.
 
-    Two things are locked. The folder itself cannot be removed while it holds files, so no other process of this
-    machine gets in. The file ``.lock`` in it keeps out other machines that share a network's file system, where
-    folders are not locked among them; as it can be removed, `check` looks whether it is still the one that was locked.
+    Two things are locked. The folder itself cannot be removed while it holds files, so no other process of this machine
+    gets in. The file ``.lock`` in it keeps out other machines on a network file system, where locks on folders do not
+    reach them; as the file can be removed, `check` makes sure that it is still the one that was locked.
 
     Raises:
         UsageError: another run is writing there.

@@ -21,10 +21,10 @@ class Trial(NamedTuple):
         arch: in the space's notation.
         score: larger is better; None for a failure. Ranks within a batch compare only with the same batch.
         values: each proxy's own number; None where it failed.
-        status: ``ok``, or what became of the first proxy that was not.
+        status: ``ok``, or the status of the first proxy that failed.
         leaf: a single network, not an open architecture.
         cached: known before, as the same or an isomorphic architecture.
-        seconds: what the scoring took; 0 when cached.
+        seconds: the time of scoring; 0 when cached.
         parents: the numbers of the trials that it was made from; none for a new architecture.
         objectives: where there are several, the score by each, larger is better; none for a failure.
         params, flops: of a leaf's network; None where it does not run.
@@ -57,10 +57,10 @@ def run(
 ) -> Iterator[Trial]:
     """Yields each trial as soon as it is scored, until ``budget`` of them are made or the searcher ends.
 
-    ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals; ``ancestry`` is whose
-    space the search was started on; ``many``, whether it receives tuples; ``called``, its name.
-    A batch whose members are ranked against each other is asked whole or not at all, so a budget may end one early.
-    An architecture that breaks the space's limits, or is no part of it, is refused with `UsageError`: that is an error
+    ``started`` is what `nas.searcher.Searcher.start` returns: a search and its first proposals; ``ancestry`` notes the
+    steps of the space that the search was started on; ``many``: whether the search receives tuples; ``called``: its
+    name. A batch whose members are ranked against each other is scored whole or not at all, so a budget may end early.
+    An architecture that breaks the space's limits, or is not part of it, is refused with `UsageError`: that is an error
     of the searcher.
     """
     number = 0

@@ -1,4 +1,4 @@
-"""What a run measured of its machine, which a run that goes on takes for known: ``machine.jsonl``."""
+"""A run's measurements of its machine, which a continued run takes over: ``machine.jsonl``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MACHINE = "machine.jsonl"
 class MachineScores:
     """The scores of a run that depend on its machine, each written down as soon as it has been measured.
 
-    A limit asks for them before there is a first trial, and of architectures that never become one. So they are read
+    A limit needs them before there is a first trial, and for architectures that never become one. So they are read
     before the search begins, and those that are measured before the folder is open wait for it.
 
     Args:
-        folder: of the run, there already or not; None where nothing is kept.
+        folder: that of the run, whether it exists or not; None where nothing is kept.
     """
 
     def __init__(self, scorer: Scorer, folder: Path | None) -> None:
@@ -37,15 +37,15 @@ class MachineScores:
         try:
             for where, record in read_records(folder / MACHINE) if folder is not None else ():
                 self._learn(record, where)
-        except UsageError as error:  # or the folder is of another run, which is said first
+        except UsageError as error:  # raised later: that the folder is another run's comes first
             self._damage = error
         scorer.listener = self._listen
 
     def open(self, stack: ExitStack, folder: RunFolder) -> None:
-        """From here on what is measured is written at once. `UsageError` where what is there is damaged."""
+        """From here on measurements are written at once. `UsageError` where the file is damaged."""
         if self._damage is not None:
             raise self._damage
-        folder.lines(MACHINE)  # without what was cut off in writing
+        folder.lines(MACHINE)  # removes a line that was not written to its end
         self._appender = stack.enter_context(folder.appender(MACHINE))
         for record in self._waiting:
             self._appender.add_record(record)

@@ -1,4 +1,4 @@
-"""Records of a run, a line each: read whole lines, add lines that last."""
+"""Records of a run, one on each line: reads complete lines, and adds lines durably."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from nas.errors import UsageError
 from nas.files import open_file, sync_folder
 
 MAX_LINE_BYTES = 2**24
-"""Bytes of one record, beyond which a file is none of a run's."""
-SYNCED = 1.0
-"""Seconds of records that a power cut may take; a process that is killed loses none."""
+"""Bytes of one record; no file of a run has longer ones."""
+SYNC_SECONDS = 1.0
+"""Seconds of records that a power cut may lose; a process that is killed loses none."""
 BOM = codecs.BOM_UTF8
 REMEDY = "remove that line and those after it, and the same command goes on from what stands before"
 
 
 class Lines(NamedTuple):
-    """What a file that was appended to holds.
+    """The contents of a file that was appended to.
 
     Attributes:
         lines: the number of each line, from 1, with its text; empty ones are left out.
-        whole: bytes of whole lines; what comes after is the beginning of one that was cut off in writing.
+        whole: bytes of complete lines; the rest is the beginning of one that was not written to its end.
         cut: that beginning.
     """
 
@@ -64,22 +64,22 @@ def read_lines(path: Path) -> Lines:
 
 
 def say_what_was_cut(path: Path, cut: bytes) -> None:
-    """Warns where the end of a file is no beginning of a line that a process was killed in writing."""
+    """Warns where the end of a file is not the beginning of a line, as a killed process leaves it, but zero bytes."""
     if b"\0" in cut:
         warnings.warn(
-            f"{path} ended in zero bytes, as a power cut leaves them: they are taken away, and what they stood for is "
+            f"{path} ended in zero bytes, as a power cut leaves them: they are removed, and what they stood for is "
             "computed again",
             stacklevel=2,
         )
 
 
 def read_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The records of a ``.jsonl`` file, each with the place where it stands; `UsageError` where one is damaged."""
+    """The records of a ``.jsonl`` file, each with its place there; `UsageError` where one is damaged."""
     return [(f"{path}: line {number}", parse_record(path, number, text)) for number, text in read_lines(path).lines]
 
 
 def parse_record(path: Path, number: int, text: str) -> dict[str, Any]:
-    """The record that a line is; `UsageError` where it is none."""
+    """The record on a line; `UsageError` where it is none."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -90,13 +90,13 @@ def parse_record(path: Path, number: int, text: str) -> dict[str, Any]:
 
 
 class Appender:
-    """Adds lines to a file, each handed to the system at once and to the disk within a second.
+    """Adds lines to a file, each passed to the system at once and to the disk within a second.
 
     Args:
-        check: called before each line; raises where the run may not write there any more.
+        check: called before each line; raises where the run may no longer write there.
 
     Raises:
-        UsageError: (on writing) the file was removed, replaced or shortened since.
+        UsageError: (on writing) the file was removed, replaced or shortened in the meantime.
     """
 
     def __init__(self, path: Path, check: Callable[[], None]) -> None:
@@ -121,10 +121,10 @@ class Appender:
         file = self._opened()
         rest = memoryview(line.encode() + b"\n")
         while rest:  # a disk that is nearly full takes a part
-            taken = file.write(rest)
-            self._size += taken
-            rest = rest[taken:]
-        if time.monotonic() > self._synced + SYNCED:
+            count = file.write(rest)
+            self._size += count
+            rest = rest[count:]
+        if time.monotonic() > self._synced + SYNC_SECONDS:
             os.fsync(file.fileno())
             self._synced = time.monotonic()
 
@@ -148,10 +148,10 @@ class Appender:
             return self._file
         own = os.fstat(self._file.fileno())
         try:
-            kept = os.path.samestat(own, self._path.stat()) and own.st_size == self._size
+            unchanged = os.path.samestat(own, self._path.stat()) and own.st_size == self._size
         except FileNotFoundError:
-            kept = False
-        if not kept:
+            unchanged = False
+        if not unchanged:
             raise UsageError(
                 f"{self._path} was removed, replaced or changed while the run was writing to it: the run stops, and "
                 "the same command goes on from what stands there now"

@@ -1,7 +1,7 @@
-"""Going on where an interrupted search or comparison stopped.
+"""Continues an interrupted search or comparison.
 
-A search is run again from its seed: what is recorded is compared, and its scores are not computed again. A
-comparison keeps its rows and fills in the rest.
+A search is run again from its seed: recorded trials are compared, and their scores are not computed again. A comparison
+keeps its rows and fills in the rest.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from nas.scoring.scorer import Scorer, Watch
 from nas.space import Arch, is_leaf
 
 MEASURED_AGAIN = 3
-"""Records that are measured anew where nothing says what they were measured with."""
+"""Records that are measured again where nothing says what they were measured with."""
 AGREEMENT = 5e-3
-"""How far apart, relatively, two measurements of one score may be on machines with other numbers of threads."""
+"""The relative difference allowed between two measurements of one score with other numbers of threads."""
 
 
 def resume_search(
@@ -43,9 +43,9 @@ def resume_search(
     watch: Watch | None,
     name: str = "trials.jsonl",
 ) -> Callable[[Trial], None]:
-    """Gives the scorer what an earlier run in ``folder`` found, and returns what adds and writes a trial.
+    """Gives the scorer the scores of an earlier run in ``folder``, and returns a function that adds and writes a trial.
 
-    The trials come again from the start, from the same seed; those that are recorded are compared, not written.
+    The trials are proposed again from the start, from the same seed; recorded ones are compared, not written.
     """
     recorded = _recorded_trials(folder, objective, name)
     if len(recorded) > budget:
@@ -100,14 +100,14 @@ def _resume_reference(
     referenced: list[Proxy],
     watch: Watch | None,
 ) -> None:
-    """Has the scorer know the reference sample: what is recorded of it, and what is then measured and recorded."""
+    """Makes the reference sample known to the scorer: recorded scores, then those that are measured and recorded."""
     scorer = objective.scorer
     sample = reference_sample(scorer)
     forms = {scorer.space.canonical(arch) for arch in sample}
     for where, row in folder.records("reference.jsonl"):
         arch = scorer.space.canonical(scorer.space.parse(_recorded(objective, REFERENCE_TRIAL | row, where).arch))
         if arch not in forms:
-            raise UsageError(f"{where} is no part of the reference sample, or stands there twice; {REMEDY}")
+            raise UsageError(f"{where} is no part of the reference sample, or occurs twice; {REMEDY}")
         forms.remove(arch)
     appender = stack.enter_context(folder.appender("reference.jsonl"))
     fresh = {scorer.space.canonical(arch) for arch in sample if not scorer.knows(arch, referenced)}
@@ -129,15 +129,16 @@ def resume_comparison(
     stack: ExitStack,
     folder: RunFolder,
     rows: list[dict[str, object]],
-    asked: Mapping[str, Container[object]],
+    allowed: Mapping[str, Container[object]],
     repeats: Mapping[int, tuple[Scorer, Mapping[str, Objective]]] | None = None,
 ) -> Callable[[dict[str, object]], None]:
-    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns what adds and writes a row.
+    """Fills ``rows`` from the ``scores.csv`` of an earlier comparison, and returns a function that adds and writes a
+    row.
 
     Args:
-        asked: which values of ``seed``, ``arch`` and ``proxy`` this comparison has; a row with other values does not
-            belong to it.
-        repeats: by seed the scorer and the objectives, to measure some rows anew where the settings are missing.
+        allowed: the values of ``seed``, ``arch`` and ``proxy`` that this comparison has; a row with other values does
+            not belong to it.
+        repeats: by seed the scorer and the objectives, to measure some rows again where the settings are missing.
     """
     lines = folder.lines("scores.csv")
     reader = csv.DictReader([text for _, text in lines])
@@ -146,10 +147,10 @@ def resume_comparison(
         for record in reader:
             numbers = {"seed": int(record["seed"]), "seconds": float(record["seconds"])}
             rows.append(record | numbers | {"value": float(record["value"]) if record["value"] else None})
-            place = tuple(rows[-1][name] for name in asked)
+            place = tuple(rows[-1][name] for name in allowed)
             if set(record) != set(SCORES) or None in record.values() or place in met:
                 raise ValueError("it is no row of its own")
-            if not all(rows[-1][name] in values for name, values in asked.items()):
+            if not all(rows[-1][name] in values for name, values in allowed.items()):
                 raise ValueError("it is no row of this comparison")
             met.add(place)
     except (KeyError, TypeError, ValueError, csv.Error):
@@ -178,7 +179,7 @@ def _measure_rows_again(
         for row in rows:
             if row["seed"] == seed and row["proxy"] in single:
                 values.setdefault(row["arch"], {})[row["proxy"]] = row["value"]
-        _measure_again(folder, scorer, ((scorer.space.parse(arch), single, given) for arch, given in values.items()))
+        _measure_again(folder, scorer, ((scorer.space.parse(arch), single, own) for arch, own in values.items()))
 
 
 def _measure_again(
@@ -186,16 +187,16 @@ def _measure_again(
     scorer: Scorer,
     recorded: Iterable[tuple[Arch, Mapping[str, Proxy], Mapping[str, float | None]]],
 ) -> None:
-    """`UsageError` where the first records are not what their networks score with the settings of this run."""
+    """`UsageError` where the first records are not the scores of their networks with the settings of this run."""
     tried = 0
     for arch, proxies, values in recorded:
-        # what depends on the machine is another number every time
+        # what depends on the machine is a different number every time
         alike = {name for name, proxy in proxies.items() if not proxy.machine}
-        known = {name: value for name, value in values.items() if value is not None and name in alike}
-        if not known or not is_leaf(arch):
+        finite = {name: value for name, value in values.items() if value is not None and name in alike}
+        if not finite or not is_leaf(arch):
             continue
-        scores = scorer.measurer(scorer.space.canonical(arch), [proxies[name] for name in known])
-        for name, value in known.items():
+        scores = scorer.measurer(scorer.space.canonical(arch), [proxies[name] for name in finite])
+        for name, value in finite.items():
             now = scores[proxies[name].name].value
             if now is None or not isclose(now, value, rel_tol=AGREEMENT, abs_tol=1e-12):
                 raise UsageError(
@@ -212,10 +213,10 @@ PEAKS_BYTES = 2**26
 
 
 def resume_memory(folder: RunFolder, names: Iterable[str], seeds: Iterable[int]) -> dict[str, float]:
-    """The peaks in the ``correlations.csv`` of a comparison that was finished before, by proxy; empty where it was not,
-    or where the file is not whole, for then it is made again.
+    """The peaks in the ``correlations.csv`` of a finished comparison, by proxy; empty where it was not finished, or
+    where the file is not complete, since then it is made again.
 
-    Memory is measured last of all, in seconds that looking at a finished comparison again need not take.
+    Memory is measured last of all, in seconds that showing a finished comparison again need not take.
     """
     path = folder.path / "correlations.csv"
     try:
@@ -234,7 +235,7 @@ REFERENCE_TRIAL = {"number": 0, "score": 0.0, "leaf": True, "cached": False, "se
 
 
 def read_trials(folder: Path, name: str = "trials.jsonl") -> list[Trial]:
-    """The trials in a run folder; nothing there is changed."""
+    """The trials in a run folder, which is not changed."""
     trials: list[Trial] = []
     for where, record in read_records(folder / name):
         trials.append(_parsed(record, where))
@@ -243,7 +244,7 @@ def read_trials(folder: Path, name: str = "trials.jsonl") -> list[Trial]:
 
 
 def _recorded(objective: Objective | Objectives, record: dict[str, Any], where: str) -> Trial:
-    """A trial as it was written down; the scorer gets to know its scores."""
+    """A recorded trial; the scorer learns its scores."""
     scorer = objective.scorer
     settings = {proxy.name: proxy.setting for proxy in objective.proxies}
     trial = _parsed(record, where)
@@ -270,7 +271,7 @@ def _parsed(record: dict[str, Any], where: str) -> Trial:
 
 
 def _wrong(trial: Trial) -> str | None:
-    """The first field that holds what no trial does."""
+    """The first field whose value is impossible in a trial."""
 
     def number(value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
@@ -291,4 +292,4 @@ def _wrong(trial: Trial) -> str | None:
         "params": trial.params is None or type(trial.params) is int,
         "flops": trial.flops is None or type(trial.flops) is int,
     }
-    return next((name for name, kept in sound.items() if not kept), None)
+    return next((name for name, is_sound in sound.items() if not is_sound), None)

@@ -1,4 +1,4 @@
-"""What made the scores of a run, by version: so that no run goes on with another network, proxy or library."""
+"""The versions of all that made a run's scores, so that no run is continued with another network, proxy or library."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def run_versions(
     plugins: Iterable[str | Path],
     **others: Callable[..., Any],
 ) -> dict[str, str]:
-    """The version of all that scores depend on beside the settings, by what it is called; what has no source to tell
-    versions apart by is left out. The notion of a version is the store's, see `nas.store.versions.version`.
+    """The versions of all that scores depend on besides the settings, by name; what has no source to tell versions
+    apart is left out. The notion of a version is the store's, see `nas.store.versions.version`.
 
     Args:
         archs: those that may be scored, for spaces whose networks have `nas.space.Space.origins` of their own.
         device: its kind, as it was resolved.
-        plugins: files of the user's.
-        others: further functions, by what they are: the searcher.
+        plugins: the user's files.
+        others: further functions by their kind, such as the searcher.
     """
     makers: list[tuple[str, Any]] = []
     if space_name is not None:
@@ -42,16 +42,16 @@ def run_versions(
     makers += [(f"the {kind}", function) for kind, function in others.items()]
     makers += [(f"the plug-in {Path(file).name}", module_of(file)) for file in plugins]
     versions: dict[str, set[str]] = {}
-    for name, made in makers:
-        of = None if made is None else version(made)
+    for name, maker in makers:
+        of = None if maker is None else version(maker)
         if of is not None:
             versions.setdefault(name, set()).add(of)
     fixed = {"the engine": str(ENGINE_VERSION), "torch": torch_release(), "the device": device}
-    return {name: " ".join(sorted(several)) for name, several in versions.items()} | fixed
+    return {name: " ".join(sorted(digests)) for name, digests in versions.items()} | fixed
 
 
 def every_option(space: Space) -> list[Arch]:
-    """Leaves that have between them every option of every slot; they need not be valid."""
+    """Leaves that together have every option of every slot; they need not be valid."""
     if not all(space.slots):
         return []
     count = max(map(len, space.slots), default=0)

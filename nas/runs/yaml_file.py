@@ -1,4 +1,4 @@
-"""YAML that comes from outside: plain data of bounded size, or refused."""
+"""YAML from outside: plain data of bounded size; anything else is refused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from nas.errors import UsageError
 from nas.files import read_file
 
 MAX_YAML_BYTES = 2**20
-"""Bytes of one YAML file; reading so many takes some seconds."""
+"""Bytes of one YAML file; reading that many takes some seconds."""
 MAX_YAML_VALUES = 100_000
 """Values in one YAML document; aliases within aliases can stand for more than any memory holds."""
 MAX_YAML_NUMBER_CHARACTERS = 1000
-"""Characters of one number: what reading a longer one takes grows with their square."""
+"""Characters of one number; the time to read one grows with their square."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load_yaml(text: str) -> Any:
-    """The value of a YAML document, of plain data; `ValueError` where it is none, or would be boundless."""
+    """The value of a YAML document of plain data; `ValueError` where it is none, or too large."""
     if len(text) > MAX_YAML_BYTES:
         raise ValueError(f"it has more than {MAX_YAML_BYTES:,} characters")
     try:
@@ -49,30 +49,31 @@ def load_yaml(text: str) -> Any:
         raise ValueError(str(error) or type(error).__name__) from None
 
 
-def _values(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values ``node`` stands for, an alias for as many as what it names; counted before any is made.
+def _values(node: yaml.Node, counts: dict[int, int]) -> int:
+    """How many values ``node`` stands for, an alias for as many as the node it names; counted before any is made.
 
     Args:
-        known: of the nodes that were met, by identity; 0 for one that is being counted, which so contains itself.
+        counts: those of earlier nodes, by identity; 0 for one that is being counted: meeting it means that it contains
+            itself.
 
     Raises:
         ValueError: there are too many, or without end, or one is a number of too many digits.
     """
-    if id(node) in known:
-        if not known[id(node)]:
+    if id(node) in counts:
+        if not counts[id(node)]:
             raise ValueError("it contains itself")
-        return known[id(node)]
-    known[id(node)] = 0
+        return counts[id(node)]
+    counts[id(node)] = 0
     parts = node.value if isinstance(node, yaml.CollectionNode) else []
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in node.value for part in pair]
-    total = 1 + sum(_values(part, known) for part in parts)
+    total = 1 + sum(_values(part, counts) for part in parts)
     if total > MAX_YAML_VALUES:
         raise ValueError(f"it stands for more than {MAX_YAML_VALUES:,} values")
     is_text = not isinstance(node, yaml.ScalarNode) or node.tag.endswith((":str", ":binary"))
     if not is_text and len(node.value) > MAX_YAML_NUMBER_CHARACTERS:
         raise ValueError(f"it holds a number of {len(node.value):,} characters")
-    known[id(node)] = total
+    counts[id(node)] = total
     return total
 
 

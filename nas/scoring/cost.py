@@ -1,4 +1,4 @@
-"""What a score costs: time and memory, against one plain forward and backward pass of the same network."""
+"""The cost of a score: time and memory, against one plain forward and backward pass of the same network."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def proxy_costs(
 ) -> pd.DataFrame:
     """A row for each entry of ``suite``, one for all in one visit, one for the plain pass; means over ``archs``.
 
-    A visit is what scoring an architecture for the first time costs a search: its network built (and built again where
-    a proxy averages over initialisations or looks at a thin copy), moved to the device, and every pass over it. What is
-    made once for all architectures, the minibatch and its crops, is not in it. The plain pass is that of the network
-    already built: training mode, cross-entropy, the gradients of all parameters.
+    A visit is what scoring an architecture for the first time costs a search: building its network (again where a proxy
+    averages over initialisations or measures a thin copy), moving it to the device, and every pass over it. It excludes
+    what is made once for all architectures, the minibatch and its crops. The plain pass is that of the network already
+    built: training mode, cross-entropy, the gradients of all parameters.
 
     Args:
         suite: by the name of the row, the proxies that it needs.
@@ -91,7 +91,8 @@ def visit(scorer: Scorer, arch: Arch, proxies: Sequence[Proxy]) -> dict[str, Sco
 
 
 def plain_pass(scorer: Scorer, arch: Arch) -> Callable[[], None]:
-    """What runs one forward and backward pass of the network of ``arch``; it has run once. `UsageError` if it fails."""
+    """A function that runs one forward and backward pass of the network of ``arch``, and has run once. `UsageError` if
+    that fails."""
     data, text = scorer.data, scorer.space.text(arch)
     dtype = torch.float64 if scorer.precision == torch.float64 else torch.float32
     net = build(scorer.space, scorer.space.canonical(arch), data.task, scorer.seed).to(scorer.device, dtype).train()
@@ -115,11 +116,11 @@ def plain_pass(scorer: Scorer, arch: Arch) -> Callable[[], None]:
 def milliseconds(
     cases: Mapping[str, Callable[[], object]], device: torch.device, step: Callable[[str], None] = lambda name: None
 ) -> dict[str, float]:
-    """How long each case takes until the device is done, the median of five rounds in which each has its turn, so that
-    a busy moment of the machine hits all alike. What has taken 10 seconds in all is not repeated again.
+    """The time of each case until the device is done, in ms: the median of five rounds in which each has its turn, so
+    that a busy moment of the machine affects all alike. A case that has taken 10 seconds in all is not repeated again.
 
     Args:
-        step: told before each turn whose it is.
+        step: called with the case's name before each turn.
     """
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
@@ -131,7 +132,7 @@ def milliseconds(
                 case()
                 _synchronise(device)
                 times[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(taken) for name, taken in times.items()}
+    return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
 
 
 def peak_memory(case: Callable[[], object], device: torch.device) -> float:
@@ -168,7 +169,7 @@ def _synchronise(device: torch.device) -> None:
 
 def _reset_high_water_mark() -> bool:
     """Sets the process's high-water mark of resident memory to what is in use now; False where that is impossible."""
-    return_freed_memory()  # or what the allocator holds on to would hide what the next case takes
+    return_freed_memory()  # or memory that the allocator keeps would hide that of the next case
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -183,7 +184,7 @@ def _high_water_mark() -> int:
 
 
 def _reason(scores: Sequence[tuple[str, Score]]) -> str:
-    """Why there is no score: of a combination, the first of its proxies that failed, and its reason."""
+    """Why there is no score; for a combination, the first of its proxies that failed, and its reason."""
     for name, score in scores:
         if score.status != "ok":
             return score.reason if len(scores) == 1 else f"{name}: {score.reason}"

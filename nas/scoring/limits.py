@@ -1,4 +1,4 @@
-"""Limits on what an architecture may cost: a space in which only those that keep them are valid."""
+"""Limits on the cost of architectures: a space in which only those within the limits are valid."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nas.scoring.measurer import count
 from nas.scoring.scorer import Scorer
 from nas.space import Arch, Space, SpaceWrapper, Task, is_leaf
 
-EXHAUSTIVE = 256
+MAX_EXHAUSTIVE_LEAVES = 256
 RESTARTS = 3
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 
 
 class Unmeasured(UsageError):
-    """A limit is on something that cannot be told of an architecture, so nobody knows whether it keeps it."""
+    """A limited quantity of an architecture has no value, so it is unknown whether it keeps the limit."""
 
 
 class Limit(NamedTuple):
@@ -64,13 +64,13 @@ def parse_limit(text: str, further: Mapping[str, Proxy] | None = None) -> Limit:
 def quantities(
     space: Space, arch: Arch, limits: Sequence[Limit], task: Task, scorer: Scorer | None = None
 ) -> dict[str, float]:
-    """What is limited, and ``params``, of the network of ``arch``, by name; counted without weights where that can be.
+    """The limited quantities and ``params`` of the network of ``arch``, by name; counted without weights if possible.
 
     Args:
         scorer: measures, or looks up, what cannot be counted.
 
     Raises:
-        Unmeasured: there is no number for something that is limited.
+        Unmeasured: a limited quantity has no value.
         UsageError: the network does not run on images of ``task``.
     """
     counted = [limit for limit in limits if limit.proxy.static]
@@ -94,8 +94,8 @@ def quantities(
 
 
 def keeps(space: Space, limits: Sequence[Limit], task: Task, scorer: Scorer | None = None) -> Callable[[Arch], bool]:
-    """Whether an architecture keeps all ``limits``; one whose network does not run keeps none. It raises `Unmeasured`
-    where nobody knows."""
+    """A function that says whether an architecture keeps all ``limits``; one whose network does not run keeps none. It
+    raises `Unmeasured` where that is unknown."""
 
     def keep(arch: Arch) -> bool:
         try:
@@ -113,15 +113,16 @@ def keeps(space: Space, limits: Sequence[Limit], task: Task, scorer: Scorer | No
 class Limited(SpaceWrapper):
     """``space`` with only those architectures valid that keep all ``limits``.
 
-    An open architecture is valid when a leaf below it keeps them. Up to 256 leaves are all looked at. Among more, the
+    An open architecture is valid when a leaf below it keeps them. Up to 256 leaves are all checked. Among more, the
     slots are changed one at a time, each to the option that lowers the excess most (among equals, the one with the
     fewest parameters), from the nearest leaf known, the first options, the last ones and three random leaves: exact for
     an upper bound on a cost that is a sum over the slots, as parameters and multiply-accumulates are, and a search
-    otherwise. Costs are counted without weights, and where that cannot be, as for a latency, asked of ``scorer``.
+    otherwise. Costs are counted without weights, or, where that is impossible, as for a latency, measured by
+    ``scorer``.
 
     Raises:
-        Unmeasured: a limit is on something of which there is no number.
-        UsageError: no architecture within the limits was found; the message names what came nearest.
+        Unmeasured: a limited quantity has no value.
+        UsageError: no architecture within the limits was found; the message names the nearest one.
     """
 
     def __init__(self, space: Space, limits: Sequence[Limit], task: Task, scorer: Scorer | None = None) -> None:
@@ -165,8 +166,8 @@ class Limited(SpaceWrapper):
         return self._costs[arch]
 
     def _nearest(self, arch: Arch) -> Arch:
-        """The leaf below ``arch`` with the least excess that the search reaches; the first one without any."""
-        if prod(map(len, arch)) <= EXHAUSTIVE:
+        """The leaf below ``arch`` with the least excess that the search reaches; the first one without any excess."""
+        if prod(map(len, arch)) <= MAX_EXHAUSTIVE_LEAVES:
             leaves: Iterator[Arch] = (tuple((option,) for option in leaf) for leaf in product(*arch))
         else:
             leaves = (self._descend(arch, start) for start in self._starts(arch))
@@ -182,7 +183,7 @@ class Limited(SpaceWrapper):
         rng = Random(0)
         if self._known is not None:
             yield tuple(
-                known if known[0] in options else options[:1] for known, options in zip(self._known, arch, strict=True)
+                own if own[0] in options else options[:1] for own, options in zip(self._known, arch, strict=True)
             )
         for end in (0, -1):
             yield tuple((options[end],) for options in arch)

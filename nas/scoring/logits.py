@@ -1,4 +1,4 @@
-"""The logits among what a network returns."""
+"""Finds the logits in a network's output."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def returning_logits(net: nn.Module, classes: int) -> nn.Module:
 def logits_of(out: Any, classes: int) -> Tensor:
     """The logits, [samples, at least ``classes``], in what a network returned.
 
-    A tensor is taken as it is. From what holds several (a tuple, list, dictionary, named tuple, dataclass) comes the
-    entry or attribute called ``logits``, else the first tensor [samples, ``classes``]: the logits of ``(features,
-    logits)`` and of ``(logits, auxiliary)``. Features before the logits that have as many columns as there are classes
-    are mistaken for them; the name tells the two apart.
+    A tensor is taken as it is. In a container (a tuple, list, dictionary, named tuple, dataclass) it is the entry or
+    attribute called ``logits``, else the first tensor [samples, ``classes``]: the logits of ``(features, logits)`` and
+    of ``(logits, auxiliary)``. Features before the logits that have as many columns as there are classes are mistaken
+    for them; the name tells the two apart.
 
     Raises:
         ValueError: nothing in it can be the logits.
@@ -50,7 +50,7 @@ def replace_by_logits(net: nn.Module, inputs: Any, out: Any, *, classes: int) ->
 
 
 def _fields(value: Any) -> dict[Any, Any]:
-    """What ``value`` holds, by name where it has names; nothing for a tensor."""
+    """The contents of ``value``, by name where it has names; nothing for a tensor."""
     if isinstance(value, Tensor):
         return {}
     if isinstance(value, Mapping):
@@ -61,7 +61,7 @@ def _fields(value: Any) -> dict[Any, Any]:
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors among ``values`` and in what they hold, in order."""
+    """The tensors among ``values`` and in their contents, in order."""
     tensors = []
     for value in values:
         tensors += [value] if isinstance(value, Tensor) else _tensors(_fields(value).values())

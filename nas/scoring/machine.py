@@ -10,7 +10,7 @@ import torch
 
 
 def machine(device: torch.device) -> str:
-    """What a latency depends on beside the network: the processor with its number of cores and torch's threads, or the
+    """What a latency depends on besides the network: the processor with its number of cores and torch's threads, or the
     GPU, and the system."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {platform.system()}"

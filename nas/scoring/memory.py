@@ -1,4 +1,4 @@
-"""Keeping the memory that one network's activations took for the next one's, and giving it back."""
+"""Keeps the memory of one network's activations for the next one's, and gives it back."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 def tune_process() -> None:
-    """What a process that is there to score does once, when its plug-ins are imported: it keeps freed memory, and
-    exempts what it has made so far, modules for the most part, from garbage collection: looking through all of torch
-    again and again takes long compared with building a network."""
+    """Prepares a process for scoring, once, after its plug-ins are imported: it keeps freed memory, and exempts the
+    objects made so far, mostly modules, from garbage collection, since scanning all of torch again and again takes long
+    compared with building a network."""
     keep_freed_memory()
     if not gc.get_freeze_count():
         gc.freeze()
@@ -21,9 +21,9 @@ def tune_process() -> None:
 def keep_freed_memory() -> None:
     """Asks glibc to hold on to freed memory instead of returning it to the system.
 
-    Probing frees hundreds of megabytes of activations and needs them again a moment later. Returned and asked for
-    again, every page of them is zeroed by the system each time, which can cost half as much as the pass itself.
-    Does nothing where the C library has no `mallopt`.
+    Probing frees hundreds of megabytes of activations and needs them again a moment later. If they are returned and
+    requested again, the system zeroes every page each time, which can cost half as much as the pass itself. Does
+    nothing where the C library has no `mallopt`.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""What a search maximises: one proxy, or several as one by rank."""
+"""The objective of a search: one proxy, or several combined by rank."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from nas.scoring.measurer import Score
 from nas.scoring.scorer import Scorer
 from nas.space import Arch
 
-REFERENCE = 64
+REFERENCE_SIZE = 64
 """How many random architectures a value is ranked among, for a combination of proxies."""
 
 LOWEST, HIGHEST = ulp(0.0), nextafter(1.0, 0.0)
-"""The quantiles next to 0 and 1, of values that lie further beyond the sample than a number can tell."""
+"""The quantiles next to 0 and 1, for values too far beyond the sample for a number to tell."""
 
 
 class Outcome(NamedTuple):
-    """What an objective says of one architecture.
+    """The result of an objective for one architecture.
 
     Attributes:
         score: larger is better; minus infinity for a failure.
         values: each proxy's own number, None where it failed.
         cached: scored before in this run, as the same or an isomorphic architecture.
-        vector: of several objectives each one's score, all minus infinity for a failure; empty for a single objective.
+        vector: with several objectives, the score by each, all minus infinity for a failure; empty for a single one.
     """
 
     score: float
@@ -49,17 +49,17 @@ Sense = Literal["best", "maximise", "minimise"]
 class Objective:
     """One number for each architecture, larger is better.
 
-    A single proxy is taken as it is (negated where smaller is better). Several become one by rank: each value becomes
+    A single proxy is taken as it is (negated where smaller is better). Several are combined by rank: each value becomes
     its quantile in a fixed sample of 64 random architectures of the space, and the quantiles, or their logarithms, are
-    summed; so a score does not depend on who else was asked. With ``ranks="batch"`` the quantiles are taken among the
-    architectures asked together, for strategies that compare only these.
+    summed; so a score does not depend on the other architectures. With ``ranks="batch"`` the quantiles are taken among
+    the architectures of one call, for strategies that compare only these.
 
     Args:
         expression: a proxy, a registered combination, names joined with ``+`` (their log-quantiles are summed), or a
             function of a `Probe`.
         settings: options by proxy name.
-        sense: whether to follow the proxy's own direction, or to take its number, or a combination's score, as what is
-            to be large or small.
+        sense: whether to follow the proxy's own direction, or to make its number, or a combination's score, large or
+            small.
 
     Raises:
         UsageError: an unknown name or option.
@@ -86,7 +86,7 @@ class Objective:
 
     @property
     def referenced(self) -> list[Proxy]:
-        """The proxies of which it needs the values of the reference sample."""
+        """The proxies whose values in the reference sample it needs."""
         return self.proxies if len(self.proxies) > 1 and self.ranks == "reference" else []
 
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
@@ -140,8 +140,8 @@ class Objective:
 
 @final
 class Objectives:
-    """Several objectives of one scorer, asked as one: the score of an architecture is that of the first, its vector has
-    all of them. A failure of one is a failure."""
+    """Several objectives of one scorer, called as one: the score of an architecture is that of the first, its vector
+    has all of them. A failure of one is a failure."""
 
     ranks: Literal["reference", "batch"] = "reference"
 
@@ -152,7 +152,7 @@ class Objectives:
 
     @property
     def referenced(self) -> list[Proxy]:
-        """The proxies of which they need the values of the reference sample."""
+        """The proxies whose values in the reference sample they need."""
         return list({p.name: p for objective in self.objectives for p in objective.referenced}.values())
 
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
@@ -169,19 +169,19 @@ class Objectives:
 def _visits(
     scorer: Scorer, archs: Sequence[Arch], proxies: Sequence[Proxy]
 ) -> Iterator[tuple[dict[str, Score], bool, float]]:
-    """For each architecture its scores, whether it was scored before or stands earlier in ``archs``, and what it
-    took."""
+    """For each architecture its scores, whether it was scored before or is earlier in ``archs``, and the seconds that
+    it took."""
     forms = [scorer.space.canonical(arch) for arch in archs]
     before = [scorer.knows(arch, proxies) for arch in archs]
     met = set()
-    for form, known, scores in zip(forms, before, scorer.stream(archs, proxies), strict=True):
-        cached = known or form in met
+    for form, was_known, scores in zip(forms, before, scorer.stream(archs, proxies), strict=True):
+        cached = was_known or form in met
         met.add(form)
         yield scores, cached, 0.0 if cached else sum(score.seconds for score in scores.values())
 
 
 def _failure(scores: Mapping[str, Score]) -> tuple[str, str] | None:
-    """Status and reason of the first proxy that failed; of several proxies the reason names it."""
+    """Status and reason of the first proxy that failed; with several proxies the reason names it."""
     for name, score in scores.items():
         if score.status != "ok":
             return score.status, score.reason if len(scores) == 1 else f"{name}: {score.reason}"
@@ -189,9 +189,9 @@ def _failure(scores: Mapping[str, Score]) -> tuple[str, str] | None:
 
 
 def reference_sample(scorer: Scorer) -> list[Arch]:
-    """The architectures that values are ranked among: random ones of the whole space, the same in every run."""
+    """The architectures among which values are ranked: random ones of the whole space, the same in every run."""
     rng = Random(0)
-    return [scorer.space.sample(rng) for _ in range(REFERENCE)]
+    return [scorer.space.sample(rng) for _ in range(REFERENCE_SIZE)]
 
 
 def resolve(expression: str | Proxy | ProxyFn, settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[Proxy], bool]:
@@ -203,10 +203,10 @@ def resolve(expression: str | Proxy | ProxyFn, settings: Mapping[str, Mapping[st
 
 
 def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float:
-    """Where ``value`` lies in the sorted ``reference`` below which ``failed`` further members lie, in (0, 1).
+    """The quantile of ``value``, in (0, 1), in the sorted ``reference`` with ``failed`` further members below it.
 
-    Linear between the members, ties at their middle; beyond the ends it goes on as a hyperbola towards 0 or 1, so that
-    it still tells apart what is better than the whole sample.
+    Linear between the members, ties at their middle; beyond the ends it continues as a hyperbola towards 0 or 1, so
+    that values better than the whole sample still differ.
     """
     if value == -inf:
         return 0.5 / (failed + len(reference) + 1)
@@ -230,14 +230,14 @@ def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float
 
 
 def _ratio(above: float, below: float, high: float, low: float) -> float:
-    """(above - below) / (high - low), also where a difference is beyond the largest number."""
+    """(above - below) / (high - low), even where a difference is beyond the largest number."""
     if isinf(above - below) or isinf(high - low):
         above, below, high, low = above / 2, below / 2, high / 2, low / 2
     return (above - below) / (high - low)
 
 
 def _oriented(proxy: Proxy, score: Score) -> float:
-    """The value with larger as better; minus infinity for a failure."""
+    """The value with its sign such that larger is better; minus infinity for a failure."""
     if score.value is None or score.status != "ok":
         return -inf
     return score.value if proxy.larger_is_better else -score.value

@@ -15,7 +15,7 @@ SCORES = ("arch", "proxy", "seed", "value", "status", "reason", "seconds")
 def score_rows(
     scorer: Scorer, archs: Sequence[Arch], objectives: Mapping[str, Objective]
 ) -> Iterator[list[dict[str, object]]]:
-    """The rows of ``scores.csv``, architecture by architecture; all proxies look at one network together."""
+    """The rows of ``scores.csv``, architecture by architecture; all proxies measure one network together."""
     everything, combined = _proxies(objectives), _proxies({n: o for n, o in objectives.items() if len(o.proxies) > 1})
     if combined:
         scorer(reference_sample(scorer), combined)

@@ -1,4 +1,4 @@
-"""Architectures -> scores, nothing measured twice: what is known is looked up, the rest is left to an engine."""
+"""Architectures -> scores, nothing measured twice: known scores are looked up, an engine measures the others."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from nas.proxy import Proxy
 from nas.scoring.measurer import Measurer, Score, run_once
 from nas.space import Arch, Space
 
-TRIED = 10
-"""How many networks may fail on the images before their shape is blamed."""
+MAX_TRIES = 10
+"""How many networks may fail on the images before the shape of these is taken to be at fault."""
 
 Watch = Callable[[int, int, str], None]
-"""Told of progress: how many are done, of how many, and a remark."""
+"""Called with progress: how many are done, of how many, and a remark."""
 
 
 class Job(NamedTuple):
-    """What is to be measured: a canonical architecture, and by which proxies."""
+    """A measurement to make: a canonical architecture, and the proxies to measure it by."""
 
     arch: Arch
     proxies: tuple[Proxy, ...]
 
 
 Engine = Callable[[Measurer, Sequence[Job]], Iterator[tuple[int, dict[str, Score]]]]
-"""Measures jobs, somewhere: the number of each in the sequence with its scores, in any order, as soon as it is done."""
+"""Measures jobs: yields the number of each in the sequence with its scores, in any order, as soon as it is done."""
 
 
 class Shelf(Protocol):
-    """Where scores outlast the process; all of the setting of one measurer, which the shelf knows."""
+    """Keeps scores beyond the process, all those of one measurer's setting, which the shelf knows."""
 
     def get(self, arch: Arch, proxy: Proxy) -> Score | None:
-        """The score that is kept, or None."""
+        """The stored score, or None."""
         ...
 
     def put(self, arch: Arch, scores: Sequence[tuple[Proxy, Score]]) -> None:
@@ -51,10 +51,11 @@ def here(measurer: Measurer, jobs: Sequence[Job]) -> Iterator[tuple[int, dict[st
 class Scorer:
     """Scores architectures of one space on one minibatch; each is measured once.
 
-    What depends on the machine is measured in this process, before an engine's workers begin, and not put on the shelf.
+    Scores that depend on the machine are measured in this process, before an engine's workers begin, and not put on the
+    shelf.
 
     Attributes:
-        listener: told of each score that depends on the machine when it has been measured.
+        listener: called with each score that depends on the machine when it has been measured.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Scorer:
     def stream(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> Iterator[dict[str, Score]]:
         """For each architecture, in order and as soon as it is known, the score by each proxy's name.
 
-        Proxies asked together share their passes; all that is unknown goes to the engine at once.
+        Proxies of one call share their passes; everything that is unknown goes to the engine at once.
 
         Raises:
             ValueError: two settings of one proxy, whose scores would have one name.
@@ -87,11 +88,11 @@ class Scorer:
         return self._stream([self.space.canonical(arch) for arch in archs], proxies)
 
     def learn(self, arch: Arch, setting: str, score: Score) -> None:
-        """Takes a score that was measured before, of a proxy with this `Proxy.setting`, for known."""
+        """Takes note of a score that was measured before, by a proxy with this `Proxy.setting`."""
         self._scores.setdefault((self.space.canonical(arch), setting), score)
 
     def forget(self) -> None:
-        """Forgets every score, so that what is asked next is measured; what is on the shelf stays there."""
+        """Forgets every score, so that the next ones are measured; those on the shelf stay there."""
         self._scores.clear()
 
     def shelved(self, arch: Arch) -> bool:
@@ -122,11 +123,11 @@ class Scorer:
             yield {proxy.name: self._scores[arch, proxy.setting] for proxy in proxies}
 
     def _look_up(self, arch: Arch, proxy: Proxy) -> bool:
-        """Whether the score is known or on the shelf, from where it becomes known."""
+        """Whether the score is known, or on the shelf, which makes it known."""
         if (arch, proxy.setting) not in self._scores and self._shelf is not None and not proxy.unshared:
-            kept = self._shelf.get(arch, proxy)
-            if kept is not None:
-                self._scores[arch, proxy.setting] = kept
+            stored = self._shelf.get(arch, proxy)
+            if stored is not None:
+                self._scores[arch, proxy.setting] = stored
                 self._shelved.add(arch)
         return (arch, proxy.setting) in self._scores
 
@@ -135,15 +136,15 @@ class Scorer:
         for proxy in job.proxies:
             if proxy.machine:
                 self.listener(job.arch, proxy, scores[proxy.name])
-        if self._shelf is not None and (kept := [proxy for proxy in job.proxies if not proxy.unshared]):
-            self._shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in kept])
+        if self._shelf is not None and (shared := [proxy for proxy in job.proxies if not proxy.unshared]):
+            self._shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in shared])
 
 
 def try_out(scorer: Scorer, archs: Sequence[Arch] = ()) -> None:
-    """`UsageError` where none of the first ten of ``archs`` (of as many random ones where none are given) runs on
-    images of the data's shape."""
+    """`UsageError` where none of the first ten of ``archs`` (or of ten random ones where none are given) runs on images
+    of the data's shape."""
     rng, errors = Random(0), []
-    for arch in dict.fromkeys(archs[:TRIED] or (scorer.space.sample(rng) for _ in range(TRIED))):
+    for arch in dict.fromkeys(archs[:MAX_TRIES] or (scorer.space.sample(rng) for _ in range(MAX_TRIES))):
         try:
             run_once(scorer.space, arch, scorer.data)
         except UsageError as error:

@@ -1,8 +1,7 @@
-"""The SQLite file of a store: how it is made and opened, what it holds, how a row is known to be whole.
+"""The SQLite file of a store: how it is made and opened, its tables, and how damaged rows are detected.
 
-A transaction goes through a rollback journal, and between two of them all that is known is in the one file: so it can
-be copied, moved, replaced or removed at any time. (A write-ahead log beside it would be taken for that of whatever file
-lies there.)
+A transaction uses a rollback journal, and between transactions everything is in the one file: so it can be copied,
+moved, replaced or removed at any time. (A write-ahead log beside it would be applied to whatever file lies there.)
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ CREATE TABLE scores (
     value REAL, status TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (context, arch)
 ) WITHOUT ROWID;
 """
-"""What all scores of one proxy in one setting share, as JSON, with the day on which a run last used it (which `prune`
-goes by); and the scores. An id is never given twice, so a context that is deleted while a run knows it stays empty."""
+"""Contexts, which all scores of one proxy in one setting share, as JSON, with the day on which a run last used them
+(for `prune`); and the scores. An id is never given twice, so a context that is deleted during a run stays empty."""
 CHECKED = "ALTER TABLE scores ADD COLUMN checksum INTEGER"
-"""What stores have had since, see `checksum`; rows of an earlier version have none."""
+"""Added to stores later, see `checksum`; rows of earlier versions have none."""
 
-WAIT = 30.0
+WAIT_SECONDS = 30.0
 """Seconds to wait for another process that is writing."""
 MAX_VALUE_BYTES = 2**24
 """Bytes of one text in the file."""
@@ -46,7 +45,7 @@ USE = "INSERT INTO contexts (key, used) VALUES (?, ?) ON CONFLICT (key) DO UPDAT
 
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
-"""What a damaged file makes SQLite raise; of the latter, its own message quotes what is no text."""
+"""The errors that SQLite raises for a damaged file; the message of the second quotes the bytes that are no text."""
 
 
 class Locked(UsageError):
@@ -54,7 +53,7 @@ class Locked(UsageError):
 
 
 def connect(path: Path, create: bool) -> sqlite3.Connection:
-    """The store in a file, opened; `UsageError` for anything that is none. Nothing but a store is ever written to."""
+    """An open connection to the store in a file; `UsageError` for anything else, which is never written to."""
     advice = "give another one with --store FILE, or --store none"
     try:
         new = not path.exists() or not path.stat().st_size
@@ -65,7 +64,7 @@ def connect(path: Path, create: bool) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not new:
             check_header(path)
-        database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+        database = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
     except OSError as error:
         raise UsageError(f"the store {path} cannot be used: {error.filename}: {error.strerror}: {advice}") from None
     except sqlite3.Error as error:
@@ -96,10 +95,10 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         database.execute("PRAGMA busy_timeout = 0")
         try:
             database.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.OperationalError as error:  # another process has it open: a later one will do it
+        except sqlite3.OperationalError as error:  # another process has it open: a later run will convert it
             if not is_busy(error):
                 raise
-        database.execute(f"PRAGMA busy_timeout = {int(1000 * WAIT)}")
+        database.execute(f"PRAGMA busy_timeout = {int(1000 * WAIT_SECONDS)}")
 
 
 def check_header(path: Path) -> None:
@@ -114,15 +113,15 @@ def check_header(path: Path) -> None:
 
 
 def check_tables(database: sqlite3.Connection, path: Path) -> None:
-    """`UsageError` where there are other tables than the store's, or a part of the file is missing; what else may be
-    damaged is found when it is read."""
+    """`UsageError` where there are other tables than the store's, or a part of the file is missing; other damage shows
+    when it is read."""
     schema = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'")}
     contexts, scores = (statement.strip() for statement in SCHEMA.split(";")[:2])
     checked = scores.replace(" PRIMARY KEY", " checksum INTEGER, PRIMARY KEY")
     if schema not in ({contexts, scores}, {contexts, checked}):
         raise UsageError("it has other tables than a store")
     pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    if path.stat().st_size < pages * size:  # damaged, or what is missing is in a write-ahead log
+    if path.stat().st_size < pages * size:  # damaged, or the rest is in a write-ahead log
         (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
             raise UsageError(f"it is damaged ({' '.join(str(answer).split())})")
@@ -133,39 +132,39 @@ def has_checksums(database: sqlite3.Connection) -> bool:
 
 
 def checksum(row: Row) -> int:
-    """A number that a single changed bit anywhere in a row, its setting included, makes another one: CRC-32."""
+    """The CRC-32 of a row and its setting, which any single changed bit changes."""
     key, arch, value, status, reason, seconds = row
     return zlib.crc32(f"{arch}\0{value!r}\0{status}\0{reason}\0{seconds!r}".encode(), zlib.crc32(key.encode()))
 
 
 def is_whole(row: Row, stored: object) -> bool:
-    """Whether a row is as it was written; what an earlier version wrote cannot be told, and is believed."""
+    """Whether a row is as it was written; a row of an earlier version cannot be checked, and is trusted."""
     return stored is None or stored == checksum(row)
 
 
 def context_id(database: sqlite3.Connection, key: str, day: str) -> int:
-    """The number of a context, which is now used."""
+    """The id of a context, which is marked as used."""
     database.execute(USE, (key, day))
     return int(database.execute("SELECT id FROM contexts WHERE key = ?", (key,)).fetchone()[0])
 
 
 def has_lost(database: sqlite3.Connection, context: int, key: str, arch: str) -> bool:
-    """Whether a row that was written is gone though its setting was not deleted: the file holds what an earlier one
-    held, as where a copy was put back."""
-    known = database.execute("SELECT key FROM contexts WHERE id = ?", (context,)).fetchone()
-    if known is None:
+    """Whether a row that was written is gone though its setting was not deleted: the file has an earlier content, as
+    where a copy was put back."""
+    context_row = database.execute("SELECT key FROM contexts WHERE id = ?", (context,)).fetchone()
+    if context_row is None:
         latest = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'contexts'").fetchone()
         return latest is None or latest[0] < context
-    return known[0] != key or database.execute(FIND, (key, arch)).fetchone() is None
+    return context_row[0] != key or database.execute(FIND, (key, arch)).fetchone() is None
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether another process has the file, for longer than was waited."""
+    """Whether another process has locked the file for longer than the wait."""
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def is_another(error: Exception) -> bool:
-    """Whether the file may have become another one since it was opened."""
+    """Whether the file may have been replaced since it was opened."""
     name = getattr(error, "sqlite_errorname", "")
     return (
         isinstance(error, UnicodeDecodeError)

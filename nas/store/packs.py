@@ -1,4 +1,4 @@
-"""What is in a store: counts, packs to share with others, and what to delete."""
+"""The contents of a store: counts, packs to share with others, and deletion."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from nas.store.store import ENGINE_VERSION, FIELDS, Store, as_text, sound, torch
 from nas.store.versions import version
 
 COLUMNS = ("context", "arch", "value", "status", "reason", "seconds")
-"""Of a pack; ``context`` is the key of a score but for the architecture, as JSON."""
+"""The columns of a pack; ``context`` is the key of a score without the architecture, as JSON."""
 MARK, PACK = b"gradalign-nas pack", b"1"
-"""What tells a pack from other Parquet files, and its format."""
-ROWS = 65_536
+"""The mark that tells a pack from other Parquet files, and its format."""
+ROWS_AT_ONCE = 65_536
 """Scores read or written at once."""
 MAX_TEXT_CHARACTERS, MAX_ROW_GROUP_BYTES = 100_000, 2**28
 """Characters of one text, and bytes of one row group, beyond which a pack is not ours."""
 FREE_ROWS, ROWS_PER_BYTE = 100_000, 2
-"""Scores that any pack may have, and for each byte of its file: each has a text and a number of its own."""
+"""Scores that any pack may have, and further ones for each byte of its file: each has its own text and number."""
 
 
 class Context(NamedTuple):
-    """What a number of scores share."""
+    """The setting that a number of scores share."""
 
     id: int
     key: dict[str, Any]
@@ -46,10 +46,10 @@ class Context(NamedTuple):
 
 @contextmanager
 def opened(path: str | Path | None, *, create: bool = False) -> Iterator[tuple[sqlite3.Connection, Path]]:
-    """The database of a store; its errors become a sentence."""
+    """A context with the database of a store, whose errors become a sentence."""
     where = Store(path).path
     if where is None:
-        raise UsageError("--store none names no store to look at")
+        raise UsageError("--store none names no store")
     database = connect(where, create)
     try:
         yield database, where
@@ -114,27 +114,27 @@ def export(pack: str | Path, space: str = "", proxy: str = "", path: str | Path 
 
 
 def _whole_rows(database: sqlite3.Connection, context: Context) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of a setting, some at a time; those that are damaged are left out, as a run leaves them."""
+    """The rows of a setting, some at a time; damaged ones are left out, as in a run."""
     key = as_text(context.key)
     cursor = database.execute(
         "SELECT ?, arch, value, status, reason, seconds, checksum FROM scores WHERE context = ?", (key, context.id)
     )
-    while rows := cursor.fetchmany(ROWS):
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
         if whole := [row for *row, stored in rows if sound(row[2:]) and is_whole(tuple(row), stored)]:
             yield whole
 
 
 class Imported(NamedTuple):
-    """What `import_pack` did: scores in the pack, and those of them that the store did not have."""
+    """The result of `import_pack`: scores in the pack, and how many of them the store did not have."""
 
     scores: int
     added: int
 
 
 def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
-    """Adds the scores of a pack to a store. What the store has stays; a pack that is damaged or none changes nothing.
+    """Adds the scores of a pack to a store, where those that it has stay; a damaged file, or no pack, changes nothing.
 
-    A pack is believed: its form is checked, but not whether its numbers are what the proxies would say.
+    A pack is trusted: its form is checked, but not whether its numbers are those of the proxies.
     """
     pack = Path(os.path.expanduser(pack))
     _check_pyarrow(pack)
@@ -142,7 +142,7 @@ def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
     with opened(path, create=True) as (database, _):
         database.execute(f"CREATE TEMP TABLE pack ({', '.join(COLUMNS)}, PRIMARY KEY (context, arch)) WITHOUT ROWID")
         try:
-            with transaction(database, "DEFERRED"):  # the file is read before others have to wait
+            with transaction(database, "DEFERRED"):  # the pack is read before others have to wait
                 database.executemany("INSERT INTO pack VALUES (?, ?, ?, ?, ?, ?)", pack_rows(pack))
         except sqlite3.IntegrityError:
             raise UsageError(f"{pack} is damaged: it names a score twice; nothing was imported") from None
@@ -162,7 +162,7 @@ def import_pack(pack: str | Path, path: str | Path | None = None) -> Imported:
 
 
 def is_pack(path: Path) -> bool:
-    """Whether a file says of itself that it is a pack."""
+    """Whether a file is marked as a pack."""
     from pyarrow import parquet
 
     try:
@@ -172,7 +172,7 @@ def is_pack(path: Path) -> bool:
 
 
 def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
-    """The rows of a pack, checked one by one; `UsageError` for a file that is damaged or none."""
+    """The rows of a pack, checked one by one; `UsageError` for a file that is damaged or no pack."""
     from pyarrow import parquet
 
     keys: set[str] = set()
@@ -190,37 +190,37 @@ def pack_rows(pack: Path) -> Iterator[tuple[Any, ...]]:
             size, most = pack.stat().st_size, FREE_ROWS + ROWS_PER_BYTE * pack.stat().st_size
             if file.metadata.num_rows > most:
                 raise Bomb(size, "scores", most)
-            for batch in file.iter_batches(ROWS):
+            for batch in file.iter_batches(ROWS_AT_ONCE):
                 for row in zip(*map(_values, batch.columns), strict=True):
                     check_row(row, keys)
                     yield row
     except UsageError:
         raise
     except (ValueError, OSError, TypeError, NotImplementedError, RecursionError) as error:  # pyarrow's are among these
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UsageError(f"{pack} is damaged, nothing was imported: {said[:200]}") from None
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"{pack} is damaged, nothing was imported: {message[:200]}") from None
 
 
 def _values(column: Any) -> list[Any]:
-    """The values of a column; texts that are the same are one and the same text."""
+    """The values of a column; equal texts are one object."""
     from pyarrow import types
 
     if not types.is_dictionary(column.type):
         return list(column.to_pylist())
     texts = column.dictionary.to_pylist()
     if any(text is not None and (not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS) for text in texts):
-        raise ValueError("a text in it is none, or too long")
+        raise ValueError("a text in it is not one, or too long")
     return [None if index is None else texts[index] for index in column.indices.to_pylist()]
 
 
 def check_row(row: tuple[Any, ...], keys: set[str]) -> None:
-    """`ValueError` for a row that no store has written; ``keys`` collects the contexts that are known to be sound."""
+    """`ValueError` for a row that no store has written; ``keys`` collects the contexts that were checked."""
     key, arch, *score = row
     if not all(
         isinstance(text, str) and text.isprintable() and len(text) <= MAX_TEXT_CHARACTERS
         for text in (key, arch, score[2])
     ):
-        raise ValueError("a text in it is none, too long or holds control characters")
+        raise ValueError("a text in it is not one, too long or holds control characters")
     if not arch or not sound(score):
         raise ValueError(f"{score[1]!r} with value {score[0]!r} is no score")
     if key not in keys:
@@ -246,9 +246,9 @@ def prune(
 
     Args:
         space, proxy: only of these.
-        unused: only of settings that no run has used for so many days.
-        stale: only of versions that are not the present ones of the engine, of torch, or of a space or proxy that is
-            registered. What is not registered is left alone.
+        unused: only of settings that no run has used for this many days.
+        stale: only of versions that are not the present ones of the engine, of torch, or of a registered space or
+            proxy. Those of spaces and proxies that are not registered are left alone.
 
     Raises:
         UsageError: nothing says what to delete, or the store has nothing of that name.
@@ -270,7 +270,7 @@ def prune(
 
 
 def current(key: dict[str, Any]) -> bool:
-    """Whether scores with this key can still be found: nothing that it names has another version now."""
+    """Whether scores with this key can still be used: nothing that it names has another version now."""
     makers = []
     if key["space"] in SPACES:
         makers.append((version(SPACES[key["space"]]), key["space_version"]))
@@ -293,11 +293,11 @@ def contexts(database: sqlite3.Connection) -> list[Context]:
 
 
 def named(among: list[Context], space: str, proxy: str) -> list[Context]:
-    """Those of a space and a proxy; `UsageError` where the store has nothing of that name."""
+    """The contexts of a space and a proxy; `UsageError` where the store has nothing of that name."""
     for kind, name in (("space", space), ("proxy", proxy)):
-        known = {context.key[kind] for context in among}
-        if name and normal(name) not in map(normal, known):
-            raise unknown(f"{kind} in the store", name, known)
+        names = {context.key[kind] for context in among}
+        if name and normal(name) not in map(normal, names):
+            raise unknown(f"{kind} in the store", name, names)
         among = [context for context in among if not name or normal(context.key[kind]) == normal(name)]
     return among
 

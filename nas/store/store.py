@@ -26,7 +26,7 @@ from nas.store.database import (
     ADD,
     FAILURES,
     FIND,
-    WAIT,
+    WAIT_SECONDS,
     Locked,
     Row,
     checksum,
@@ -41,34 +41,34 @@ from nas.store.database import (
 from nas.store.versions import version
 
 ENGINE_VERSION = 2
-"""Counts the changes of the engine after which an unchanged proxy gives another number for an unchanged network."""
+"""Counts the changes of the engine that give an unchanged proxy another number for an unchanged network."""
 
 KEPT = ("ok", "failed", "saturated")
-"""Statuses that tell of a network. Any other, like that of a lost worker, tells of the machine and is not kept."""
+"""Statuses that are a network's. Any other, like that of a lost worker, is the machine's and is not kept."""
 MACHINE = re.compile(r"memory|alloc|cuda|cudnn|cublas|nccl|OSError|No space left|Interrupt", re.IGNORECASE)
-"""Reasons of failures that tell of the machine. One too many costs a score that is measured again, one too few would
-be believed for ever."""
+"""Reasons of failures that are the machine's. A false match costs a score that is measured again; a missed one would be
+trusted for ever."""
 
-PAUSE = 0.5
-"""Seconds between writes where scores come fast."""
-SHARE = 20
-"""How many times longer than a write took nothing is written, so that many processes on one file wait little."""
-REOPENED = 5
-"""How often a file that cannot be read is opened again, within about a second, since it may be being copied; and how
+PAUSE_SECONDS = 0.5
+"""Seconds between writes when scores come fast."""
+PAUSE_RATIO = 20
+"""The pause after a write as a multiple of its time, so that many processes on one file wait little."""
+MAX_REOPENED = 5
+"""How often a file that cannot be read is opened again, within about a second, since a copy may be in progress; and how
 often in a run."""
 
 
 def default_store() -> str | Path:
-    """What ``NAS_STORE`` says, a file or ``none``; without it a file in the user's cache directory, and where the user
-    has no home, ``none``."""
-    if given := os.environ.get("NAS_STORE"):
-        return given
+    """The value of ``NAS_STORE``, a file or ``none``; without it a file in the user's cache directory, or ``none``
+    where the user has no home."""
+    if location := os.environ.get("NAS_STORE"):
+        return location
     folder = platformdirs.user_cache_path("gradalign-nas")
     return folder / "scores.sqlite" if folder.is_absolute() else "none"
 
 
 def worth_keeping(score: Score) -> bool:
-    """Whether the score tells of the network and not of the machine it was measured on."""
+    """Whether the score is about the network and not about the machine it was measured on."""
     return score.status in KEPT and not (score.status == "failed" and MACHINE.search(score.reason))
 
 
@@ -81,24 +81,23 @@ MOVED = "was removed or replaced while it was in use"
 class Store:
     """The scores in a file, which is made where it does not exist. Use it as a context manager.
 
-    A score that is put is written at once, or where scores come fast within half a second. One that is there is never
-    replaced, unless its checksum says that it is damaged. Where the file is removed or replaced while it is open, the
-    new one gets the scores of this run. Should it fail (a full disk, say), a warning says so once, and from then on
-    nothing is found and nothing is kept; while another process has it for long, nothing is found, and what is put
-    waits.
+    A new score is written at once, or, when scores come fast, within half a second. One that is there is never
+    replaced, unless its checksum shows that it is damaged. Where the file is removed or replaced while it is open, the
+    new one gets the scores of this run. If it fails (a full disk, say), it warns once, and from then on finds and keeps
+    nothing; while another process locks it for long, it finds nothing, and new scores wait.
 
     Args:
-        path: None for the default, without which a run goes on where it cannot be used; ``none`` for no file, nothing
+        path: None for the default, without which a run goes on if it cannot be used; ``none`` for no file: nothing is
             found and nothing kept.
         create: whether to make a file where there is none.
 
     Raises:
-        UsageError: (on entering) the file that was named is damaged, no store, of a newer version or cannot be written.
+        UsageError: (on entering) the named file is damaged, no store, of a newer version or cannot be written.
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = True) -> None:
-        given = default_store() if path is None else path
-        self.path = None if str(given) == "none" else Path(os.path.expanduser(os.path.expandvars(given)))
+        location = default_store() if path is None else path
+        self.path = None if str(location) == "none" else Path(os.path.expanduser(os.path.expandvars(location)))
         self.create = create
         self._named = path is not None
         self._database: sqlite3.Connection | None = None
@@ -134,11 +133,11 @@ class Store:
         self._close()
 
     def shelf(self, space: str, settings: Mapping[str, Mapping[str, Any]]) -> Callable[[Measurer], StoreShelf] | None:
-        """What gives a `nas.scoring.scorer.Scorer` its shelf, for the registered space of that name and its options."""
+        """Gives a `nas.scoring.scorer.Scorer` its shelf, for the registered space of that name and its options."""
         if self.path is None:
             return None
-        given = checked_options(normal(space), SPACES[space], settings.get(normal(space), {}))
-        return lambda measurer: StoreShelf(self, measurer, normal(space), options(SPACES[space]) | given)
+        own_options = checked_options(normal(space), SPACES[space], settings.get(normal(space), {}))
+        return lambda measurer: StoreShelf(self, measurer, normal(space), options(SPACES[space]) | own_options)
 
     def find(self, key: str, arch: str) -> Score | None:
         """The score of an architecture, in its space's notation."""
@@ -150,7 +149,7 @@ class Store:
             row = self._database.execute(FIND, (key, arch)).fetchone()
         except FAILURES as error:
             if is_busy(error):
-                self._busy = time.monotonic() + WAIT
+                self._busy = time.monotonic() + WAIT_SECONDS
                 return None
             if not (is_another(error) and self._reopen(f"could not be read ({error})")):
                 self._fail(error)
@@ -184,7 +183,7 @@ class Store:
             self._write_rows()
         except FAILURES as error:
             if is_busy(error):
-                self._next = self._busy = time.monotonic() + WAIT
+                self._next = self._busy = time.monotonic() + WAIT_SECONDS
                 return
             if not (is_another(error) and self._reopen(f"could not be written ({error})")):
                 self._fail(error)
@@ -196,7 +195,7 @@ class Store:
                 return
         self._waiting.clear()
         self._used.clear()
-        self._next = time.monotonic() + max(PAUSE, SHARE * (time.monotonic() - start))
+        self._next = time.monotonic() + max(PAUSE_SECONDS, PAUSE_RATIO * (time.monotonic() - start))
 
     def _write_rows(self) -> None:
         database, today = self._database, time.strftime("%Y-%m-%d")
@@ -228,19 +227,19 @@ class Store:
         return (place.st_dev, place.st_ino) != self._place
 
     def _reopen(self, why: str) -> bool:
-        """Opens what lies at the path now, to which all scores of this run are written again; False where that fails,
-        of which a warning tells, or was done too often."""
+        """Opens the file now at the path, and writes all scores of this run to it again; False where that fails, with a
+        warning, or was done too often."""
         self._close()
         self._last = None
         self._reopened += why != MOVED
-        if self._reopened > REOPENED:
+        if self._reopened > MAX_REOPENED:
             self._waiting.clear()
             return False
-        for attempt in range(1, REOPENED + 1):
+        for attempt in range(1, MAX_REOPENED + 1):
             try:
                 self._open()
             except UsageError as error:
-                if attempt == REOPENED or isinstance(error, Locked):
+                if attempt == MAX_REOPENED or isinstance(error, Locked):
                     self._say(f"{error}{WITHOUT}")
                     self._waiting.clear()
                     return False
@@ -263,14 +262,14 @@ class Store:
             self._say(f"the store {self.path} failed ({error}){WITHOUT}")
 
     def _say(self, sentence: str) -> None:
-        """Warns, of each thing once."""
+        """Warns, with each sentence once."""
         if sentence not in self._said:
             self._said.add(sentence)
             warnings.warn(sentence, stacklevel=3)
 
 
 def sound(row: Sequence[Any]) -> bool:
-    """Whether (value, status, reason, seconds) are what the store writes: files come from others, too."""
+    """Whether (value, status, reason, seconds) are as the store writes them: files may be from others."""
     value, status, reason, seconds = row
     numbers = (value, seconds) if status == "ok" else (seconds,)
     return (
@@ -286,12 +285,12 @@ def sound(row: Sequence[Any]) -> bool:
 class StoreShelf:
     """The scores of one space with its options, on one minibatch, with one seed, precision and kind of device."""
 
-    def __init__(self, store: Store, measurer: Measurer, space: str, given: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, measurer: Measurer, space: str, space_options: Mapping[str, Any]) -> None:
         self.store, self.space = store, measurer.space
         factory = version(SPACES[space])
         self._setting = {
             "space": space,
-            "space_options": plain(given),
+            "space_options": plain(space_options),
             "space_version": factory,
             "task": list(measurer.data.task),
             "minibatch": measurer.data.fingerprint,
@@ -315,14 +314,14 @@ class StoreShelf:
                 self.store.put(key, self._text(arch), score)
 
     def _text(self, arch: Arch) -> str:
-        """The notation; what is looked up by several proxies and then put is written once."""
+        """The notation, written once for look-ups by several proxies and the following put."""
         if self._last[0] != arch:
             self._last = arch, self.space.text(arch)
         return self._last[1]
 
     def key(self, arch: Arch, proxy: Proxy) -> str | None:
-        """What determines a score beside the architecture, as JSON; None where there is no source to tell versions
-        apart by."""
+        """Everything that determines a score besides the architecture, as JSON; None where there is no source to tell
+        versions apart."""
         maker = (proxy.setting, tuple(map(version, self.space.origins(arch))))
         if maker not in self._keys:
             self._keys[maker] = self._key(proxy, maker[1])
@@ -344,16 +343,16 @@ FIELDS: dict[str, type] = {
     "proxy_options": dict, "proxy_version": str, "minibatch": str, "seed": int, "precision": str, "device": str,
     "engine": int, "torch": str,
 }  # fmt: skip
-"""What a key consists of."""
+"""The fields of a key."""
 
 
 def as_text(key: Mapping[str, Any]) -> str:
-    """A key as it stands in the file: equal keys are equal texts."""
+    """A key as it is in the file: equal keys are equal texts."""
     return json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON has them; what JSON cannot say as its text."""
+    """Options as values of JSON; what JSON cannot express as its ``repr``."""
     return {name: json.loads(json.dumps(value, default=repr)) for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a plug-in is made of: a digest of its source, by which scores of another version of it are told apart."""
+"""The version of a plug-in: a digest of its source, by which scores of other versions are told apart."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ INSTALLED = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib
 _known: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
 
 
-def version(made: Callable[..., Any] | ModuleType) -> str | None:
-    """A digest of the module that ``made`` is, or is defined in, and of all that it imports from beside it.
+def version(maker: Callable[..., Any] | ModuleType) -> str | None:
+    """A digest of the module that ``maker`` is, or is defined in, and of all that it imports from beside it.
 
-    What lies beside it is in its folder or below, in the package that it belongs to, or among our own plug-ins; of
-    other distributions that any of these import, the version counts, and of an installed package that is given itself
-    that is all. None where there is no source to look at, as for what was typed into a notebook.
+    Beside it means in its folder or below, in its package, or among our own plug-ins. Of other distributions that any
+    of these import, only the version counts; and of ``maker`` itself too, where that is an installed package. None
+    where there is no source, as for code typed into a notebook.
 
-    A change on disk is seen when the module is run again, not before: until then the old one is what scores.
+    A change on disk is seen when the module is run again, not before: until then the old code computes the scores.
     """
-    if made not in _known:
-        module = made if isinstance(made, ModuleType) else sys.modules.get(made.__module__)
-        _known[made] = None if module is None else _digest(module)
-    return _known[made]
+    if maker not in _known:
+        module = maker if isinstance(maker, ModuleType) else sys.modules.get(maker.__module__)
+        _known[maker] = None if module is None else _digest(module)
+    return _known[maker]
 
 
 def _digest(module: ModuleType) -> str | None:
@@ -67,11 +67,11 @@ def _digest(module: ModuleType) -> str | None:
 
 
 def _imports(name: str, is_package: bool, text: bytes) -> Iterator[str]:
-    """The full names of what a module imports, wherever in it; of ``from a import b`` both ``a`` and ``a.b``."""
+    """The full names of a module's imports, wherever they are; for ``from a import b`` both ``a`` and ``a.b``."""
     package = name.split(".") if is_package else name.split(".")[:-1]
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError):  # no Python: whoever imports it goes on without, or fails
+    except (SyntaxError, ValueError):  # not Python: whoever imports it goes on without, or fails
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -86,7 +86,7 @@ def _imports(name: str, is_package: bool, text: bytes) -> Iterator[str]:
 
 @cache
 def _file(name: str) -> Path | None:
-    """Where a module lies, without importing anything; None for what is no module or is not written in Python."""
+    """The file of a module, without importing anything; None for what is no module or is not written in Python."""
     top, *rest = name.split(".")
     try:
         spec = find_spec(top)
@@ -104,12 +104,12 @@ def _file(name: str) -> Path | None:
 
 
 def _read(path: Path) -> bytes:
-    """A file, the same on every system."""
+    """The content of a file, the same on every system."""
     return path.read_bytes().replace(b"\r\n", b"\n")
 
 
 _text = cache(_read)
-"""A file as it was when it was first looked at: what is imported is not run again."""
+"""The content of a file when it was first read: imported modules are not run again."""
 
 
 def _beside(name: str, file: Path, root_name: str, root: Path) -> bool:

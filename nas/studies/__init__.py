@@ -1,4 +1,4 @@
-"""Studies, each of which tests a claim about scores: what a study is given, and what it finds."""
+"""Studies, each of which tests a claim about scores: their material and their findings."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Findings:
-    """What a study found.
+    """The findings of a study.
 
     Attributes:
         frames: its tables by name.
         figures: its figures by name, made without pyplot.
-        text: what they say, in sentences.
+        text: their meaning, in sentences.
         folder: the run folder, where there is one.
     """
 
@@ -42,18 +42,18 @@ class Findings:
 
 @dataclass(frozen=True)
 class Material:
-    """What a study may look at.
+    """The material of a study.
 
     Attributes:
         space: where the architectures are from.
         archs: the architectures.
-        proxies: those that were asked for, with their options set, each once; a combination counts as its parts.
+        proxies: the requested ones with their options, each once; a combination counts as its parts.
         targets: trained accuracies, a row for each architecture by its text and a column for each target, larger is
             better; no columns where no table was given.
         draw: (batch size, seed) -> minibatch.
         vary: the same space with other options.
         options: the options of the space.
-        watch: told how many of how many steps are done.
+        watch: called with the number of steps done, that of all steps, and a note.
     """
 
     space: Space
@@ -74,7 +74,7 @@ class Material:
         return [self.space.text(arch) for arch in self.archs]
 
     def each(self, items: Sequence[Item], note: str = "") -> Iterator[Item]:
-        """The items one after the other, telling ``watch``."""
+        """The items one after the other, reported to ``watch``."""
         for number, item in enumerate(items):
             if self.watch is not None:
                 self.watch(number, len(items), note)
@@ -88,16 +88,16 @@ class Material:
         minibatch_seed: int | None = None,
         batch_size: int | None = None,
     ) -> Scorer:
-        """A scorer; what is not given is the study's own."""
+        """A scorer; the study's own settings stand in for those that are not given."""
         data = self.draw(batch_size or self.batch_size, self.seed if minibatch_seed is None else minibatch_seed)
         seed = self.seed if seed is None else seed
         return Scorer(space or self.space, data, seed=seed, device=self.device, precision=self.precision)
 
     def probes(self, scorer: Scorer, arch: Arch, proxies: Sequence[Proxy] = ()) -> list[tuple[Probe, list[Proxy]]]:
-        """Each network of ``arch`` that ``proxies`` (default: all) look at, freshly initialised, with those that do.
+        """Each network of ``arch`` that ``proxies`` (default: all) measure, freshly initialised, with these proxies.
 
-        Of several initialisations that a proxy averages over it is the first. Proxies that look at a thin copy are
-        left out where the space has none.
+        Where a proxy averages over several initialisations it is the first. Proxies that measure a thin copy are left
+        out where the space has none.
         """
         proxies = proxies or self.proxies
         probes = []
@@ -109,14 +109,14 @@ class Material:
 
 
 def oriented(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores, a column for each proxy, as rank statistics take them: larger is better, a failure minus infinity."""
+    """Scores, a column for each proxy, in the form for rank statistics: larger is better, a failure minus infinity."""
     names = [str(name) for name in scores]
     signs = {name: 1 if name not in PROXIES or PROXIES[name].larger_is_better else -1 for name in names}
     return (scores.astype(float) * pd.Series(signs)).fillna(-inf)
 
 
 def values(probe: Probe, functions: Mapping[str, Callable[[Probe], Any]]) -> dict[str, float]:
-    """What each function, a proxy or another, says of the probe; not a number where it fails or is not finite."""
+    """The value of each function, a proxy or another, for the probe; nan where it fails or is not finite."""
     measured = measure(probe, dict(functions))
     numbers = {name: nan if isinstance(value, BaseException) else float(value) for name, (value, _) in measured.items()}
     return {name: value if isfinite(value) else nan for name, value in numbers.items()}

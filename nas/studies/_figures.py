@@ -1,4 +1,4 @@
-"""What the figures of several studies share. Matplotlib is imported when the first one is drawn."""
+"""Parts of figures that several studies share. Matplotlib is imported when the first one is drawn."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torch import nn
 
 Array = NDArray[np.float64]
 TINY = 1e-12
-"""Polygons of a smaller part of the square than this are rounding."""
+"""Polygons with a smaller share of the square than this are due to rounding."""
 
 
 class Region(NamedTuple):
@@ -18,7 +18,7 @@ class Region(NamedTuple):
 
     Attributes:
         corners: [corners, 2], in order.
-        slope: what the layer reached so far computes there: slope @ x + shift; [units, 2].
+        slope: the layer reached so far computes slope @ x + shift there; [units, 2].
         shift: [units].
     """
 
@@ -64,16 +64,16 @@ def cut(region: Region, smallest: float) -> list[Region]:
 def half(corners: Array, slope: Array, shift: Any) -> Array:
     """The part of a convex polygon on which slope · x + shift ≥ 0."""
     values = corners @ slope + shift
-    kept = []
+    points = []
     for corner, value, other, beyond in zip(corners, values, np.roll(corners, -1, 0), np.roll(values, -1), strict=True):
         if value >= 0:
-            kept.append(corner)
+            points.append(corner)
         if (value > 0 > beyond) or (value < 0 < beyond):
-            kept.append(corner + value / (value - beyond) * (other - corner))
-    return np.array(kept).reshape(-1, 2)
+            points.append(corner + value / (value - beyond) * (other - corner))
+    return np.array(points).reshape(-1, 2)
 
 
 def area(corners: Array) -> float:
-    """By the shoelace formula; zero for fewer than three corners."""
+    """The area by the shoelace formula; zero for fewer than three corners."""
     x, y = corners[:, 0], corners[:, 1]
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -40,7 +40,8 @@ def toy(width: int, seed: int) -> tuple[nn.Sequential, tuple[Tensor, Tensor]]:
 
 @contextmanager
 def moved(net: nn.Sequential, place: int, by: float) -> Iterator[None]:
-    """Within it the first layer's weight number ``place`` is moved by so many times the layer's root mean square."""
+    """A context in which the first layer's weight number ``place`` is moved by ``by`` times the layer's root mean
+    square."""
     weights = next(net.parameters()).data.view(-1)
     before = weights[place].item()
     weights[place] += by * weights.square().mean().sqrt()
@@ -51,14 +52,14 @@ def moved(net: nn.Sequential, place: int, by: float) -> Iterator[None]:
 
 
 def scores(net: nn.Sequential, data: tuple[Tensor, Tensor], proxies: Sequence[Proxy]) -> dict[str, float]:
-    """The exact number of ``regions``, and the value of each proxy that looks at a network as it is drawn; not a number
-    for a failure."""
+    """The exact number of ``regions``, and the value of each proxy that measures a network as it is drawn; nan for a
+    failure."""
     usual = {p.name: p for p in proxies if p.network == "full" and p.initialisation == "default"}
     return {"regions": float(len(regions(net, RADIUS)))} | values(Probe(net, *data), usual)
 
 
 def path_of_one(net: nn.Sequential, data: tuple[Tensor, Tensor], proxies: Sequence[Proxy], points: int) -> pd.DataFrame:
-    """A row for each place of the first weight on its way: ``moved`` and the scores; failing proxies are left out."""
+    """A row for each position of the first weight: ``moved`` and the scores; failing proxies are left out."""
     rows = []
     for by in np.linspace(-FARTHEST, FARTHEST, points).tolist():
         with moved(net, 0, by):
@@ -77,7 +78,7 @@ def each_in_turn(net: nn.Sequential, data: tuple[Tensor, Tensor], proxies: Seque
 
 
 def figure_of(net: nn.Sequential, path: pd.DataFrame) -> Figure:
-    """The regions before, at the start and at the end of the weight's way, and the scores along it."""
+    """The regions with the weight moved down, as drawn and moved up, and the scores in between."""
     figure, axes = panels(4, width=3.6, height=3.8)
     for axis, by in zip(axes, (-FARTHEST, 0.0, FARTHEST), strict=False):
         with moved(net, 0, by):

@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 ALWAYS = "gradalign_i+gradalign_ii+params"
 ITERATIONS = 10
-"""Of the power method."""
-NEAR = 1e-4
-"""Of the weights' length: how far a gradient is taken away for a finite difference."""
+"""Iterations of the power method."""
+NEAR_SHARE = 1e-4
+"""The distance of a finite difference, as a share of the weights' length."""
 
 Function = Callable[[Sequence[Tensor]], tuple[float, list[Tensor]]]
 """Weights -> the function's value and gradient there."""
 
 
 class Step(NamedTuple):
-    """One step of gradient descent from θ to θ − λ∇L, and what the descent lemma says of it.
+    """One step of gradient descent from θ to θ − λ∇L, and the descent lemma's bound for it.
 
     Attributes:
         share: λ times the curvature at θ; 1 is the largest step that the theorem allows there.
         decrease: L(θ) − L(θ⁺).
-        guaranteed: (λ/2)‖∇L‖², what the lemma promises where λ ≤ 1/M.
-        curvature: ‖H‖ at θ, from the power method on finite differences: the smoothness that is known beforehand.
-        secant: the largest ‖∇L(θ) − ∇L(θ − t∇L)‖ / t‖∇L‖ at four places on the way, the smoothness that was met.
+        guaranteed: (λ/2)‖∇L‖², the lemma's bound where λ ≤ 1/M.
+        curvature: ‖H‖ at θ, from the power method on finite differences: the smoothness known beforehand.
+        secant: the largest ‖∇L(θ) − ∇L(θ − t∇L)‖ / t‖∇L‖ at four points along the step, the smoothness met on the way.
     """
 
     share: float
@@ -59,7 +59,7 @@ class Step(NamedTuple):
 
     @property
     def premise(self) -> bool:
-        """Whether the step is no longer than 1/M for the smoothness that was met on the way."""
+        """Whether the step is no longer than 1/M for the smoothness met on the way."""
         return self.rate * self.secant <= 1
 
     @property
@@ -79,15 +79,15 @@ def descent(
     decrease over the first steps of training.
 
     For an M-smooth loss and λ ≤ 1/M the descent lemma gives L(θ⁺) ≤ L(θ) − (λ/2)‖ḡ‖². L is the function of the
-    convolution and linear weights whose per-sample gradients g_i GradAlign looks at (batch norm on each sample by
-    itself), in float64. A network with ReLUs is not smooth, so M is measured twice (see `Step`). Conflict enters by
+    convolution and linear weights whose per-sample gradients g_i GradAlign uses (batch norm on each sample by itself),
+    in float64. A network with ReLUs is not smooth, so M is measured twice (see `Step`). Conflict enters by
     ‖ḡ‖² = (1/N²)(Σ_i ‖g_i‖² + Σ_{i≠j} ⟨g_i, g_j⟩); ``alignment`` is ‖ḡ‖² over the mean of ‖g_i‖², 1 without conflict.
 
     Args:
         shares: the steps λ, times the curvature at the start.
-        steps: how many steps of plain gradient descent on the study's minibatch make the first steps of training:
-            ordinary batch norm, all parameters. (Minibatches of their own have other classes where these do not fit,
-            and then the loss that is looked at rises.)
+        steps: how many steps of plain gradient descent on the study's minibatch count as the first steps of training:
+            ordinary batch norm, all parameters. (Other minibatches have other classes where not all fit, and then the
+            measured loss rises.)
         rate: their learning rate.
     """
     scorer = material.scorer()
@@ -98,8 +98,8 @@ def descent(
         net = network(scorer, arch).double()
         images, labels = scorer.data.images.to(scorer.device).double(), scorer.data.labels.to(scorer.device)
         weights = Probe(net, images, labels).weights
-        taken = one_step(sample_loss(net, weights, images, labels), weights, shares)
-        bounds += [{"arch": text} | step._asdict() | {"premise": step.premise, "holds": step.holds} for step in taken]
+        moves = one_step(sample_loss(net, weights, images, labels), weights, shares)
+        bounds += [{"arch": text} | step._asdict() | {"premise": step.premise, "holds": step.holds} for step in moves]
         decrease = first_steps(network(scorer, arch), scorer, steps, rate)
         rows.append({"arch": text, "decrease": decrease} | conflict(Probe(net, images, labels)) | scores)
     if not bounds:
@@ -119,7 +119,8 @@ def network(scorer: Scorer, arch: Arch) -> nn.Module:
 
 
 def sample_loss(net: nn.Module, weights: Sequence[Tensor], images: Tensor, labels: Tensor) -> Function:
-    """The mean cross-entropy as a function of ``weights``, batch norm on each sample by itself; these are put back."""
+    """The mean cross-entropy as a function of ``weights``, batch norm on each sample by itself; the weights are
+    restored."""
 
     def at(values: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
         original = [weight.detach().clone() for weight in weights]
@@ -136,13 +137,13 @@ def sample_loss(net: nn.Module, weights: Sequence[Tensor], images: Tensor, label
 
 
 def one_step(function: Function, start: Sequence[Tensor], shares: Sequence[float]) -> list[Step]:
-    """A step for each of ``shares``, all from ``start``; none where the function does not change with its argument, as
-    the loss of a cell whose output is cut off from its input."""
+    """A step for each of ``shares``, all from ``start``; none where the function is constant, as the loss of a cell
+    whose output is cut off from its input."""
     start = [weight.detach().clone() for weight in start]
     loss, gradient = function(start)
     squared = _dot(gradient, gradient)
     curvature = largest_curvature(function, start, gradient)
-    taken: list[Step] = []
+    results: list[Step] = []
     for share in shares if squared > 0 and curvature > 0 else ():
         rate = share / curvature
         secants = []
@@ -150,8 +151,8 @@ def one_step(function: Function, start: Sequence[Tensor], shares: Sequence[float
             after, there = function(_moved(start, gradient, -part * rate))
             change = _moved(there, gradient, -1.0)
             secants.append((_dot(change, change) / squared) ** 0.5 / (part * rate))
-        taken.append(Step(share, rate, loss, loss - after, rate / 2 * squared, curvature, max(secants)))
-    return taken
+        results.append(Step(share, rate, loss, loss - after, rate / 2 * squared, curvature, max(secants)))
+    return results
 
 
 def largest_curvature(function: Function, start: Sequence[Tensor], gradient: Sequence[Tensor]) -> float:
@@ -159,7 +160,7 @@ def largest_curvature(function: Function, start: Sequence[Tensor], gradient: Seq
 
     Each step's ‖H v‖ is a lower bound of it; the largest is returned.
     """
-    near = NEAR * max(_dot(start, start) ** 0.5, NEAR)
+    near = NEAR_SHARE * max(_dot(start, start) ** 0.5, NEAR_SHARE)
     direction, largest = list(gradient), 0.0
     for _ in range(ITERATIONS):
         length = _dot(direction, direction) ** 0.5
@@ -172,7 +173,7 @@ def largest_curvature(function: Function, start: Sequence[Tensor], gradient: Seq
 
 
 def conflict(probe: Probe) -> dict[str, float]:
-    """What ‖ḡ‖² is made of: ``squared`` itself, its part ``own`` of the samples alone, its part ``cross`` of pairs, and
+    """The parts of ‖ḡ‖²: ``squared`` itself, its part ``own`` from single samples, its part ``cross`` from pairs, and
     ``alignment``, ‖ḡ‖² over the mean of ‖g_i‖²."""
     gram = sum(probe.map_blocks(lambda block: block.gram))
     samples = len(gram)
@@ -203,8 +204,8 @@ def first_steps(net: nn.Module, scorer: Scorer, steps: int, rate: float) -> floa
 
 
 def summary_of(bound: pd.DataFrame) -> pd.DataFrame:
-    """By step: shares of the networks where the premise, the bound, and with the premise the bound hold; medians of
-    what was gained over what was promised, and of the smoothness met over that at the start."""
+    """By step: shares of the networks where the premise, the bound, and, given the premise, the bound hold; medians of
+    the gain over the guaranteed gain, and of the smoothness met over that at the start."""
     rows = []
     for share, group in bound.groupby("share"):
         premised = group[group["premise"]]
@@ -218,8 +219,8 @@ def summary_of(bound: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlations(training: pd.DataFrame, targets: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """τ of each score with the measured ``decrease``, with what the theorem ``guaranteed``, and with each target; and
-    with the decrease given params."""
+    """τ of each score with the measured ``decrease``, with the ``guaranteed`` one, and with each target; and with the
+    decrease given params."""
     columns = [*names, "guaranteed", "alignment", "decrease"]
     values = oriented(training[columns])
     truths = {name: values[name].to_numpy(float) for name in ("decrease", "guaranteed")}
@@ -229,8 +230,10 @@ def correlations(training: pd.DataFrame, targets: pd.DataFrame, names: Sequence[
     for name in columns:
         score = values[name].to_numpy(float)
         taus = {truth: ranks.kendall(score, column) if name != truth else np.nan for truth, column in truths.items()}
-        given = ranks.kendall_given(score, truths["decrease"], params) if name not in ("params", "decrease") else np.nan
-        rows.append({"score": name} | taus | {"decrease_given_params": given})
+        partial = (
+            ranks.kendall_given(score, truths["decrease"], params) if name not in ("params", "decrease") else np.nan
+        )
+        rows.append({"score": name} | taus | {"decrease_given_params": partial})
     return pd.DataFrame(rows)
 
 

@@ -1,4 +1,4 @@
-"""GradAlign-II among other ways to say how diverse per-sample gradients are."""
+"""GradAlign-II among other measures of the diversity of per-sample gradients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMED = "gradalign_ii+gradalign_i+grad_variance+grad_spectral_norm+params"
-"""Which proxies always take part, whatever was asked for."""
+"""The proxies that always take part."""
 
 
 @study("diversity")
@@ -28,9 +28,9 @@ def diversity(material: Material) -> Findings:
     """GradAlign-II against variance, spectral norm, effective rank and mean cosine of the same gradients.
 
     Each is measured on the per-sample loss gradients of one network, so that they differ in nothing but the formula;
-    other proxies that were asked for stand beside them, where they look at that network.
-    Kendall's τ-b between any two over the architectures, as they are: a negative one means opposite directions. With a
-    table also τ with each target, and that given the number of parameters.
+    other requested proxies are beside them, where they measure that network.
+    Kendall's τ-b between any two over the architectures, with the values as they are: a negative one means opposite
+    directions. With a table also τ with each target, and that given the number of parameters.
     """
     proxies = {proxy.name: proxy for proxy in [*resolve(NAMED, {})[0], *material.proxies]}
     usual = {n: p for n, p in proxies.items() if p.network == "full" and p.initialisation == "default"}
@@ -91,8 +91,8 @@ def target_correlations(scores: pd.DataFrame, targets: pd.DataFrame) -> pd.DataF
         truth = targets[target].to_numpy(float)
         for name in ranked:
             score = ranked[name].to_numpy(float)
-            given = ranks.kendall_given(score, truth, params) if name != "params" else np.nan
-            rows.append((name, target, ranks.kendall(score, truth), given, int(scores[name].isna().sum())))
+            partial_tau = ranks.kendall_given(score, truth, params) if name != "params" else np.nan
+            rows.append((name, target, ranks.kendall(score, truth), partial_tau, int(scores[name].isna().sum())))
     return pd.DataFrame(rows, columns=["measure", "target", "kendall", "kendall_given_params", "failed"])
 
 

@@ -1,4 +1,4 @@
-"""How far a small change of the weights moves each score, and the order of the architectures."""
+"""How much a small change of the weights changes each score, and the order of the architectures."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def perturbation(
     width: Annotated[int, Range(2)] = 16,
     points: Annotated[int, Range(2)] = 17,
 ) -> Findings:
-    """How far one changed weight, and noise on all weights, move each score.
+    """How much one changed weight, and noise on all weights, change each score.
 
-    GradAlign's authors argue that the number of linear regions is no dependable criterion, since a small change of the
-    weights changes it (Li & Guo 2024, arXiv:2411.19819); their networks are not published, so the toy is ours: two
+    GradAlign's authors argue that the number of linear regions is not a dependable criterion, since a small change of
+    the weights changes it (Li & Guo 2024, arXiv:2411.19819); their networks are not published, so the toy is ours: two
     hidden layers on R², whose regions are counted exactly while weights of the first layer move.
 
     With noise of a level ε every convolution and linear weight w becomes w (1 + ε z), z standard normal. One weight, a
@@ -63,8 +63,8 @@ def measured_moves(material: Material, levels: Sequence[float], repeats: int) ->
     kinds |= {f"{level:g}": partial(add_noise, level) for level in levels}
     scorer, rows = material.scorer(), []
     for arch, text in material.each(list(zip(material.archs, material.texts, strict=True))):
-        for probe, asked in material.probes(scorer, arch):
-            proxies = {proxy.name: proxy for proxy in asked}
+        for probe, records in material.probes(scorer, arch):
+            proxies = {proxy.name: proxy for proxy in records}
             weights = probe.weights
             original = [weight.detach().clone() for weight in weights]
             before = values(probe, proxies)
@@ -99,8 +99,8 @@ def restore(weights: Sequence[Tensor], original: Sequence[Tensor]) -> None:
 
 
 def summary_of(moves: pd.DataFrame) -> pd.DataFrame:
-    """A row for each proxy and perturbation: medians of the moves, share of scores that moved at all, τ of the order
-    before with that after (mean over repeats), failures."""
+    """A row for each proxy and perturbation: medians of the moves, share of scores that moved at all, τ between the
+    orders before and after (mean over repeats), failures."""
     rows = []
     for (proxy, kind), group in moves.groupby(["proxy", "perturbation"], sort=False):
         lower, upper = group.drop_duplicates("arch")["before"].quantile([0.25, 0.75])

@@ -1,4 +1,4 @@
-"""What scores cost as the batch, the width and the depth grow."""
+"""The cost of scores as the batch, the width and the depth grow."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def scaling(
     Args:
         factors: by which the batch size and the space's options are multiplied, rounded to whole numbers.
         networks: how many of the architectures are measured; their mean is taken. Where another depth has other slots,
-            architectures are drawn anew.
+            new architectures are drawn.
         width: the option of the space that is its width: the first of these names that it has.
         depth: the same for its depth.
     """

@@ -24,8 +24,8 @@ def seeds(material: Material, *, repeats: Annotated[int, Range(2)] = 3) -> Findi
     """The coefficient of variation of every score, and of τ, over initialisations and over minibatches.
 
     One seed is varied while the other keeps its value. For each architecture the coefficient is std / |mean| over the
-    repeats (n − 1). It depends on where a score has its zero, which for a log-determinant is arbitrary, so beside it
-    stands ``agreement``, the mean τ between the rankings of any two repeats.
+    repeats (n − 1). It depends on where a score has its zero, which for a log-determinant is arbitrary, so
+    ``agreement``, the mean τ between the rankings of any two repeats, is given too.
 
     Args:
         repeats: how many initialisations, and how many minibatches.

@@ -1,4 +1,4 @@
-"""GradAlign on transformers: whether it ranks them as training does, and what in them it counts."""
+"""GradAlign on transformers: whether it ranks them as training does, and which of their weights matter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROLES = ("attention", "mlp")
 
 @dataclass(frozen=True)
 class Part:
-    """As much of a probe as GradAlign asks for, with the per-sample gradients of some weights alone."""
+    """The part of a probe that GradAlign uses, with the per-sample gradients of some weights alone."""
 
     probe: Probe
     weights: set[int]
@@ -55,8 +55,8 @@ def transformers(material: Material) -> Findings:
     """GradAlign on transformers against every target: whole, in its other forms, and on the weights of attention and of
     the MLPs alone.
 
-    τ-b with its 95 % interval (bootstrap over architectures), and τ given the number of parameters. Which weights are
-    attention's is seen from what a network computes (see `nas.passes.linearised.Flow`); networks without attention
+    τ-b with its 95 % interval (bootstrap over architectures), and τ given the number of parameters. The weights of
+    attention are identified by what a network computes (see `nas.passes.linearised.Flow`); networks without attention
     fail.
     """
     whole = {proxy.name: proxy for proxy in [*resolve(NAMED, {})[0], *material.proxies]}
@@ -73,23 +73,23 @@ def transformers(material: Material) -> Findings:
 
 
 def forms(probe: Probe, proxies: dict[str, Proxy]) -> dict[str, float]:
-    """GradAlign-I with each of `FORMS`, both GradAligns on the weights of each role; not a number for a failure."""
+    """GradAlign-I with each of `FORMS`, both GradAligns on the weights of each role; nan for a failure."""
     try:
         roles = {id(weight): flow.role for weight, flow in zip(probe.weights, probe.flow(), strict=True)}
     except (RuntimeError, ValueError):
         roles = {}
-    asked: dict[str, Callable[[Probe], Any]] = {
+    functions: dict[str, Callable[[Probe], Any]] = {
         f"gradalign_i, {form}": proxies["gradalign_i"].with_options(options) for form, options in FORMS.items()
     }
     for role in ROLES:
         weights = {weight for weight, its in roles.items() if its == role}
         for name in ("gradalign_i", "gradalign_ii"):
-            asked[f"{name}, {role}"] = partial(on_part, proxies[name], weights)
-    return values(probe, asked)
+            functions[f"{name}, {role}"] = partial(on_part, proxies[name], weights)
+    return values(probe, functions)
 
 
 def on_part(proxy: Proxy, weights: set[int], probe: Probe) -> Any:
-    """What ``proxy`` says when it sees the gradients of these weights alone."""
+    """The value of ``proxy`` when it sees the gradients of these weights alone."""
     if not weights:
         raise ProxyFailure("the network has no weights of this role")
     return proxy(cast(Probe, Part(probe, weights)))
@@ -101,14 +101,14 @@ def correlations(scores: pd.DataFrame, targets: pd.DataFrame, seed: int) -> pd.D
     params, rows = ranked["params"].to_numpy(float), []
     for target in targets:
         truth = targets[target].to_numpy(float)
-        known = np.isfinite(truth)
-        weights = ranks.resamples(int(known.sum()), np.random.default_rng(seed))
+        finite = np.isfinite(truth)
+        weights = ranks.resamples(int(finite.sum()), np.random.default_rng(seed))
         for name in ranked:
             score = ranked[name].to_numpy(float)
-            low, high = ranks.interval(ranks.kendall_resampled(score[known], truth[known], weights))
-            tau = ranks.kendall(score[known], truth[known])
-            given = ranks.kendall_given(score[known], truth[known], params[known]) if name != "params" else np.nan
-            rows.append((name, target, int(known.sum()), int(scores[name].isna().sum()), tau, low, high, given))
+            low, high = ranks.interval(ranks.kendall_resampled(score[finite], truth[finite], weights))
+            tau = ranks.kendall(score[finite], truth[finite])
+            partial = ranks.kendall_given(score[finite], truth[finite], params[finite]) if name != "params" else np.nan
+            rows.append((name, target, int(finite.sum()), int(scores[name].isna().sum()), tau, low, high, partial))
     columns = ["score", "target", "n", "failed", "kendall", "kendall_lo", "kendall_hi", "kendall_given_params"]
     return pd.DataFrame(rows, columns=columns)
 

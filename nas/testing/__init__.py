@@ -1,4 +1,4 @@
-"""What every proxy, space and searcher must keep: checks that a third party runs over its own plug-ins.
+"""Checks of what every proxy, space and searcher must satisfy, which third parties run over their own plug-ins.
 
     from nas.testing import PROXY_CHECKS
 
@@ -6,7 +6,7 @@
     def test_my_proxy(check):
         check("my_proxy")
 
-A check takes the registered name and raises `AssertionError` with what it found.
+A check takes the registered name and raises `AssertionError`, which says what is wrong.
 """
 
 from nas.testing.proxies import PROXY_CHECKS

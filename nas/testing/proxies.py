@@ -1,4 +1,4 @@
-"""What every proxy must keep; see `nas.testing`."""
+"""The checks of proxies; see `nas.testing`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEIGHBOURS = (
     "gradsign", "grad_norm", "grasp", "fisher", "zico", "naswot", "jacov", "synflow", "vkdnw", "meco", "zen",
     "az_trainability", "params",
 )  # fmt: skip
-"""Proxies that between them ask for everything that there is to ask for."""
+"""Proxies that together use everything that a probe offers."""
 
 
 def proxy_gives_a_finite_number_or_a_reason(name: str) -> None:
@@ -45,7 +45,7 @@ def proxy_gives_a_finite_number_or_a_reason(name: str) -> None:
 
 
 def proxy_gives_the_same_value_for_the_same_seed(name: str) -> None:
-    """Unless it is the machine's, which is another one every time."""
+    """Unless the value depends on the machine, and is a different one every time."""
     if _is_the_machines(name):
         return
     for label, text in networks().items():
@@ -68,7 +68,7 @@ def proxy_does_not_depend_on_what_was_scored_before(name: str) -> None:
 
 
 def proxy_does_not_depend_on_who_else_is_asked(name: str) -> None:
-    """Nor does what the others are told depend on whether it is asked."""
+    """Nor do the others' scores depend on whether it is asked."""
     parts = _parts(name)
     others = [PROXIES[other] for other in NEIGHBOURS if other not in {part.name for part in parts}]
     arch = narrow_space().parse(networks()["ordinary"])
@@ -76,19 +76,22 @@ def proxy_does_not_depend_on_who_else_is_asked(name: str) -> None:
     apart = _scorer()([arch], others)[0]
     among = _scorer()([arch], [*others, *parts])[0]
     for proxy, score in (alone | apart).items():
-        assert _said(proxy, among[proxy]) == _said(proxy, score), (
+        assert _repeatable(proxy, among[proxy]) == _repeatable(proxy, score), (
             f"{proxy} has another score among {len(among) - 1} others"
         )
 
 
 def proxy_is_unharmed_by_a_rude_neighbour(name: str) -> None:
-    """One that zeroes weights and images, disables gradients and leaves hooks has failed; the scores are the same."""
+    """The neighbour, which zeroes weights and images, disables gradients and leaves hooks, has failed; the other scores
+    are the same."""
     parts = _parts(name)
     arch = narrow_space().parse(networks()["ordinary"])
     alone, among = (_scorer()([arch], proxies)[0] for proxies in (parts, [Proxy("a rude neighbour", _rude), *parts]))
     assert among["a rude neighbour"].status == "failed", "the rude neighbour has a score"
     for proxy, score in alone.items():
-        assert _said(proxy, among[proxy]) == _said(proxy, score), f"{proxy} has another score beside a rude neighbour"
+        assert _repeatable(proxy, among[proxy]) == _repeatable(proxy, score), (
+            f"{proxy} has another score beside a rude neighbour"
+        )
 
 
 def _rude(probe: Probe) -> float:
@@ -104,8 +107,8 @@ def _rude(probe: Probe) -> float:
 
 
 def proxy_changes_nothing(name: str) -> None:
-    """Not the network, its buffers, modes, hooks and flags, not the minibatch, not the generators of the process; from
-    torch's it may draw."""
+    """Neither the network, its buffers, modes, hooks and flags, nor the minibatch, nor the generators of the process;
+    it may draw from torch's."""
     space, data = narrow_space(), small_minibatch()
     for text in networks().values():
         for proxy in _parts(name):
@@ -136,7 +139,7 @@ def proxy_uses_labels_only_if_declared(name: str) -> None:
 
 
 def proxy_is_static_if_declared(name: str) -> None:
-    """What may be limited depends on neither weights nor images: another seed and other images change nothing."""
+    """A proxy that may be limited depends on neither weights nor images: other seeds and images change nothing."""
     for proxy in _parts(name):
         if proxy.static:
             for label, text in networks().items():
@@ -165,7 +168,7 @@ def _scorer(data: Minibatch | None = None, seed: int = 0) -> Scorer:
 
 
 def _parts(name: str) -> list[Proxy]:
-    """A combination's checks are those of its proxies."""
+    """The proxies of a combination, whose checks are theirs; else the proxy itself."""
     return [PROXIES[part] for part in PROXIES[name].parts] or [PROXIES[name]]
 
 
@@ -179,18 +182,19 @@ def _scores(
 def _values(
     name: str, text: str, scorer: Scorer | None = None, parts: Sequence[Proxy] | None = None
 ) -> dict[str, float | None]:
-    return {proxy: _said(proxy, score)[0] for proxy, score in _scores(name, text, scorer, parts).items()}
+    return {proxy: _repeatable(proxy, score)[0] for proxy, score in _scores(name, text, scorer, parts).items()}
 
 
-def _said(name: str, score: Score) -> tuple[float | None, str, str]:
-    """What of a score is the same every time: of what depends on the machine, whether there is a number."""
+def _repeatable(name: str, score: Score) -> tuple[float | None, str, str]:
+    """The parts of a score that are the same every time; if it depends on the machine, only whether there is a
+    number."""
     the_machines = name in PROXIES and PROXIES[name].machine
     return (score.value and 1.0) if the_machines else score.value, score.status, score.reason
 
 
 @contextmanager
 def _afresh(name: str) -> Iterator[list[Proxy]]:
-    """The proxies of ``name`` with nothing to remember: their files run once more, as modules of their own."""
+    """The proxies of ``name`` without any memory: their files run once more, as modules of their own."""
     with PROXIES.put_back(), SEARCHERS.put_back(), SPACES.put_back():
         yield [replace(proxy, function=_run_again(proxy.function)) for proxy in _parts(name)]
 
@@ -206,7 +210,7 @@ def _run_again(function: ProxyFn | None) -> ProxyFn | None:
 
 
 def _state(probe: Probe) -> dict[str, Any]:
-    """Everything that a proxy could change, tensors copied, each under what it is called in a sentence."""
+    """Everything that a proxy could change, tensors copied, by its name in a sentence."""
     hooks = ("forward", "forward_pre", "backward", "backward_pre", "state_dict", "load_state_dict_pre")
     tensors = dict(probe.net.named_parameters()) | dict(probe.net.named_buffers())
     tensors |= {"the images": probe.images, "the labels": probe.labels}

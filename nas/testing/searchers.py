@@ -1,4 +1,4 @@
-"""What every searcher must keep; see `nas.testing`."""
+"""The checks of searchers; see `nas.testing`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def history(
     space: Space | None = None,
     rounds: list[list[Arch]] | None = None,
 ) -> list[tuple[Arch, float]]:
-    """What a searcher proposes on the toy space and is told, as far as the budget reaches; ``rounds`` receives each
+    """A searcher's proposals on the toy space with their scores, as far as the budget reaches; ``rounds`` receives each
     round as it was proposed, however long."""
     search = SEARCHERS[name].begin(space or ToySpace(), Random(seed), small_options(name))
     proposals = next(search, [])
@@ -58,13 +58,13 @@ def history(
 
 
 def small_options(name: str) -> dict[str, Any]:
-    """Whole-number options at most 10, so that a population leaves room in the budget."""
+    """The options that are whole numbers, limited to 10, so that a population leaves room in the budget."""
     return {option: min(value, 10) for option, value in options(SEARCHERS[name].function).items() if type(value) is int}
 
 
 def searcher_keeps_the_budget(name: str) -> None:
     """A round has at most as many proposals as the space has options (all cuts of the supernet, more than the
-    neighbours of an architecture), and what a small budget pays for is the beginning of what a large one does."""
+    neighbours of an architecture), and the trials of a small budget are the first ones of a large budget."""
     most, whole = sum(map(len, ToySpace.slots)), history(name)
     for budget in (1, 7, BUDGET):
         rounds: list[list[Arch]] = []
@@ -80,8 +80,8 @@ def searcher_proposes_what_belongs_to_the_space(name: str) -> None:
         for arch, _ in history(name, space=space):
             assert len(arch) == len(space.slots), f"{arch} has not as many slots as the space"
             for options_alive in arch:
-                known = options_alive and set(options_alive) <= set(range(4))
-                assert known, f"{arch} has options that the space does not have"
+                exist = options_alive and set(options_alive) <= set(range(4))
+                assert exist, f"{arch} has options that the space does not have"
                 assert options_alive == tuple(sorted(set(options_alive))), f"{arch} has options twice or out of order"
             assert SEARCHERS[name].supernet or is_leaf(arch), "only a strategy that declares it may propose open slots"
             assert space.valid(arch), f"{arch} is not valid in its space"
@@ -94,7 +94,7 @@ def searcher_depends_on_its_seed_alone(name: str) -> None:
 
 
 def searcher_repeats_itself_in_another_process(name: str) -> None:
-    """One that hashes texts otherwise than this one does, if this one's hashes are random."""
+    """One that hashes texts in another way than this one."""
     module = SEARCHERS[name].function.__module__
     file = sys.modules[module].__file__
     if module.startswith("nas_plugin_"):
@@ -117,7 +117,7 @@ def _other_hash_seed() -> str:
 
 
 def searcher_continues_identically_from_any_truncation(name: str) -> None:
-    """A run that is broken off, wherever, leaves nothing behind that changes the next one, which replays it."""
+    """A run that is broken off anywhere leaves nothing behind that changes the next one, which replays it."""
     whole = history(name)
     for cut in range(1, len(whole)):
         history(name, budget=cut)
@@ -137,11 +137,11 @@ def searcher_survives_ties_and_failures(name: str) -> None:
 
 
 def searcher_beats_random_sampling(name: str) -> None:
-    """The mean of the best over 20 seeds, on an additive objective, against as many random draws.
+    """The mean of the best over 20 seeds, on an additive objective, against that of as many random draws.
 
-    What those give is computed, not drawn: the distribution of the sum over the slots, and of its maximum. A strategy
-    that heeds the scores (it proposes otherwise where they are turned round) is better by more than twice the standard
-    error of that mean, any other one no worse by more than that.
+    The latter is computed, not drawn: from the distribution of the sum over the slots, and of its maximum. A strategy
+    that uses the scores (its proposals change when their signs are reversed) is better by more than twice the standard
+    error of that mean; any other is no worse by more than that.
     """
     heeds = [a for a, _ in history(name)] != [a for a, _ in history(name, objective=lambda arch: -additive(arch))]
     best = [max((s for a, s in history(name, seed) if is_leaf(a)), default=-math.inf) for seed in range(SEEDS)]
@@ -169,7 +169,7 @@ def best_of_random(draws: int) -> tuple[float, float]:
 
 
 def searcher_changes_nothing(name: str) -> None:
-    """It draws from the generator that it is given, and leaves those of the process alone."""
+    """It draws from its own generator, and leaves those of the process alone."""
     for seed in (1, 2):
         with generators(seed) as states:
             before = states()

@@ -1,4 +1,4 @@
-"""What every space must keep; see `nas.testing`."""
+"""The checks of spaces; see `nas.testing`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from nas.scoring.measurer import build
 from nas.space import SPACES, Arch, Space, Task, is_leaf
 
 
-def space_notation_round_trips(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
+def space_notation_round_trips(name: str, **options: Any) -> None:
+    space, rng = _space(name, options), Random(0)
     for arch in [space.sample(rng) for _ in range(50)] + ([space.full()] if space.supernet else []):
         assert space.parse(space.text(arch)) == arch, f"{space.text(arch)} is read as another architecture"
 
 
-def space_notations_read_back(name: str, **given: Any) -> None:
+def space_notations_read_back(name: str, **options: Any) -> None:
     """Every notation but the first is read under its name, or refused with a reason that names it."""
-    space, rng = _space(name, given), Random(0)
+    space, rng = _space(name, options), Random(0)
     for arch in [space.sample(rng) for _ in range(10)]:
         notations = space.notations(arch)
         first = next(iter(notations.values()))
@@ -40,8 +40,8 @@ def space_notations_read_back(name: str, **given: Any) -> None:
                 assert read == arch, f"{notation}:{text} is read as {space.text(read)}"
 
 
-def space_refuses_what_it_cannot_read(name: str, **given: Any) -> None:
-    space = _space(name, given)
+def space_refuses_what_it_cannot_read(name: str, **options: Any) -> None:
+    space = _space(name, options)
     text = space.text(space.sample(Random(0)))
     for broken in ("", "?", text[:-2], text + text, text.replace(text[len(text) // 2], "nas")):
         try:
@@ -51,9 +51,9 @@ def space_refuses_what_it_cannot_read(name: str, **given: Any) -> None:
         raise AssertionError(f"{broken!r} is read as an architecture")
 
 
-def space_mutation_changes_one_slot(name: str, **given: Any) -> None:
+def space_mutation_changes_one_slot(name: str, **options: Any) -> None:
     """And those that it leaves unused, where the space has such slots; `Space.settled` says so."""
-    space, rng = _space(name, given), Random(0)
+    space, rng = _space(name, options), Random(0)
     for arch in [space.sample(rng) for _ in range(20)]:
         mutant = space.mutate(arch, rng)
         assert is_leaf(mutant), f"a mutant leaves slots open: {mutant}"
@@ -65,8 +65,8 @@ def space_mutation_changes_one_slot(name: str, **given: Any) -> None:
         assert len(changed) > 1 or arch in space.neighbours(mutant), "being a neighbour is mutual"
 
 
-def space_crossover_takes_slots_from_its_parents(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
+def space_crossover_takes_slots_from_its_parents(name: str, **options: Any) -> None:
+    space, rng = _space(name, options), Random(0)
     for _ in range(20):
         first, second = space.sample(rng), space.sample(rng)
         child = space.crossover(first, second, rng)
@@ -75,9 +75,9 @@ def space_crossover_takes_slots_from_its_parents(name: str, **given: Any) -> Non
         assert own, f"{child} has slots that neither parent has"
 
 
-def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **given: Any) -> None:
-    """Below whatever `valid` lets pass lies a leaf that it lets pass, and above such a leaf it lets everything pass."""
-    space, rng = _space(name, given), Random(0)
+def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **options: Any) -> None:
+    """Below every valid architecture there is a valid leaf, and everything above a valid leaf is valid."""
+    space, rng = _space(name, options), Random(0)
     arch = space.full()
     while not is_leaf(arch):
         cuts = space.cuts(arch)
@@ -92,8 +92,8 @@ def space_lattice_leads_from_the_supernet_to_a_leaf(name: str, **given: Any) -> 
         assert space.valid(above), f"{above} is not valid, and {leaf} below it is"
 
 
-def space_counts_what_it_enumerates(name: str, **given: Any) -> None:
-    space = _space(name, given)
+def space_counts_what_it_enumerates(name: str, **options: Any) -> None:
+    space = _space(name, options)
     if space.size() <= 100_000:
         archs = list(space)
         assert len(archs) == len(space), f"{len(archs)} architectures are enumerated, the size is {len(space)}"
@@ -104,9 +104,9 @@ def space_counts_what_it_enumerates(name: str, **given: Any) -> None:
     assert all(is_leaf(arch) for arch in archs), "an open architecture is enumerated"
 
 
-def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
-    """Shapes fit the task, and of some architecture the gradients reach the first layer."""
-    space, rng, reached = _space(name, given), Random(0), False
+def space_builds_networks_for_the_task(name: str, **options: Any) -> None:
+    """Shapes fit the task, and in some architecture the gradients reach the first layer."""
+    space, rng, reached = _space(name, options), Random(0), False
     for task in (Task(5, 3, 16), Task(3, 1, 8)):
         images = torch.randn(2, task.channels, task.size, task.size)
         archs = [space.sample(rng) for _ in range(10)] + ([space.full()] if space.supernet else [])
@@ -120,8 +120,8 @@ def space_builds_networks_for_the_task(name: str, **given: Any) -> None:
     assert reached, "no gradient reaches the first layer of any of the networks"
 
 
-def space_builds_the_same_network_for_the_same_seed(name: str, **given: Any) -> None:
-    space, rng = _space(name, given), Random(0)
+def space_builds_the_same_network_for_the_same_seed(name: str, **options: Any) -> None:
+    space, rng = _space(name, options), Random(0)
     for arch in [space.sample(rng) for _ in range(3)]:
         first, again, other = (build(space, arch, Task(3, 3, 8), seed).state_dict() for seed in (3, 3, 4))
         others = [key for key, tensor in first.items() if not torch.equal(tensor, again[key])]
@@ -129,9 +129,9 @@ def space_builds_the_same_network_for_the_same_seed(name: str, **given: Any) -> 
         assert any(not torch.equal(tensor, other[key]) for key, tensor in first.items()), "the seed changes nothing"
 
 
-def space_thin_copy_takes_the_same_architectures(name: str, **given: Any) -> None:
-    """Where there is one, for images of one channel and 3 x 3 pixels."""
-    space, rng = _space(name, given), Random(0)
+def space_thin_copy_takes_the_same_architectures(name: str, **options: Any) -> None:
+    """The thin copy, where there is one, takes images of one channel and 3 x 3 pixels."""
+    space, rng = _space(name, options), Random(0)
     thin = space.thin()
     if thin is None:
         return
@@ -141,9 +141,9 @@ def space_thin_copy_takes_the_same_architectures(name: str, **given: Any) -> Non
         assert logits.shape == (2, 3), f"the thin copy of {space.text(arch)} gives {list(logits.shape)}"
 
 
-def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) -> None:
-    """It is its own canonical form, has as many parameters, and the living parts of the cells are isomorphic."""
-    space = _space(name, given)
+def space_canonical_form_stands_for_the_same_network(name: str, **options: Any) -> None:
+    """A canonical form is its own, has as many parameters, and the living parts of the cells are isomorphic."""
+    space = _space(name, options)
     for arch in [space.sample(Random(seed)) for seed in range(20)]:
         canonical = space.canonical(arch)
         assert space.canonical(canonical) == canonical, f"{canonical} is canonical, and not its own canonical form"
@@ -154,16 +154,16 @@ def space_canonical_form_stands_for_the_same_network(name: str, **given: Any) ->
         assert not living or same_graph(*living), f"the canonical form of {space.text(arch)} is another cell"
 
 
-def space_canonical_form_is_one_for_isomorphic_cells(name: str, **given: Any) -> None:
-    """Of 150 random cells, those that differ only in the names of their nodes share it."""
-    space, rng = _space(name, given), Random(0)
+def space_canonical_form_is_one_for_isomorphic_cells(name: str, **options: Any) -> None:
+    """Among 150 random cells, those that differ only in the names of their nodes share a canonical form."""
+    space, rng = _space(name, options), Random(0)
     archs = list(dict.fromkeys(space.sample(rng) for _ in range(150)))
-    known: dict[str, list[tuple[Arch, nx.DiGraph[int]]]] = {}
+    cells_by_labels: dict[str, list[tuple[Arch, nx.DiGraph[int]]]] = {}
     for arch in archs:
         cell = space.graph(arch)
         if cell is None:
             return
-        alike = known.setdefault(_labels(cell), [])
+        alike = cells_by_labels.setdefault(_labels(cell), [])
         for other, graph in alike:
             if same_graph(cell, graph):
                 same = space.canonical(arch) == space.canonical(other)
@@ -191,9 +191,9 @@ SPACE_CHECKS: Sequence[Callable[..., None]] = (
 )
 
 
-def _space(name: str, given: dict[str, Any]) -> Space:
+def _space(name: str, options: dict[str, Any]) -> Space:
     plugins.load()
-    return SPACES[name](**given)
+    return SPACES[name](**options)
 
 
 def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
@@ -208,6 +208,6 @@ def same_graph(first: nx.DiGraph[int], second: nx.DiGraph[int]) -> bool:
 
 
 def _labels(graph: nx.DiGraph[int]) -> str:
-    """What stands at the nodes and the edges, in whatever order, which isomorphic graphs share."""
+    """The attributes of the nodes and the edges, sorted, which isomorphic graphs share."""
     every = [*(node for _, node in graph.nodes(data=True)), *(edge for *_, edge in graph.edges(data=True))]
     return str(sorted(str(sorted(attributes.items())) for attributes in every))

@@ -1,4 +1,4 @@
-"""What the checks are made on: small spaces, their networks, and an objective whose optimum is known."""
+"""The material of the checks: small spaces, their networks, and an objective whose optimum is known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def narrow_space() -> Space:
 
 
 def networks() -> dict[str, str]:
-    """Architectures of `narrow_space` on which every proxy gives a number or says why not."""
+    """Architectures of `narrow_space` for which every proxy gives a number or a reason."""
     return {
         "ordinary": "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|",
         "all convolutions": narrow_space().text(((3,),) * 6),
@@ -62,7 +62,7 @@ class ToySpace(Space):
 
 
 class FencedSpace(Space):
-    """As `ToySpace`, but what belongs to it has options in its first four slots that add up to at most 6."""
+    """As `ToySpace`, but the options in the first four slots of its architectures add up to at most 6."""
 
     slots = ToySpace.slots
     supernet = True
@@ -81,8 +81,8 @@ def additive(arch: Arch) -> float:
 
 @contextmanager
 def generators(seed: int) -> Iterator[Callable[[], dict[str, str]]]:
-    """The random generators of the process start from ``seed`` within it, and are put back after it; what it gives
-    tells their states."""
+    """A context in which the random generators of the process start from ``seed``, with a function that returns their
+    states; afterwards they are restored."""
 
     def states() -> dict[str, str]:
         with np.printoptions(threshold=sys.maxsize):

@@ -1,1 +1,1 @@
-"""From an architecture to a trained network: the recipe, the loop, what is kept of it, several side by side."""
+"""From an architecture to a trained network: the recipe, the loop, its files, several trainings side by side."""

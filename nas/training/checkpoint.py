@@ -1,4 +1,4 @@
-"""What is kept of one network's training: its folder, which a training that was killed at any moment goes on from."""
+"""The folder of one network's training, from which a training that was killed at any moment continues."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from nas.scoring.measurer import OF_THE_MACHINE
 from nas.training.loop import Epoch, Training
 
 WEIGHTS = {"best": "best.pt", "last": "last.pt"}
-"""Of the epoch with the best validation accuracy, and of the last one."""
+"""The weights of the epoch with the best validation accuracy, and of the last one."""
 FAILED: dict[str, type | UnionType] = {"arch": str, "status": str, "reason": str}
 TRAINED = FAILED | {
     "valid_accuracy": float, "test_accuracy": float, "best_epoch": int, "epochs": int, "seed": int, "params": int,
     "seconds": int | float, "task": dict, "classes": list, "mean": list, "std": list,
 }  # fmt: skip
-"""What a result has, of a network that failed and of one that was trained."""
+"""The fields of the result of a network that failed, and of one that was trained."""
 CHECKPOINT, HISTORY, RESULT = "checkpoint.pt", "history.csv", "result.yaml"
 
 
@@ -36,16 +36,16 @@ CHECKPOINT, HISTORY, RESULT = "checkpoint.pt", "history.csv", "result.yaml"
 class TrainingFolder:
     """The files of one network.
 
-    ``checkpoint.pt`` is the truth while training goes on: it is on the disk after every epoch, before the others, and
-    they are written again from it when training is taken up. ``result.yaml`` is written last of all, and says that
-    training is over; the checkpoint goes then. The weights are state dictionaries, for ``torch.load(FILE,
+    ``checkpoint.pt`` is what counts during training: it is on the disk after every epoch, before the others, which are
+    written again from it when training continues. ``result.yaml`` is written last of all, and says that training is
+    over; then the checkpoint is removed. The weights are state dictionaries, for ``torch.load(FILE,
     weights_only=True)``.
     """
 
     path: Path
 
     def result(self) -> dict[str, Any] | None:
-        """What ``result.yaml`` holds; None while training is not over, or failed for a reason of the machine."""
+        """The content of ``result.yaml``; None while training is not over, or failed for a reason of the machine."""
         file = self.path / RESULT
         if not file.exists():
             return None
@@ -70,7 +70,7 @@ class TrainingFolder:
         return read_weights(self.path / WEIGHTS[epoch])
 
     def begin(self, training: Training) -> None:
-        """Takes ``training`` to where an earlier one stopped.
+        """Brings ``training`` to where an earlier one stopped.
 
         Raises:
             UsageError: the checkpoint is damaged, or of another training.
@@ -89,16 +89,16 @@ class TrainingFolder:
             self._write_rest(training, best=True)
 
     def keep(self, training: Training) -> None:
-        """Writes what has been reached after an epoch."""
+        """Writes the state of the training after an epoch."""
         assert training.best is not None
         write_whole(self.path / CHECKPOINT, saved(training.state()), durably=True)
         self._write_rest(training, best=training.best.epoch == len(training.history))
 
     def end(self, result: Mapping[str, Any]) -> None:
-        """Writes the result; unless another try may come to another one, there is nothing to go on with any more."""
+        """Writes the result, and removes the checkpoint, unless another try may have another result."""
         text = yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True)
         checkpoint = self.path / CHECKPOINT
-        if os.name == "posix" and checkpoint.exists():  # what could be made of it must last before it goes
+        if os.name == "posix" and checkpoint.exists():  # the other files must be on the disk before it goes
             for name in (HISTORY, *WEIGHTS.values()):
                 if (self.path / name).exists():
                     sync(self.path / name)
@@ -140,17 +140,18 @@ NEW = ".new"
 
 
 def saved(value: Any) -> bytes:
-    """What `torch.save` writes; to a file of its own it hides that there is no room."""
+    """The bytes that `torch.save` writes; writing to a file itself, it hides that the disk is full."""
     buffer = BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
 
 
 def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
-    """Writes through a second file of this process's own, so that what was there stays whole until the new one is.
+    """Writes by way of a temporary file of this process, so that the old file stays intact until the new one is
+    complete.
 
     Args:
-        durably: on the disk before it takes its place, so that this holds when the machine stops, too.
+        durably: it is on the disk before it replaces the old one, so that this holds even if the machine stops.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}{NEW}")
     with temporary.open("wb") as file:
@@ -162,7 +163,7 @@ def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
 
 
 def sync(path: Path) -> None:
-    """Has what was written to a file, or to the names in a folder, on the disk before it returns."""
+    """Flushes a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

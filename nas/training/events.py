@@ -1,4 +1,4 @@
-"""TensorBoard's events of a training, from its history."""
+"""TensorBoard events of a training, from its history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def check_tensorboard() -> None:
 
 
 class Events:
-    """Writes a row's numbers as they come; begun again, those of all rows before, so that none is there twice."""
+    """Writes each row's numbers as they come; it begins with all earlier rows, in new files, so that none is there
+    twice."""
 
     def __init__(self, folder: Path, history: Sequence[Epoch]) -> None:
         from torch.utils.tensorboard import SummaryWriter

@@ -1,4 +1,4 @@
-"""The images of a part in batches, on the device where they are wanted; and what is done to them in training."""
+"""The images of a part in batches, on the training's device; and their augmentation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from nas.training.recipe import steps_of
 
 READ_AT_A_TIME = 1000
 CROP_BORDER = 8
-"""The border from which images are cropped is this part of their size: 4 pixels of 32, as usual."""
+"""The border for cropping is this fraction of the size of images: 4 pixels of 32, as usual."""
 
 
 @dataclass(frozen=True)
 class Images:
     """A part's images on ``device`` as numbers of ``dtype``: all at once where they take no more than a gigabyte, else
-    read batch by batch, one ahead of what is computed."""
+    read batch by batch, one ahead of the computation."""
 
     part: Part
     device: torch.device
@@ -75,9 +75,9 @@ def in_order(images: int, size: int, generator: torch.Generator | None = None) -
 
 
 def augmented(images: Tensor, how: tuple[str, ...], generator: torch.Generator) -> Tensor:
-    """``images`` [n, channels, size, size], flipped and cropped by chance; see `nas.training.recipe.Recipe`.
+    """``images`` [n, channels, size, size], flipped and cropped at random; see `nas.training.recipe.Recipe`.
 
-    Chance is drawn on the CPU, so that it is the same on every device.
+    Random numbers are drawn on the CPU, so that they are the same on every device.
     """
     count, _, size, _ = images.shape
     if "flip" in how:

@@ -1,4 +1,4 @@
-"""One network's training, epoch by epoch; what has happened so far can be kept and taken up again."""
+"""One network's training, epoch by epoch; its state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from nas.training.images import Images, augmented, in_order
 from nas.training.recipe import Recipe, steps_of
 
 EVALUATION_BATCH = 2
-"""Without gradients, batches may be so many times as large."""
-SAID_EVERY = 0.5
-"""Seconds between two looks at the running loss, which waits for the device."""
+"""How many times as large batches may be without gradients."""
+NOTE_SECONDS = 0.5
+"""Seconds between two readings of the running loss, each of which waits for the device."""
 
 StepWatch = Callable[[int, str], None]
-"""Told after a step how many are done of the whole training, and now and then how it goes (else an empty text)."""
+"""Called after each step with the number done in the whole training, and now and then with the loss and accuracy so far
+(else an empty text)."""
 
 
 class TrainingFailure(Exception):
@@ -43,11 +44,11 @@ class Epoch(NamedTuple):
     Attributes:
         epoch: from 1.
         lr: the learning rate of its first step.
-        train_loss: the mean of what was minimised, over the images as they were shown.
-        train_accuracy: in per cent, of the same.
-        validation_loss, validation_accuracy: after the epoch, of all validation images: cross-entropy without
+        train_loss: the mean of the minimised loss over the images as they were augmented.
+        train_accuracy: in per cent, on the same images.
+        validation_loss, validation_accuracy: after the epoch, on all validation images: cross-entropy without
             smoothing, per cent.
-        seconds: for all of it.
+        seconds: for the whole epoch.
     """
 
     epoch: int
@@ -73,11 +74,10 @@ class Weights:
 
 
 class Training:
-    """A network on its way through the epochs of a recipe.
+    """A network in training, epoch by epoch of a recipe.
 
-    An epoch depends on the network, the state of the optimiser and the epoch's number alone: all chance in it, that of
-    the network's own layers too, starts from the seed and that number. What `state` gives and `restore` takes is so
-    all there is to keep.
+    An epoch depends only on the network, the state of the optimiser and the epoch's number: all random numbers in it,
+    those of the network's own layers too, start from the seed and that number. So `state` is all that has to be kept.
 
     Args:
         net: freshly made; moved to ``device`` and trained in place.
@@ -101,7 +101,7 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Of one epoch."""
+        """Steps of one epoch."""
         return steps_of(len(self.splits.train), self.recipe.batch_size)
 
     @property
@@ -134,7 +134,7 @@ class Training:
         self.net.eval()
         images = self._images_of(part, name)
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        with torch.no_grad():  # what a network computes here and keeps must serve in training, too
+        with torch.no_grad():  # not inference mode: what a network computes and keeps here must serve in training too
             for batch, labels in images.batches(in_order(len(images), EVALUATION_BATCH * self.recipe.batch_size)):
                 with _failing():
                     logits = self._logits(batch)
@@ -153,7 +153,7 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from where `state` was asked for.
+        """Continues from where `state` was taken.
 
         Raises:
             Exception: it is the state of another training.
@@ -169,7 +169,7 @@ class Training:
         images = self._images_of(self.splits.train, "train")
         generator = torch.Generator().manual_seed(torch.initial_seed())
         before, total = number * self.steps, self.recipe.epochs * self.steps
-        sums, seen, said = torch.zeros(2, dtype=torch.float64, device=self.device), 0, time.perf_counter()
+        sums, seen, last_note = torch.zeros(2, dtype=torch.float64, device=self.device), 0, time.perf_counter()
         order = in_order(len(images), self.recipe.batch_size, generator)
         for step, (batch, labels) in enumerate(images.batches(order), start=before):
             for group in self._optimiser.param_groups:
@@ -179,14 +179,14 @@ class Training:
             seen += len(labels)
             if watch is not None:
                 note = ""
-                if time.perf_counter() - said > SAID_EVERY:
+                if time.perf_counter() - last_note > NOTE_SECONDS:
                     loss, correct = (sums / seen).tolist()
-                    note, said = f"loss {loss:.3g}, accuracy {100 * correct:.1f} %", time.perf_counter()
+                    note, last_note = f"loss {loss:.3g}, accuracy {100 * correct:.1f} %", time.perf_counter()
                 watch(step + 1, note)
         return _means(sums, seen, f"the training loss in epoch {number + 1}")
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step of the optimiser; the sums of the losses and of the right answers of the batch."""
+        """Makes one step of the optimiser, and returns the batch's sums of losses and of right answers."""
         self._optimiser.zero_grad(set_to_none=True)
         logits = self._logits(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
@@ -196,7 +196,7 @@ class Training:
         return torch.stack([loss.detach().double() * len(labels), _correct(logits.detach(), labels)])
 
     def _logits(self, images: Tensor) -> Tensor:
-        """In single precision, whatever the network computed in: losses are sums of many small numbers."""
+        """The logits in single precision, whatever the network computed in: losses are sums of many small numbers."""
         mixed = self.recipe.autocast_dtype
         with torch.autocast(self.device.type, mixed, enabled=mixed is not None):
             logits: Tensor = self.net(images)
@@ -210,8 +210,8 @@ class Training:
 
 @contextmanager
 def drawing_from(seed: int, number: int, device: torch.device) -> Iterator[None]:
-    """Within it all generators that a network may draw from start from ``seed`` and ``number``: torch's, Python's and
-    NumPy's; then they go on as if nothing had been drawn."""
+    """A context in which all generators that a network may draw from, torch's, Python's and NumPy's, start from
+    ``seed`` and ``number``; afterwards they go on as if nothing had been drawn."""
     mixed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     python, numpy = random.getstate(), np.random.get_state()
     random.seed(mixed)
@@ -226,7 +226,7 @@ def drawing_from(seed: int, number: int, device: torch.device) -> Iterator[None]
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """Within it whatever the network raises is a `TrainingFailure`."""
+    """A context in which whatever the network raises is a `TrainingFailure`."""
     try:
         yield
     except Exception as error:

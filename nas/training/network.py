@@ -19,7 +19,7 @@ from nas.training.loop import Epoch, Training, TrainingFailure, drawing_from
 from nas.training.recipe import Recipe
 
 DECIMALS = 4
-"""Of accuracies in per cent: a millionth of the images."""
+"""Decimals of accuracies in per cent: a millionth of the images."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training came to.
+    """The outcome of one training.
 
     Attributes:
-        result: what ``result.yaml`` holds: ``arch``, ``status``, ``reason``; and of a network that was trained
+        result: the content of ``result.yaml``: ``arch``, ``status``, ``reason``; and for a network that was trained
             ``valid_accuracy`` and ``test_accuracy`` (of the weights of the best epoch, in per cent), ``best_epoch``,
             the same accuracies of the ``last`` epoch, ``epochs``, ``seed``, ``params``, ``seconds``, the settings that
-            the recipe left open, and what the network takes and tells apart.
-        folder: where its history and weights are; None where nothing was kept, and they are here.
+            the recipe left open, and the network's task, classes and normalisation.
+        folder: where its history and weights are; None where there is no folder, and they are here.
     """
 
     result: Mapping[str, Any]
@@ -76,10 +76,11 @@ def train_network(
     """Trains the network of ``arch``, in its canonical form, which is what is scored, and tests it once, with the
     weights that did best on the validation images.
 
-    What was reached in ``folder`` is taken up. A network that cannot be made or trained is a result that says so.
+    It continues from the state in ``folder``. A network that cannot be made or trained has a result that says so.
 
     Args:
-        watch: told after each step how many are done of this training, and now and then how it goes.
+        watch: called after each step with the number done in this training, and now and then with its loss and
+            accuracy.
     """
     text = conditions.space.text(arch)
     try:

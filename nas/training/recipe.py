@@ -1,4 +1,4 @@
-"""How a network is trained: everything that is set before the first step."""
+"""The settings of a training, all of which are fixed before the first step."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ OPTIMISERS = ("auto", "sgd", "adamw")
 AUGMENTATIONS = ("flip", "crop")
 MOMENTUM = 0.9
 REFERENCE_BATCH = 256
-"""The batch for which the learning rates below are, as in NAS-Bench-201; with others they are in proportion (Goyal et
-al. 2017, arXiv:1706.02677)."""
+"""The batch that the learning rates below are for, as in NAS-Bench-201; for others they are in proportion (Goyal et al.
+2017, arXiv:1706.02677)."""
 LEARNING_RATES = {"sgd": 0.1, "adamw": 2e-3}
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.05}
 WARM_UP = {"sgd": 0.0, "adamw": 0.1}
 """The part of all steps in which the learning rate rises from 0."""
 MIN_STEPS = 20
-"""Steps of an epoch that small data have at least, in batches of 16 or more."""
+"""The fewest steps of an epoch on small data, in batches of 16 or more."""
 MIN_BATCH = 16
 NATURAL = Task(classes=2, channels=3, size=32)
-"""Images with as many channels, and at least as many pixels a side, are taken for photographs."""
+"""Images with this many channels, and at least this many pixels a side, are taken for photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What training depends on but the network and the images.
+    """Everything that training depends on except the network and the images.
 
     SGD with Nesterov momentum and cosine decay is as NAS-Bench-201 trains (Dong & Yang 2020, arXiv:2001.00326), AdamW
     with a rise over the first tenth as transformers are trained from scratch (Touvron et al. 2021, arXiv:2012.12877):
     it decays neither biases nor norms.
 
     Attributes:
-        batch_size: no larger than this; the batches of an epoch are of one size to within one image.
+        batch_size: the largest batch; the batches of an epoch are of one size to within one image.
         optimiser: ``sgd``, ``adamw``, or ``auto``: AdamW for a network that normalises layers and no batches, as
             transformers do.
-        lr: at its largest; None for the optimiser's own, in proportion to the batch.
+        lr: the largest learning rate; None for the optimiser's own, in proportion to the batch.
         weight_decay: None for the optimiser's own.
         label_smoothing: the share of the target that goes to all classes alike.
-        augment: of the training images, ``flip`` every other one left to right, ``crop`` each from a border of an
+        augment: for training images: ``flip`` mirrors each with probability ½, ``crop`` shifts it within a border of an
             eighth of its size, of the mean colour.
         precision: see `nas.scoring.measurer.PRECISIONS`.
-        seed: of the weights, the order of the images, and all that is left to chance.
+        seed: of the weights, the order of the images, and everything else that is random.
     """
 
     epochs: int
@@ -63,7 +63,7 @@ class Recipe:
     seed: int
 
     def steps(self, images: int) -> int:
-        """Of the whole training, on as many images."""
+        """Steps of the whole training on this many images."""
         return self.epochs * steps_of(images, self.batch_size)
 
     def settled(self, net: nn.Module) -> Recipe:
@@ -93,7 +93,7 @@ class Recipe:
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a settled recipe at a step of all ``steps``, from 0: a linear rise, then half a cosine.
 
-        It depends on the step alone, so that there is nothing to keep of it.
+        It depends on the step alone, so it has no state to save.
         """
         rise = int(WARM_UP[self.optimiser] * steps)
         share = (step + 1) / rise if step < rise else (1 + cos(pi * (step - rise) / (steps - rise))) / 2
@@ -112,21 +112,21 @@ def steps_of(images: int, batch_size: int) -> int:
 
 
 def batch_size_for(images: int) -> int:
-    """NAS-Bench-201's batch of 256; of few training images, the largest power of two that makes 20 steps of an epoch,
-    but at least 16."""
+    """NAS-Bench-201's batch of 256; for few training images, the largest power of two that gives 20 steps an epoch, but
+    at least 16."""
     size = REFERENCE_BATCH
     while size > MIN_BATCH and images < size * MIN_STEPS:
         size //= 2
     return size
 
 
-def augmentation_for(given: Sequence[str] | str, task: Task) -> tuple[str, ...]:
-    """What is done to the training images: as ``given``; of ``auto``, everything that leaves a photograph one.
+def augmentation_for(augment: Sequence[str] | str, task: Task) -> tuple[str, ...]:
+    """The augmentations of training images: those in ``augment``; for ``auto``, all those that suit photographs.
 
-    Left and right are different things in writing and in most drawings, and few pixels leave no room to crop: images
-    with another number of channels than three, or of less than 32 pixels a side, stay as they are.
+    In writing and in most drawings left and right differ, and few pixels leave no room to crop: images with another
+    number of channels than three, or with fewer than 32 pixels a side, stay as they are.
     """
-    names = [normal(name) for name in (given.split(",") if isinstance(given, str) else given)]
+    names = [normal(name) for name in (augment.split(",") if isinstance(augment, str) else augment)]
     for name in names:
         if name not in ("auto", "none", *AUGMENTATIONS):
             raise unknown("augmentation", name, ("auto", "none", *AUGMENTATIONS))
@@ -152,7 +152,7 @@ def recipe_of(
     precision: str,
     seed: int,
 ) -> Recipe:
-    """The recipe for as many training images of ``task``, from what a user set and None.
+    """The recipe for this many training images of ``task``, from the user's settings; None stands for the default.
 
     Raises:
         UsageError: something given cannot be used.

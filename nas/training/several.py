@@ -1,8 +1,8 @@
 """Several architectures, trained in this process one after the other or in worker processes side by side.
 
-The engines that measure scores do not fit: what they send is a minibatch, and what comes back is a number after some
-seconds. A training reads its own data, lasts long, and keeps what it has reached in its folder; so here a worker is
-told where that is, and a worker that dies is followed by one that goes on from there.
+The engines that measure scores do not fit: they send a minibatch, and receive a number after some seconds. A training
+reads its own data, lasts long, and keeps its state in its folder; so here a worker is told the folder, and one that
+dies is followed by another that continues from there.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from nas.training.network import Conditions, Trained, train_network
 from nas.training.recipe import Recipe
 
 POLL = 0.5
-"""Seconds between two looks at how far the workers are."""
+"""Seconds between two checks of the workers' progress."""
 
 RunWatch = Callable[[int, int, str], None]
-"""Told how many steps are done of how many, of all networks, and how it goes."""
+"""Called with the number of steps done, that of all steps of all networks, and a note on the loss."""
 
 
 class Job(NamedTuple):
-    """An architecture in the space's notation, and the folder of its training; none where nothing is kept."""
+    """An architecture in the space's notation, and the folder of its training; None where nothing is kept."""
 
     text: str
     folder: TrainingFolder | None
@@ -47,11 +47,11 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker makes its `nas.training.network.Conditions` of: names and plain values.
+    """The names and plain values from which a worker makes its `nas.training.network.Conditions`.
 
     Attributes:
-        folder: from which relative paths start.
-        threads: of torch, of each worker.
+        folder: where relative paths start.
+        threads: torch's threads in each worker.
     """
 
     space: str
@@ -78,7 +78,7 @@ class Plan:
 def train_here(
     conditions: Conditions, jobs: Sequence[Job], watch: RunWatch | None = None
 ) -> Iterator[tuple[int, Trained]]:
-    """The number of each job with what it came to, one after the other."""
+    """The number of each job with its outcome, one after the other."""
     steps = conditions.recipe.steps(len(conditions.splits.train))
     for number, job in enumerate(jobs):
 
@@ -93,7 +93,7 @@ def train_here(
 def train_in_processes(
     plan: Plan, jobs: Sequence[Job], workers: int, watch: RunWatch | None = None
 ) -> Iterator[tuple[int, Trained]]:
-    """The number of each job with what it came to, as soon as it is done; the weights are in its folder."""
+    """The number of each job with its outcome, as soon as it is done; the weights are in its folder."""
     waiting, deaths = deque(range(len(jobs))), Counter[int]()
     running: dict[Future[Trained], tuple[int, int]] = {}
     with _Workers(min(workers, len(jobs)), plan) as crew:
@@ -119,7 +119,7 @@ def train_in_processes(
 
 
 def _look(jobs: Sequence[Job], epochs: int, left: int, watch: RunWatch) -> None:
-    """Epochs stand for steps: which are done is written in each folder."""
+    """Reports progress in epochs, not steps: those that are done are written in each folder."""
     histories = [job.folder.path / HISTORY for job in jobs if job.folder is not None]
     done = sum(file.read_bytes().count(b"\n") - 1 for file in histories if file.exists())
     watch(done, len(jobs) * epochs, f"{len(jobs) - left} of {len(jobs)} networks")
@@ -169,12 +169,12 @@ class _Workers:
             self.replace(worker)
 
 
-_known: dict[tuple[Path, str], Conditions] = {}
-"""A worker's own, which read the data once."""
+_conditions: dict[tuple[Path, str], Conditions] = {}
+"""A worker's conditions, which read the data once."""
 
 
 def _train(plan: Plan, device: str, job: Job) -> Trained:
     key = Path(plan.folder), device
-    if key not in _known:
-        _known[key] = plan.conditions(device)
-    return train_network(_known[key], _known[key].space.parse(job.text), job.folder)
+    if key not in _conditions:
+        _conditions[key] = plan.conditions(device)
+    return train_network(_conditions[key], _conditions[key].space.parse(job.text), job.folder)

@@ -1,4 +1,4 @@
-"""The architectures of a run and what became of them: ``archs.jsonl``, and the table that ``nas compare`` takes."""
+"""The architectures of a run and their results: ``archs.jsonl``, and the table that ``nas compare`` takes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ MAX_NAME_CHARACTERS = 40
 
 
 def enlisted(folder: RunFolder, space: Space, archs: Iterable[Arch]) -> list[Job]:
-    """All architectures of the run, those new among ``archs`` written down as the last ones; each network once."""
-    folder.lines(ARCHS)  # without what was cut off in writing
+    """All architectures of the run, with the new ones of ``archs`` recorded as the last; each network once."""
+    folder.lines(ARCHS)  # removes a line that was not written to its end
     jobs = jobs_in(folder.path)
     with only_data(folder.path / ARCHS):
-        known = {space.canonical(space.parse(job.text)) for job in jobs}
+        forms = {space.canonical(space.parse(job.text)) for job in jobs}
     with folder.appender(ARCHS) as file:
         for arch in archs:
-            if (form := space.canonical(arch)) in known:
+            if (form := space.canonical(arch)) in forms:
                 continue
-            known.add(form)
+            forms.add(form)
             text = space.text(arch)
             short = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")[:MAX_NAME_CHARACTERS]
             name = f"{len(jobs) + 1}-{short}"

@@ -27,8 +27,10 @@ def scores_of(name):
 @pytest.mark.parametrize("name", NETWORKS | MAPPED | LOOPED)
 def test_slices_change_nothing(name, monkeypatch):
     whole, scores = blocks_of(*make(name)), scores_of(name)
-    monkeypatch.setattr(blocks, "LIMIT", 9 * 8 * 20)  # twenty weights of nine samples, less than most layers have
-    monkeypatch.setattr(blocks, "CHUNK", 9 * 8 * 7)
+    monkeypatch.setattr(
+        blocks, "MAX_BLOCK_BYTES", 9 * 8 * 20
+    )  # twenty weights of nine samples, less than in most layers
+    monkeypatch.setattr(blocks, "CHUNK_BYTES", 9 * 8 * 7)
     sizes = []
     net, images, labels = make(name)
     visit_blocks(net, images, labels, lambda block: sizes.append((block.gradients.shape[1], block.weight[0].numel())))
@@ -59,7 +61,7 @@ def test_slices_of_groups_that_two_uses_do_not_share(shape, monkeypatch):
     torch.manual_seed(0)
     net, images, labels = Shared().double(), torch.randn(5, 3, 8, 8, dtype=torch.float64), torch.arange(5)
     whole = blocks_of(net, images, labels)
-    monkeypatch.setattr(blocks, "LIMIT", 5 * 8 * 18 * 5)
+    monkeypatch.setattr(blocks, "MAX_BLOCK_BYTES", 5 * 8 * 18 * 5)
     assert relative_error(blocks_of(net, images, labels), whole) < 1e-12
     for i in range(5):
         loss = F.cross_entropy(net(images[i : i + 1]), labels[i : i + 1])

@@ -25,7 +25,7 @@ from nas.testing import narrow_space
     "texts", [["params<=1500"], ["depth>=6"], ["params<=2000", "depth>=5"], ["flops<6e4", "params>=2000"], ["depth<=3"]]
 )
 def test_limits_are_exact(texts, exhaustive, monkeypatch):
-    monkeypatch.setattr(limits, "EXHAUSTIVE", exhaustive)
+    monkeypatch.setattr(limits, "MAX_EXHAUSTIVE_LEAVES", exhaustive)
     toy, task = SPACES["cells"](widths=(4, 8), repeats=1), Task(3, 3, 8)  # 27 cells
     bounds = [parse_limit(text) for text in texts]
     kept = [arch for arch in toy if all(bound.excess(cost(toy, arch, bound, task)) == 0 for bound in bounds)]

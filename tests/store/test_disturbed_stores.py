@@ -29,8 +29,8 @@ CREATE TABLE scores (
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Each score is written when it is put."""
-    monkeypatch.setattr(module, "PAUSE", -1.0)
-    monkeypatch.setattr(module, "SHARE", 0)
+    monkeypatch.setattr(module, "PAUSE_SECONDS", -1.0)
+    monkeypatch.setattr(module, "PAUSE_RATIO", 0)
 
 
 def value(number):
@@ -160,7 +160,7 @@ def held(file):
 
 
 def test_one_that_is_locked_at_opening_is_gone_without(file, monkeypatch):
-    monkeypatch.setattr(database, "WAIT", 0.2)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.2)
     fill(file)
 
     def run():
@@ -174,8 +174,8 @@ def test_one_that_is_locked_at_opening_is_gone_without(file, monkeypatch):
 
 
 def test_one_that_is_locked_for_a_while_gets_what_waited(file, monkeypatch):
-    monkeypatch.setattr(database, "WAIT", 0.2)
-    monkeypatch.setattr(module, "WAIT", 0.2)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.2)
     fill(file)
     with Store(file) as store:
         with held(file):
@@ -189,8 +189,8 @@ def test_one_that_is_locked_for_a_while_gets_what_waited(file, monkeypatch):
 
 
 def test_one_that_stays_locked_to_the_end_says_what_it_costs(file, monkeypatch):
-    monkeypatch.setattr(database, "WAIT", 0.2)
-    monkeypatch.setattr(module, "WAIT", 0.2)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.2)
     fill(file)
 
     def run():

@@ -78,7 +78,7 @@ GOOD = (KEY, "x", 1.0, "ok", "", 0.5)
         ([GOOD, (KEY, "y", 1.0, "timeout", "", 0.5)], "'timeout' with value 1.0 is no score"),
         ([GOOD, (KEY, "y", 1.0, "ok", "", -1.0)], "is no score"),
         ([GOOD, (KEY, "\x1b[2J", 1.0, "ok", "", 0.5)], "control characters"),
-        ([GOOD, (KEY, None, 1.0, "ok", "", 0.5)], "a text in it is none"),
+        ([GOOD, (KEY, None, 1.0, "ok", "", 0.5)], "a text in it is not one"),
         ([GOOD, ("{}", "y", 1.0, "ok", "", 0.5)], "does not say what a score depends on"),
         ([GOOD, (f" {KEY}", "y", 1.0, "ok", "", 0.5)], "does not say what a score depends on"),
         ([GOOD, ("[" * 90_000, "y", 1.0, "ok", "", 0.5)], "recursion"),

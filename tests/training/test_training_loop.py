@@ -203,7 +203,7 @@ def test_images_that_cannot_be_read_are_no_failure_of_the_network(tmp_path):
 
 
 def test_watch_is_told_of_every_step(monkeypatch):
-    monkeypatch.setattr(loop, "SAID_EVERY", -1.0)
+    monkeypatch.setattr(loop, "NOTE_SECONDS", -1.0)
     run, told = training(epochs=2), []
     run.epoch(lambda done, note: told.append((done, note)))
     run.epoch(lambda done, note: told.append((done, note)))
