@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nas.calls.modules import Modules
 from nas.calls.options import ELSEWHERE, SetupOptions
-from nas.calls.result import load
+from nas.calls.result import SearchResult, load
 from nas.calls.settings import parse
 from nas.calls.setup import LOG, Setup
 from nas.calls.trained import is_training, read_trained
@@ -29,7 +29,7 @@ from nas.formats.programs import check_onnx, load_onnx, load_program, save_onnx,
 from nas.formats.python import import_file, source_of, weights_for
 from nas.formats.sources import NoSource
 from nas.registry import normal
-from nas.runs.folder import read_yaml
+from nas.runs.folder import CONFIG, NETWORKS, read_yaml
 from nas.scoring.measurer import build, reason_of
 from nas.space import Space, Task, is_leaf
 from nas.training.checkpoint import read_weights, write_weights
@@ -164,6 +164,8 @@ def _from_run(
         raise UsageError("a network is exported without a run")
     if not is_training(config):
         result = load(run, options.get("plugin", ()))
+        if (evaluated := _evaluated(Path(run).expanduser() / NETWORKS, result, arch, options)) is not None:
+            return evaluated
         settings = {**(config.get("set") or {}), **options.get("settings", {})}
         merged = {"data": config["data"], "seed": config["seed"]} | options | {"settings": settings}
         return _from_arch(result.best.arch if arch is None else arch, str(config["space"]), merged)
@@ -175,6 +177,18 @@ def _from_run(
     card = ModelCard(facts["arch"], Task(**facts["task"]), facts["classes"], facts["mean"], facts["std"], about)
     whose = f"trained, of epoch {facts['best_epoch']} of {facts['epochs']}"
     return Subject(trained.network(arch), card, whose, _images(parts))
+
+
+def _evaluated(networks: Path, result: SearchResult, arch: str | None, options: dict[str, Any]) -> Subject | None:
+    """The network of a search, with the weights that it got where it was evaluated; None where it was not trained."""
+    if not (networks / CONFIG).is_file():
+        return None
+    space, chosen = result.space, result.best.arch if arch is None else arch
+    form = space.canonical(parse(space, chosen))
+    trained = read_trained(networks, options.get("plugin", ()))
+    if form not in {space.canonical(parse(space, text)) for text in trained.table["arch"]}:
+        return None
+    return _from_run(networks, chosen, None, options)
 
 
 def _data_of(run: str | Path, config: Mapping[str, Any], options: Mapping[str, Any], task: Task) -> Splits | None:

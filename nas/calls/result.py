@@ -17,12 +17,14 @@ from nas.calls.options import OPTIONS
 from nas.calls.settings import as_list, proxy_expression
 from nas.calls.setup import Setup
 from nas.data.minibatch import Minibatch
+from nas.data.reading import read_frame
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.files import only_data
 from nas.proxy import Proxy, ProxyFn
 from nas.runs.folder import read_yaml
 from nas.runs.loop import Trial, best
+from nas.runs.records import read_records
 from nas.runs.resume import read_trials
 from nas.scoring.measurer import build, costs
 from nas.scoring.objective import Sense
@@ -56,6 +58,7 @@ class Best:
         params, flops: of its network for ``task``; multiply-accumulates for one image.
         costs: what else of it is limited, by name.
         task: what the run's data ask of a network.
+        evaluated: what came out where it was evaluated: the truth by its name, and what came with it.
         table: the numbers that a table of trained networks has of it.
     """
 
@@ -66,6 +69,7 @@ class Best:
     flops: int
     task: Task
     costs: Mapping[str, float] = field(default_factory=dict)
+    evaluated: Mapping[str, float] = field(default_factory=dict)
     table: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -75,7 +79,7 @@ class SearchResult:
 
     Attributes:
         trials: a row for each trial (see `nas.runs.loop.Trial`), and a column for each proxy's own number.
-        best: the best leaf, by the first objective.
+        best: the best leaf, by the first objective; of those that were evaluated the best by truth.
         front: the leaves that no other one dominates, the best by the first objective first: ``arch``, and the score of
             each objective, larger is better but for what was minimised, which is its proxy's number.
         space: where the architectures are from.
@@ -84,6 +88,7 @@ class SearchResult:
         folder: the run folder, where there is one.
         random: the trials of random search, where it was run beside this one, else empty.
         random_front: its front.
+        evaluations: see `nas.calls.evaluate.Evaluations`; empty where none were wanted.
     """
 
     trials: pd.DataFrame
@@ -95,6 +100,7 @@ class SearchResult:
     folder: Path | None = None
     random: pd.DataFrame = field(default_factory=pd.DataFrame)
     random_front: pd.DataFrame = field(default_factory=pd.DataFrame)
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
     _trials: Sequence[Trial] = field(default=(), repr=False)
 
     @classmethod
@@ -108,15 +114,16 @@ class SearchResult:
         stored: int = 0,
         folder: Path | None = None,
         random: Sequence[Trial] = (),
+        evaluations: pd.DataFrame | None = None,
     ) -> SearchResult:
         """The result of these trials; ``described`` is what ``best.yaml`` holds."""
-        own = {name: described[name] for name in (*BEST, "costs") if name in described}
+        own = {name: described[name] for name in (*BEST, "costs", "evaluated") if name in described}
         task = Task(**described["task"])
         table = {name: value for name, value in described.items() if name not in (*own, "task")}
         best = Best(**own, task=task, table=table)
         return cls(
             _frame(trials), best, _front(trials, goals), space, seed, stored, folder, _frame(random),
-            _front(random, goals), trials,
+            _front(random, goals), pd.DataFrame() if evaluations is None else evaluations, trials,
         )  # fmt: skip
 
     @property
@@ -181,17 +188,25 @@ def _front(trials: Sequence[Trial], goals: Sequence[Goal]) -> pd.DataFrame:
     return pd.DataFrame({"arch": [list(leaves)[place] for place in chosen]} | columns)
 
 
+RECORDS, EVALUATIONS = "evaluations.jsonl", "evaluations.csv"
+"""What was evaluated of a search, as it happened and as a table."""
 BEST = ("arch", "score", "values", "params", "flops")
 """What ``best.yaml`` always begins with."""
 
 
 def describe_best(
-    trial: Trial, space: Space, data: Minibatch, table: Table | None, limited: Mapping[str, float] | None = None
+    trial: Trial,
+    space: Space,
+    data: Minibatch,
+    table: Table | None,
+    limited: Mapping[str, float] | None = None,
+    evaluated: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """What ``best.yaml`` holds.
 
     Args:
         limited: what is limited, as it was measured or counted.
+        evaluated: what came out where it was evaluated.
     """
     arch = space.parse(trial.arch)
     cost = costs(space, arch, data)
@@ -199,6 +214,8 @@ def describe_best(
     described |= {"params": cost["params"], "flops": cost["flops"]}
     if further := {name: value for name, value in (limited or {}).items() if name not in (*BEST, *trial.values)}:
         described["costs"] = further
+    if evaluated:
+        described["evaluated"] = dict(evaluated)
     described["task"] = data.task.described
     if table is not None:
         described |= {name: float(value) for name, value in table.row(arch).items() if name not in described}
@@ -230,7 +247,7 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     with only_data(path / "config.yaml"):
         setup = Setup.of(str(config.get("space")), given)
         trials = read_trials(path)
-        winner = best(trials)
+        winner = winner_of(trials, read_records(path / RECORDS)) or best(trials)
         if winner is None:
             raise UsageError(f"{path} holds {len(trials)} trials, and none of a single network with a score")
         described = _described(path / "best.yaml", winner) or describe_best(
@@ -241,7 +258,19 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     named += [(name, sense) for sense in get_args(Sense)[1:] for name in config.get(sense, ())]
     goals = [Goal(Proxy(name, None) if name in columns else name, sense) for name, sense in named]
     return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path,
-                           random=read_trials(path, "random.jsonl"))  # fmt: skip
+                           random=read_trials(path, "random.jsonl"), evaluations=_evaluations(path))  # fmt: skip
+
+
+def _evaluations(path: Path) -> pd.DataFrame | None:
+    """The table of a search's evaluations, where it has one."""
+    return read_frame(path / EVALUATIONS) if (path / EVALUATIONS).is_file() else None
+
+
+def winner_of(trials: Sequence[Trial], records: Sequence[tuple[str, Mapping[str, Any]]]) -> Trial | None:
+    """The trial whose architecture has the best truth on record; None where there is none."""
+    able = [record for _, record in records if isinstance(record.get("truth"), int | float)]
+    best = max(able, key=lambda record: record["truth"], default=None)
+    return None if best is None else next((trial for trial in trials if trial.arch == best.get("arch")), None)
 
 
 def _described(file: Path, winner: Trial) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from inspect import GEN_CLOSED, getgeneratorstate
@@ -10,10 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Unpack
 
+from nas.calls.evaluate import Evaluations, Pool, Request, Wanted
+from nas.calls.evaluate import evaluate as evaluate_some
 from nas.calls.options import SetupOptions
-from nas.calls.result import Goal, SearchResult, describe_best
+from nas.calls.result import EVALUATIONS, Goal, SearchResult, describe_best
 from nas.calls.settings import with_batch
 from nas.calls.setup import UNDETERMINING, Setup, normalised
+from nas.calls.truth import TruthFn
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
@@ -34,6 +37,8 @@ from nas.space import SPACES, Arch, Space, is_leaf
 
 RANDOM = "random.jsonl"
 """The trials of random search beside another one."""
+OF_EVALUATIONS = ("evaluate", "table", "target", "epochs")
+"""Settings that a search which is continued may have anew: `nas.calls.evaluate` sees to it that they are the same."""
 
 
 def search(
@@ -45,6 +50,10 @@ def search(
     minimise: Sequence[str] | str = (),
     maximise: Sequence[str] | str = (),
     table: str | Path | None = None,
+    target: str | None = None,
+    evaluate: int | None = None,
+    epochs: int = 12,
+    truth: TruthFn | None = None,
     run_folder: str | Path | None = None,
     batch: int | None = None,
     baseline: bool = False,
@@ -60,10 +69,16 @@ def search(
         budget: how many architectures are proposed, repeated ones included.
         minimise, maximise: proxies whose numbers are further objectives, for a searcher that takes several.
         table: trained accuracies, written beside the best architecture; they take no part in the search.
+        evaluate: how many of the networks that were scored are then evaluated for the truth, one after the other, each
+            choice learning from those before (see `nas.runs.evaluation.evaluation`); the best of them is the result.
+        target: the column of ``table`` that is the truth. Without it and ``truth``, networks are trained on ``data``
+            and compared by their validation accuracy.
+        epochs: for which they are trained.
+        truth: a function of an architecture's notation that is the truth instead, larger is better.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go, or ``auto`` for a folder below
             ``runs`` that is named after the settings; a run that was interrupted there is continued, without computing
             a score again.
-        batch: architectures proposed at a time, which workers share.
+        batch: architectures proposed at a time, which workers share; and evaluated at a time.
         baseline: score as many random architectures, too, as random search would, to be shown beside what was found.
         watch: told of every evaluation.
         given: see `nas.calls.setup.SetupOptions`.
@@ -73,14 +88,17 @@ def search(
     """
     check_number("budget", budget, 1)
     record = as_searcher(searcher)
-    settings = with_batch(given.get("settings") or {}, record, batch)
+    own = None if evaluate is not None and "batch" not in options(record.function) else batch
+    settings = with_batch(given.get("settings") or {}, record, own)
     setup = Setup.of(space, dict(given) | {"settings": settings})
     with setup:
         goals = [Goal(setup.named(proxy)), *(Goal(setup.named(name), "minimise") for name in _names(minimise)),
                  *(Goal(setup.named(name), "maximise") for name in _names(maximise))]  # fmt: skip
-        plan = _prepare(setup, record, goals, budget, table, run_folder, baseline)
+        request = Request(space, given, table, target, evaluate, batch or 1, epochs, truth)
+        plan = _prepare(setup, record, goals, budget, run_folder, baseline, request)
         with plan.opened() as folder:
-            return _report(plan, folder, *_run(plan, folder, watch))
+            trials, random = _run(plan, folder, watch)
+            return _report(plan, folder, trials, random, _evaluated(plan, folder, trials, watch))
 
 
 @dataclass(frozen=True)
@@ -98,6 +116,7 @@ class Plan:
     started: tuple[AnySearch, list[Arch]]
     machine: MachineScores
     table: Table | None
+    wanted: Wanted | None
     folder: Path | None
     config: dict[str, Any]
     baseline: bool
@@ -107,7 +126,7 @@ class Plan:
         """The run's folder, locked, where there is one."""
         if self.folder is None:
             return nullcontext()
-        return RunFolder(self.folder, self.config, free=("budget",), normalised=normalised)
+        return RunFolder(self.folder, self.config, free=("budget", *OF_EVALUATIONS), normalised=normalised)
 
     @property
     def title(self) -> str:
@@ -120,9 +139,9 @@ def _prepare(
     searcher: Searcher,
     goals: Sequence[Goal],
     budget: int,
-    table: str | Path | None,
     run_folder: str | Path | None,
     baseline: bool,
+    request: Request,
 ) -> Plan:
     _check_searcher(searcher, setup, len(goals))
     if baseline and searcher.ranks == "batch":
@@ -131,11 +150,13 @@ def _prepare(
     if run_folder is not None and not (searcher.name in SEARCHERS and SEARCHERS[searcher.name] is searcher):
         setup.needs_no_name(f"the function {searcher.name}", run_folder)
     data = setup.minibatch()
-    known = Table(table, setup.space) if table is not None else None
+    known = Table(request.table, setup.space) if request.table is not None else None
+    request.check(len(goals))
     scorer = setup.scorer(data=data, kept=kept)
     objectives = [Objective(scorer, goal.proxy, setup.settings, searcher.ranks, goal.sense) for goal in goals]
     try_out(scorer)
-    folder, config = _folder(setup, searcher, goals, budget, scorer, objectives, run_folder)
+    folder, config = _folder(setup, searcher, goals, budget, scorer, objectives, run_folder, request.recorded)
+    wanted = request.wanted(setup.space, known, folder)
     measured = MachineScores(scorer, folder)
     space, ancestry = setup.limited(data.task, scorer), Ancestry()
     own = dict(setup.settings.get(searcher.name, {}))
@@ -146,8 +167,8 @@ def _prepare(
             f"of {budget}: give a larger --budget"
         )
     objective = objectives[0] if len(objectives) == 1 else Objectives(objectives)
-    return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, measured, known, folder,
-                config, baseline)  # fmt: skip
+    return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, measured, known, wanted,
+                folder, config, baseline)  # fmt: skip
 
 
 def _folder(
@@ -158,6 +179,7 @@ def _folder(
     scorer: Scorer,
     objectives: Sequence[Objective],
     run_folder: str | Path | None,
+    of_evaluations: Mapping[str, Any],
 ) -> tuple[Path | None, dict[str, Any]]:
     """The run's folder and what ``config.yaml`` holds; none where nothing is kept."""
     if run_folder is None:
@@ -167,7 +189,7 @@ def _folder(
     config = setup.record(
         proxy=goals[0].text, searcher=searcher.name, budget=budget, minibatch=scorer.data.fingerprint,
         **{sense: texts for sense, texts in further.items() if texts},
-        **setup.of_the_machine(proxies, scorer.device),
+        **of_evaluations, **setup.of_the_machine(proxies, scorer.device),
     )  # fmt: skip
     config["versions"] = setup.versions | run_versions(
         setup.space, setup.space_name, every_option(setup.space), [*proxies, *(limit.proxy for limit in setup.limits)],
@@ -175,7 +197,7 @@ def _folder(
     )  # fmt: skip
     if str(run_folder) != "auto":
         return Path(run_folder).expanduser(), config
-    determining = {name: value for name, value in config.items() if name not in UNDETERMINING}
+    determining = {name: value for name, value in config.items() if name not in (*UNDETERMINING, *OF_EVALUATIONS)}
     return default_run("search", determining, config["versions"]), config
 
 
@@ -252,22 +274,46 @@ def _counts(plan: Plan, trial: Trial) -> dict[str, Any]:
     return plan.counts[form]
 
 
-def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial], random: list[Trial]) -> SearchResult:
+def _evaluated(
+    plan: Plan, folder: RunFolder | None, trials: Sequence[Trial], watch: Watch | None
+) -> Evaluations | None:
+    """The evaluations that are wanted of what was scored."""
+    if plan.wanted is None:
+        return None
+    pool = Pool.of(trials, plan.setup.space, plan.objective.proxies, plan.wanted.source)
+    evaluations = evaluate_some(pool, plan.wanted, folder, watch)
+    if evaluations.best is None:
+        reason = evaluations.done[0].truth.reason
+        raise UsageError(f"none of the {len(evaluations.done)} networks could be evaluated: {reason}")
+    return evaluations
+
+
+def _report(
+    plan: Plan,
+    folder: RunFolder | None,
+    trials: list[Trial],
+    random: list[Trial],
+    evaluations: Evaluations | None,
+) -> SearchResult:
     """The result, and its files where there is a folder."""
-    winner = best(trials)
+    winner = best(trials) if evaluations is None else evaluations.winner
     assert winner is not None
     limited = _limited(plan, [winner.arch])
     values = describe_best(
-        winner, plan.space, plan.scorer.data, plan.table, {name: known[winner.arch] for name, known in limited.items()}
-    )
+        winner, plan.space, plan.scorer.data, plan.table, {name: known[winner.arch] for name, known in limited.items()},
+        None if evaluations is None else evaluations.best_numbers,
+    )  # fmt: skip
     stored = sum(plan.scorer.shelved(plan.space.parse(trial.arch)) for trial in trials if not trial.cached)
     result = SearchResult.of(
-        trials, values, plan.goals, plan.setup.space, plan.setup.seed, stored, plan.folder, random=random
-    )
+        trials, values, plan.goals, plan.setup.space, plan.setup.seed, stored, plan.folder, random=random,
+        evaluations=None if evaluations is None else evaluations.table,
+    )  # fmt: skip
     if folder is not None:
         from nas.report.search import search_report  # matplotlib takes a while to import
 
         folder.write_yaml("best.yaml", values)
+        if evaluations is not None:
+            folder.write(EVALUATIONS, evaluations.table.to_csv(index=False))
         if len(plan.goals) > 1:
             folder.write("front.csv", result.front.to_csv(index=False))
         archs = list(dict.fromkeys(trial.arch for trial in trials))
@@ -276,6 +322,7 @@ def _report(plan: Plan, folder: RunFolder | None, trials: list[Trial], random: l
             plan.title, trials, plan.space, values, plan.table.rows(archs) if plan.table is not None else None,
             {goal.text: goal.sense for goal in plan.goals}, costs=_limited(plan, leaves), random=random,
             settings=plan.config, command=command("search", plan.config | {"run": str(folder.path)}),
+            evaluations=None if evaluations is None else (evaluations.source.column, evaluations.table),
         )  # fmt: skip
         folder.write("report.html", page)
     return result

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nas.calls.modules import Modules
-from nas.calls.options import SetupOptions
+from nas.calls.options import DEFAULTS, SetupOptions
 from nas.calls.result import load
 from nas.calls.settings import as_list, parse, proxy_expression
 from nas.calls.setup import LOG, Setup, normalised
@@ -97,6 +97,32 @@ def train(
         plan = _prepare(setup, parts, recipe, _archs(setup, parts, named, spread_by, watch), out, events)
         with plan.opened() as folder:
             return _report(plan, folder, _run(plan, folder, watch))
+
+
+class NothingTrained(UsageError):
+    """None of the networks could be trained.
+
+    Attributes:
+        failures: see `nas.calls.trained.TrainResult`.
+    """
+
+    def __init__(self, result: TrainResult) -> None:
+        super().__init__(result.why_nothing)
+        self.failures = result.failures
+
+
+def train_some(
+    space: Space | str, archs: Sequence[str] | int, options: SetupOptions, *, out: str | Path | None, epochs: int,
+    watch: RunWatch | None = None,
+) -> TrainResult:  # fmt: skip
+    """`train` for a call that has a `SetupOptions` of its own: what these say of scoring is left out, limits where the
+    architectures are named, and workers where nothing is kept."""
+    without = {*WITHOUT, "batch_size", "precision", *(() if isinstance(archs, int) else ("constraints",))}
+    without |= {"workers"} if out is None else set()
+    own: Any = {name: value for name, value in options.items() if name not in without}
+    if isinstance(own.get("data"), str) and own["data"] == DEFAULTS["data"]:
+        del own["data"]  # nothing can be learned of it
+    return train(space, archs, epochs=epochs, out=out, watch=watch, **own)
 
 
 Named = list[str | nn.Module] | int
@@ -295,7 +321,7 @@ def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None) -> l
             table = table_of(known[n].result for n in sorted(known))
             folder.write(TABLE, table.to_csv(index=False))
     if not any(known[number].trained for number in wanted):
-        raise UsageError(TrainResult.of(space, [known[number] for number in wanted]).why_nothing)
+        raise NothingTrained(TrainResult.of(space, [known[number] for number in wanted]))
     return [known[number] for number in sorted(known)]
 
 

@@ -108,4 +108,4 @@ def read_trained(run_folder: str | Path, plugin: Sequence[str | Path] | str | Pa
 
 def is_training(config: Mapping[str, Any]) -> bool:
     """Whether a run folder's settings are those of `nas.train`."""
-    return "epochs" in config
+    return "epochs" in config and "searcher" not in config  # which may train some of what it scored

@@ -95,15 +95,31 @@ def print_comparison(console: Console, comparison: Comparison, target: str, spac
         listed = ", ".join(f"{row.proxy} {row.kendall:.3f}" for row in means.itertuples())
         number = comparison.groups["group"].nunique() - 1
         console.print(f"τ-b within {number} groups, averaged by size: {listed}")
-    first = overall["proxy"].iloc[0]
-    alike = comparison.pairs[(comparison.pairs["proxy_a"] == first) & (comparison.pairs["p_holm"] > 0.05)]["proxy_b"]
-    if len(alike):
-        console.print(f"τ not apart from that of {first} (paired test, Holm, 5 %): {', '.join(alike)}")
     if comparison.duplicates:
         console.print(
             f"{comparison.duplicates} of the architectures are isomorphic to another one (--unique drops them)"
         )
     print_failures(console, comparison.scores)
+    for sentence in comparison.words:
+        console.print(sentence)
+
+
+def print_agreement(console: Console, comparison: Comparison, space: str) -> None:
+    """Proxies among themselves, where there is no target: ρ of each with itself under another seed and with the
+    others, as a square."""
+    import pandas as pd
+
+    assert comparison.agreement is not None
+    square: dict[tuple[str, str], str] = {}
+    for one, other, rho in zip(*(comparison.agreement[name] for name in comparison.agreement), strict=True):
+        square[one, other] = square[other, one] = f"{rho:.2f}"
+    names = list(dict.fromkeys(comparison.scores["proxy"]))
+    columns = {"proxy": names} | {name: [square.get((row, name), "") for row in names] for name in names}
+    count = comparison.scores["arch"].nunique()
+    print_frame(console, pd.DataFrame(columns), f"Spearman's ρ between proxies on {space}, {count} architectures")
+    print_failures(console, comparison.scores)
+    for sentence in comparison.words:
+        console.print(sentence)
 
 
 def print_failures(console: Console, rows: pd.DataFrame) -> None:

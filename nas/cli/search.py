@@ -5,13 +5,20 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Annotated, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
+from rich.console import Console
 
 from nas.calls.options import SetupOptions
 from nas.cli.options import Batch, Config, Quiet, Run, Space, takes_setup
 from nas.cli.printing import plain_console, print_failures, print_frame, print_mapping, progress
+
+if TYPE_CHECKING:
+    from nas.calls.result import SearchResult
+
+SHOWN = 20
+"""Networks that were evaluated, of which the best are printed."""
 
 
 @takes_setup()
@@ -26,7 +33,14 @@ def search(
         typer.Option(help="Proxy to make small as a further objective, for a searcher that takes several; repeatable."),
     ] = None,
     maximise: Annotated[list[str] | None, typer.Option(help="Likewise, to make large; repeatable.")] = None,
+    evaluate: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Then evaluate so many of what was scored for the truth, each chosen by what is "
+                     "learned: trained on --data, or looked up by --table and --target."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="With --evaluate: how often every image is shown.")] = 12,
     table: Annotated[Path | None, typer.Option(help="Trained accuracies, shown beside the best architecture.")] = None,
+    target: Annotated[str | None, typer.Option(help="With --evaluate: the column of the table to look up.")] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Score as many random architectures, too, to be shown beside them.")
     ] = False,
@@ -34,20 +48,26 @@ def search(
     config: Config = None,
     quiet: Quiet = False,
     **options: Unpack[SetupOptions],
-) -> None:
+) -> None:  # fmt: skip
     """Search a space for the architecture that a proxy likes best."""
     from nas.calls.search import search as call
-    from nas.runs.folder import read_yaml
 
     start = time.perf_counter()
     with progress("searching", quiet) as watch:
         result = call(
-            space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table, batch=batch,
-            baseline=baseline, run_folder=run or "auto", watch=watch, **options,
+            space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table,
+            target=target, evaluate=evaluate, epochs=epochs, batch=batch, baseline=baseline, run_folder=run or "auto",
+            watch=watch, **options,
         )  # fmt: skip
-    trials, folder = result.trials, result.folder
+    _print(result, time.perf_counter() - start)
+
+
+def _print(result: SearchResult, seconds: float) -> None:
+    """The best, how it was found, and what to do next."""
+    from nas.runs.folder import NETWORKS, read_yaml
+
+    console, trials, folder = plain_console(), result.trials, result.folder
     assert folder is not None
-    console = plain_console()
     leaves = trials[trials["leaf"] & trials["score"].notna()].sort_values("score", ascending=False, kind="stable")
     print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
     print_mapping(console, read_yaml(folder / "best.yaml"))
@@ -56,13 +76,30 @@ def search(
     console.print(
         f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({elsewhere} from {alike}), "
         f"{result.stored} from the store, {int((trials['status'] != 'ok').sum())} failed; "
-        f"{time.perf_counter() - start:.0f} s; results in {folder}",
+        f"{seconds:.0f} s; results in {folder}",
     )
     print_failures(console, trials)
+    if len(result.evaluations):
+        _print_evaluations(console, result)
     if len(result.random):
         alike = result.random[result.random["leaf"]]["score"].max()
-        console.print(f"random search with as many evaluations: best {alike:.6g}, here {result.best.score:.6g}")
+        console.print(f"random search with as many evaluations: best {alike:.6g}, here {leaves['score'].max():.6g}")
     if covered := result.hypervolumes:
         console.print(f"hypervolume: random search {covered['random']:.6g}, here {covered['search']:.6g}")
     plugins = [part for file in read_yaml(folder / "config.yaml")["plugin"] for part in ("--plugin", file)]
     console.print(f"next: {shlex.join(['nas', 'train', '--run', str(folder), *plugins])}")
+    if (folder / NETWORKS).is_dir():
+        console.print(f"or: {shlex.join(['nas', 'export', '--run', str(folder), *plugins, '--out', 'net.py'])}")
+
+
+def _print_evaluations(console: Console, result: SearchResult) -> None:
+    """What was evaluated and why, the best first; and what the proxies are believed to be worth in the end."""
+    table, truth = result.evaluations, next(iter(result.best.evaluated))
+    further = [name for name in result.best.evaluated if name != truth]
+    shown = table[["evaluation", "truth", *further, "place", "why", "arch"]]
+    shown = shown.sort_values("truth", ascending=False, kind="stable").head(SHOWN)
+    print_frame(console, shown, f"Evaluated by {truth}")
+    last = table.iloc[-1]
+    names = [str(name).removeprefix("belief_") for name in table if str(name).startswith("belief_")]
+    worth = ", ".join(f"{name} {last[f'belief_{name}']:.2f} ± {last[f'doubt_{name}']:.2f}" for name in names)
+    console.print(f"weights believed in: {worth}")

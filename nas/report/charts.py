@@ -7,6 +7,7 @@ stands for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nas.report.svg import FAILED, LEVELS, SERIES
+from nas.report.svg import CYCLE, FAILED, LEVELS, SERIES
 
 Vector = NDArray[np.float64]
 SMALL, MEDIUM = (3.4, 2.7), (4.8, 3.0)
@@ -167,6 +168,17 @@ def curves(across_values: Vector, series: Mapping[str, Vector], *, across: str, 
     return figure
 
 
+def beliefs(numbers: Vector, weights: Mapping[str, Vector], doubts: Mapping[str, Vector]) -> Figure:
+    """What each proxy was believed to be worth after each evaluation, with one standard deviation around it."""
+    figure, axes = _axes((6.4, 3.4), "", "evaluation", "weight")
+    axes.axhline(0, color="0.5", linewidth=0.8)
+    for (name, own), colour in zip(weights.items(), cycle(CYCLE)):
+        axes.fill_between(numbers, own - doubts[name], own + doubts[name], color=colour, alpha=0.12, linewidth=0)
+        axes.plot(numbers, own, color=colour, linewidth=1.5, marker="o", markersize=2.5, label=plain(name))
+    _legend(figure)
+    return figure
+
+
 def level_key(params: Vector) -> Figure:
     """The colours of `levels` and the numbers of parameters that they stand for."""
     level = levels(params)
@@ -183,8 +195,9 @@ def level_key(params: Vector) -> Figure:
 
 
 def progress(
-    numbers: NDArray[np.int64], scores: Vector, leaf: NDArray[np.bool_], descent: Sequence[tuple[int, int]] = ()
-) -> Figure:
+    numbers: NDArray[np.int64], scores: Vector, leaf: NDArray[np.bool_], descent: Sequence[tuple[int, int]] = (),
+    *, up: str = "score",
+) -> Figure:  # fmt: skip
     """Scores by trial, the best single network so far, and the line of descent of the best one.
 
     Args:
@@ -195,7 +208,7 @@ def progress(
 
     Marks: all trials in their order.
     """
-    figure, axes = _axes(MEDIUM, "", "evaluation", "score")
+    figure, axes = _axes(MEDIUM, "", "evaluation", up)
     scores = drawable(scores)
     axes.scatter(numbers, scores, s=9, c=np.where(leaf, MAIN, STANDING_BACK), label="evaluated")
     single = leaf & np.isfinite(scores)

@@ -49,6 +49,7 @@ def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapp
     truth = np.array(comparison.truth.loc[archs], dtype=np.float64)
     drawings = _scatters(comparison.scores, means, truth, larger_is_better, overall.set_index("proxy"), target)
     sections = [
+        *([Section("Verdict", "\n\n".join(comparison.words))] if comparison.words else []),
         _ranking(overall, by_seed, target, comparison.duplicates),
         Section(f"{target} against each proxy", *drawings),
         _against_time(overall, len(archs)),
@@ -70,6 +71,20 @@ def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapp
         sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))
     sections.append(_failures(comparison.scores))
     return page(title, sections, [*archs, *overall["proxy"]])
+
+
+def agreement_report(title: str, comparison: Comparison, means: pd.DataFrame) -> str:
+    """The page of a comparison without a target, as HTML.
+
+    Args:
+        means: see `nas.statistics.comparison.mean_over_seeds`.
+    """
+    assert comparison.agreement is not None
+    table = Sheet(
+        comparison.agreement, "Spearman's ρ of any two; of a proxy with itself under another seed", folded=True
+    )
+    sections = [Section("Verdict", "\n\n".join(comparison.words), tables=[table]), _agreement(means)]
+    return page(title, [*sections, _failures(comparison.scores)], [str(arch) for arch in means.index])
 
 
 def _ranking(overall: pd.DataFrame, by_seed: pd.DataFrame, target: str, duplicates: int) -> Section:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from nas.report import charts
 from nas.report.cells import drawing
+from nas.report.evaluations import evaluations_section
 from nas.report.page import Section, Sheet, page
 from nas.report.svg import Chart
 from nas.runs.loop import Trial, best
@@ -46,6 +47,7 @@ def search_report(
     random: Sequence[Trial] = (),
     settings: Mapping[str, Any] | None = None,
     command: str = "",
+    evaluations: tuple[str, pd.DataFrame] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -58,6 +60,8 @@ def search_report(
         random: the trials of random search beside it, where it was run.
         settings: the content of ``config.yaml``.
         command: the one that makes this run.
+        evaluations: what the truth is called, and the table of `nas.calls.evaluate.Evaluations`, where some were
+            evaluated.
     """
     singles = _different([trial for trial in trials if trial.leaf and trial.score is not None])
     line = ancestors(trials)
@@ -66,6 +70,7 @@ def search_report(
     place = {text: number for number, text in enumerate(texts)}
     sections = [
         Section("Best architecture", tables=[_record(described)]),
+        *([evaluations_section(evaluations[1], evaluations[0], place)] if evaluations is not None else []),
         _course(len(trials), drawn, singles, line, place),
         *([_front(singles, senses, place)] if senses is not None and len(senses) > 1 else []),
         *([_against_random(trials, random, senses or {}, truth)] if random else []),

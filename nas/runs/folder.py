@@ -22,12 +22,17 @@ from nas.runs.yaml_file import read_yaml as read_yaml
 from nas.runs.yaml_file import yaml_text
 
 CONFIG = "config.yaml"
-RECORDS = ("trials.jsonl", "reference.jsonl", "random.jsonl", "machine.jsonl", "scores.csv", "archs.jsonl")
+RECORDS = (
+    "trials.jsonl", "reference.jsonl", "random.jsonl", "machine.jsonl", "scores.csv", "archs.jsonl",
+    "evaluations.jsonl",
+)  # fmt: skip
 """Files of measurements and decisions; all others in a folder are derived from them."""
 DERIVED = (
     "best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv",
-    "table.csv",
+    "table.csv", "agreement.csv", "verdict.yaml", "evaluations.csv",
 )  # fmt: skip
+NETWORKS = "networks"
+"""The folder within a run's own of the networks that it trains, a run of `nas.train`."""
 SINCE = ("versions", "plugin_source")
 """Settings that folders of earlier versions may lack, and that are not compared then."""
 
@@ -209,7 +214,7 @@ def _prepared(path: Path) -> bool:
         raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
     if CONFIG in names:
         return False
-    own = {LOCK, *RECORDS, *DERIVED}
+    own = {LOCK, NETWORKS, *RECORDS, *DERIVED}
     if others := sorted(name for name in names - own if name.removesuffix(".new") not in {CONFIG, *own}):
         raise UsageError(f"{path} is no run folder: it has no {CONFIG}, but {others[0]}")
     return bool(names & set(RECORDS))

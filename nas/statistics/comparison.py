@@ -14,9 +14,7 @@ import pandas as pd
 from nas.statistics import ranks
 from nas.statistics.ranks import Vector
 from nas.statistics.spread import Spreads
-
-ALWAYS = ("params", "flops", "depth")
-"""In every comparison, because a high score may only count weights."""
+from nas.statistics.verdict import Verdict
 
 
 class Comparison(NamedTuple):
@@ -34,6 +32,11 @@ class Comparison(NamedTuple):
         duplicates: how many of the architectures are isomorphic to an earlier one.
         folder: the run folder, where there is one.
         groups: correlations within groups of architectures, see `within_groups`; None where there are none.
+        agreement: of the proxies with each other, and of each with itself over seeds; see
+            `nas.statistics.agreement.agreement`.
+        verdict: what all that comes to; None without a target, where the frames but ``scores`` and ``agreement`` are
+            empty.
+        words: the same in sentences.
     """
 
     scores: pd.DataFrame
@@ -44,6 +47,9 @@ class Comparison(NamedTuple):
     truth: pd.Series[float]
     duplicates: int
     folder: Path | None = None
+    agreement: pd.DataFrame | None = None
+    verdict: Verdict | None = None
+    words: tuple[str, ...] = ()
     groups: pd.DataFrame | None = None
 
 

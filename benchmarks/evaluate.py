@@ -1,0 +1,280 @@
+"""Ways to choose what to evaluate for the truth, by what they find on NAS-Bench-201 with a few queries.
+
+    python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all]
+    python -m benchmarks.evaluate verdicts [--draws 40]
+
+``methods``: of 4,587 classes of isomorphic cells, those that peers scored by eleven proxies (see
+``nasbench201_peer_scores.csv.gz`` in the folder ``NAS_DATA``), ``pool`` are drawn for each seed. A method queries the
+validation accuracy of one cell after the other; printed is the test accuracy of the best by validation after 5, 10, 20
+and 50 queries, mean and standard deviation over the seeds. Random search and evolution draw from all 15,625 cells.
+
+- ``ranking``: down the sum of log-quantiles.
+- ``robot``: RoBoT (arXiv:2403.07591): Gaussian-process UCB over the weights, in [-1, 1], of a sum of the scaled
+  proxies, each query the top cell under the weights; then down the ranking by the best weights met. Half the queries
+  each.
+- ``linear``, ``operations``: the beliefs of `nas.statistics.beliefs` without the process on the operations, and without
+  the proxies.
+- ``forest``: expected improvement of a random forest on quantiles and operations, after five of the ranking.
+- ``learned``: what ``nas search --evaluate`` does.
+
+``verdicts``: on a table's scores by the same proxies, how often the verdict's best proxy is truly the best or within
+its interval of it, from 16 to 96 cells, and how often the promised number of architectures tells the best two apart.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from scipy.stats import norm
+from sklearn.ensemble import RandomForestRegressor
+
+from nas import plugins
+from nas.runs.evaluation import evaluation
+from nas.searcher import SEARCHERS, told
+from nas.space import SPACES
+from nas.statistics import beliefs
+from nas.statistics.beliefs import Candidates, normal_scores
+from nas.statistics.comparison import correlations, paired
+from nas.statistics.ranks import Vector, average_ranks, kendall
+from nas.statistics.spread import Spreads
+from nas.statistics.verdict import verdict
+
+QUERIES = (5, 10, 20, 50)
+FAILED = -1e8
+"""What stands for a failure in the peers' scores, or below."""
+PROXIES = {
+    "three": ("naslib_jacov", "naslib_nwot", "naslib_synflow"),
+    "robot": ("naslib_grad_norm", "naslib_snip", "naslib_grasp", "naslib_fisher", "naslib_synflow", "naslib_jacov"),
+    "all": ("naslib_epe_nas", "naslib_fisher", "naslib_grad_norm", "naslib_grasp", "naslib_jacov", "naslib_l2_norm",
+            "naslib_nwot", "naslib_plain", "naslib_snip", "naslib_synflow", "naslib_zen"),
+}  # fmt: skip
+SIZES = ("params", "flops")
+TRUTHS = (
+    ("cifar10_valid", "cifar10_test"), ("cifar10_valid_ep12", "cifar10_test"), ("cifar100_valid", "cifar100_test"),
+)  # fmt: skip
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+class Cells:
+    """Cells with their scores, in the order of the ranking: log-quantiles of ``names``, summed."""
+
+    def __init__(self, frame: pd.DataFrame, names: tuple[str, ...]) -> None:
+        values = frame[list(names)].to_numpy(float)
+        values = np.where(values <= FAILED, -np.inf, values)
+        quantiles = np.column_stack([(average_ranks(column) - 0.5) / len(column) for column in values.T])
+        order = np.argsort(-np.log(quantiles).sum(1), kind="stable")
+        self.frame, self.values, self.quantiles = frame.iloc[order], values[order], quantiles[order]
+        self.operations = np.array([[option for (option,) in form] for form in self.frame["form"]])
+        sizes = [normal_scores(column) for column in self.frame[list(SIZES)].to_numpy(float).T]
+        proxies = [normal_scores(column) for column in self.values.T]
+        self.candidates = Candidates(
+            normal_scores(np.log(self.quantiles).sum(1)), np.column_stack([*proxies, *sizes]), self.operations
+        )
+
+
+def ranking(cells: Cells, truth: Vector, rng: np.random.Generator) -> Iterator[int]:
+    yield from range(len(truth))
+
+
+def learned(cells: Cells, truth: Vector, rng: np.random.Generator) -> Iterator[int]:
+    search = evaluation(cells.candidates)
+    choices = next(search)
+    while True:
+        yield choices[0].place
+        choices = search.send([float(truth[choices[0].place])])
+
+
+def with_beliefs(**constants: object) -> Callable[[Cells, Vector, np.random.Generator], Iterator[int]]:
+    def method(cells: Cells, truth: Vector, rng: np.random.Generator) -> Iterator[int]:
+        before = {name: getattr(beliefs, name) for name in constants}
+        try:
+            for name, value in constants.items():
+                setattr(beliefs, name, value)
+            yield from learned(cells, truth, rng)
+        finally:
+            for name, value in before.items():
+                setattr(beliefs, name, value)
+
+    return method
+
+
+def forest(cells: Cells, truth: Vector, rng: np.random.Generator) -> Iterator[int]:
+    hot = [cells.operations == option for option in range(cells.operations.max() + 1)]
+    features = np.column_stack([cells.quantiles, cells.candidates.ranking, *hot])
+    met = list(range(5))
+    yield from met
+    while True:
+        model = RandomForestRegressor(30, random_state=int(rng.integers(2**31))).fit(features[met], truth[met])
+        trees = np.array([tree.predict(features) for tree in model.estimators_])
+        mean, deviation = trees.mean(0), trees.std(0) + 1e-9
+        distance = (mean - truth[met].max()) / deviation
+        gain = deviation * (distance * norm.cdf(distance) + norm.pdf(distance))
+        gain[met] = -np.inf
+        met.append(int(gain.argmax()))
+        yield met[-1]
+
+
+def robot(cells: Cells, truth: Vector, rng: np.random.Generator, queries: int = QUERIES[-1]) -> Iterator[int]:
+    finite = np.where(np.isfinite(cells.values), cells.values, np.nan)
+    low, high = np.nanmin(finite, 0), np.nanmax(finite, 0)
+    scaled = np.nan_to_num((finite - low) / np.where(high > low, high - low, 1.0))
+    weights = rng.uniform(-1, 1, (1000, scaled.shape[1]))
+    tops = (scaled @ weights.T).argmax(0)
+    asked, met = [int(rng.integers(len(weights)))], dict[int, None]()
+    for _ in range(queries // 2):
+        place = int(tops[asked[-1]])
+        if place not in met:
+            met[place] = None
+            yield place
+        y = normal_scores(truth[tops[asked]])
+        near = [np.exp(-np.square(weights - weights[one]).sum(1)) for one in asked]
+        across = np.column_stack(near)
+        covariance = across[asked] + 1e-4 * np.eye(len(asked))
+        mean = across @ np.linalg.solve(covariance, y)
+        variance = 1 - (across * np.linalg.solve(covariance, across.T).T).sum(1)
+        asked.append(int((mean + 2 * np.sqrt(np.maximum(variance, 0))).argmax()))
+    best = weights[asked[int(truth[tops[asked[:-1]]].argmax())]]
+    yield from (int(place) for place in np.argsort(-(scaled @ best)) if int(place) not in met)
+
+
+METHODS = {
+    "ranking": ranking,
+    "robot": robot,
+    "linear": with_beliefs(REST=0.0),
+    "operations": with_beliefs(SLOPES=(0.0,), WEIGHTS=(0.0,)),
+    "forest": forest,
+    "learned": learned,
+}
+
+
+@app.command()
+def methods(pool: int = 3000, seeds: int = 20, proxies: str = "three,robot,all", only: str = ",".join(METHODS)) -> None:
+    plugins.load()
+    frame = scored()
+    print(f"{len(frame)} classes; {pool} for each seed, {seeds} seeds; test accuracy after {QUERIES} queries of")
+    print(" | ".join(f"{valid} ({test}, best {frame[test].max():.2f})" for valid, test in TRUTHS))
+    baselines(seeds)
+    for name in proxies.split(","):
+        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), PROXIES[name]) for s in range(seeds)]
+        for method in only.split(","):
+            start, rows = time.process_time(), []
+            for seed, cells in enumerate(drawn):
+                for valid, test in TRUTHS:
+                    truth = cells.frame[valid].to_numpy(float)
+                    places = first(METHODS[method](cells, truth, np.random.default_rng(seed)))
+                    rows.append(found(truth[places], cells.frame[test].to_numpy(float)[places]))
+            report(f"{name} {method}", rows, time.process_time() - start)
+
+
+def first(places: Iterator[int]) -> list[int]:
+    chosen = [next(places) for _ in range(QUERIES[-1])]
+    places.close()  # type: ignore[attr-defined]
+    return chosen
+
+
+def found(valid: Vector, test: Vector) -> list[float]:
+    return [float(test[:n][valid[:n].argmax()]) for n in QUERIES]
+
+
+def report(name: str, rows: list[list[float]], seconds: float) -> None:
+    numbers = np.array(rows).reshape(-1, len(TRUTHS), len(QUERIES))
+    mean, deviation = numbers.mean(0), numbers.std(0, ddof=1) if len(numbers) > 1 else numbers[0] * 0
+    cells = [
+        " ".join(f"{m:.2f}±{d:.2f}" for m, d in zip(*both, strict=True)) for both in zip(mean, deviation, strict=True)
+    ]
+    print(f"{name:18} {' | '.join(cells)}   {seconds:.0f} s", flush=True)
+
+
+def baselines(seeds: int) -> None:
+    """Random search and evolution on all cells, with as many queries; evolution with 500, too."""
+    space, table = SPACES["nasbench201"](), pd.read_csv(data() / "nasbench201.csv.gz")
+    rows = {space.parse(text): row for row, text in enumerate(table["arch"])}
+    for name, options in {"random_search": {}, "evolution": {"population": 10, "tournament": 5}}.items():
+        results, long = [], []
+        for seed in range(seeds):
+            for valid, test in TRUTHS:
+                truth, met = table[valid].to_numpy(float), list[int]()
+                search, archs = SEARCHERS[name].start(space, Random(seed), options)
+                while len(met) < 500:
+                    met += [rows[arch] for arch in archs]
+                    archs = told(search, [float(truth[rows[arch]]) for arch in archs])
+                outcome = table[test].to_numpy(float)[met]
+                results.append(found(truth[met], outcome))
+                long.append(float(outcome[truth[met].argmax()]))
+        report(name, results, 0)
+        ends = np.array(long).reshape(-1, len(TRUTHS))
+        print(
+            f"{'':18} after 500: {' '.join(f'{m:.2f}±{d:.2f}' for m, d in zip(ends.mean(0), ends.std(0), strict=True))}"
+        )
+
+
+@app.command()
+def verdicts(draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48,96") -> None:
+    plugins.load()
+    frame = scored()
+    names = list(PROXIES["all"])
+    scores = frame[names].where(frame[names] > FAILED, -np.inf).rename(columns=lambda name: name[7:])
+    scores = scores.assign(params=frame["params"], flops=frame["flops"])
+    truth = frame["cifar10_test"]
+    true = {name: kendall(scores[name].to_numpy(float), truth.to_numpy(float)) for name in scores}
+    print("true τ:", ", ".join(f"{name} {tau:.3f}" for name, tau in sorted(true.items(), key=lambda i: -i[1])))
+    rng = np.random.default_rng(0)
+    for count in map(int, counts.split(",")):
+        exact, alike, lost, kept, apart = 0, 0, [], [], []
+        for _ in range(draws):
+            rows = rng.choice(len(frame), count, replace=False)
+            result = judged(scores.iloc[rows], truth.iloc[rows])
+            assert result.best is not None
+            best = max(true, key=true.__getitem__)
+            exact += result.best == best
+            alike += best in (result.best, *result.alike)
+            lost.append(true[best] - true[result.best])
+            apart.append(result.more == 0)
+            if result.more and count + result.more <= len(frame):
+                again = rng.choice(len(frame), count + result.more, replace=False)
+                kept.append(told_apart(scores.iloc[again], truth.iloc[again], result.best, str(result.second)))
+        print(
+            f"{count:3} cells: the best proxy is named in {exact / draws:.0%}, it or one not told apart in "
+            f"{alike / draws:.0%}; τ given away {np.mean(lost):.3f}; the best two apart at once {np.mean(apart):.0%}; "
+            f"the promised number suffices in {np.mean(kept):.0%} of {len(kept)}",
+            flush=True,
+        )
+
+
+def judged(scores: pd.DataFrame, truth: pd.Series) -> object:
+    long = scores.rename_axis("arch").reset_index().melt("arch", var_name="proxy")
+    long = long.assign(seed=0, status="ok", reason="", seconds=0.0)
+    frame = correlations(long, truth, dict.fromkeys(scores, True))
+    return verdict(frame, paired(scores, truth), scores, truth)
+
+
+def told_apart(scores: pd.DataFrame, truth: pd.Series, one: str, other: str) -> bool:
+    spreads = Spreads(truth.to_numpy(float))
+    first, second = (spreads.kendall(scores[name].to_numpy(float)) for name in (one, other))
+    return first.minus(second).p_value() < 0.05
+
+
+def data() -> Path:
+    return Path(os.environ["NAS_DATA"])
+
+
+def scored() -> pd.DataFrame:
+    """One row for each class of isomorphic cells that peers scored by every proxy, with its accuracies."""
+    space = SPACES["nasbench201"]()
+    peers = pd.read_csv(data() / "nasbench201_peer_scores.csv.gz").dropna(subset=list(PROXIES["all"]))
+    frame = peers.merge(pd.read_csv(data() / "nasbench201.csv.gz"), on="arch")
+    frame["form"] = [space.canonical(space.parse(text)) for text in frame["arch"]]
+    return frame.drop_duplicates("form").reset_index(drop=True)
+
+
+if __name__ == "__main__":
+    app()

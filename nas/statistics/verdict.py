@@ -1,0 +1,183 @@
+"""What a comparison comes to: which proxies tell more here than a count does, which are as good as the best, and how
+many more architectures would tell the best two apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, isnan, sqrt
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from nas.statistics import ranks
+from nas.statistics.spread import Spread, Spreads
+
+ALWAYS = ("params", "flops", "depth")
+"""In every comparison, because a high score may only count weights."""
+LEVEL = 0.05
+"""Of the tests."""
+POWER = 0.8
+"""The probability with which the number of architectures that is told is enough, over all true differences that what
+was measured may come of."""
+REPEATS = 0.5
+"""Spearman's ρ of a proxy with itself under another seed, below which chance decides most of its ranking."""
+
+
+class Verdict(NamedTuple):
+    """What a reader may conclude.
+
+    Attributes:
+        architectures: how many were compared.
+        best: the proxy with the largest τ, a count included; None where none has a τ.
+        kendall, kendall_lo, kendall_hi: its τ-b and the 95 % interval.
+        beats: of each count, the proxies that rank better than it beyond chance (paired test, Holm, 5 %).
+        better: those that beat every count.
+        alike: those that cannot be told apart from the best.
+        second: the next best.
+        more: how many more architectures would tell the best two apart, see `more_architectures`; 0 where they are
+            apart, None where no number would, or it cannot be said.
+        given: the proxy with the largest τ given parameters.
+        given_kendall, given_lo, given_hi: that τ and its 95 % interval.
+        chance: the proxies most of whose ranking another seed changes; empty where there was one seed.
+    """
+
+    architectures: int
+    best: str | None
+    kendall: float
+    kendall_lo: float
+    kendall_hi: float
+    beats: Mapping[str, list[str]]
+    better: list[str]
+    alike: list[str]
+    second: str | None
+    more: int | None
+    given: str | None
+    given_kendall: float
+    given_lo: float
+    given_hi: float
+    chance: list[str]
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the best proxy ranks better than chance."""
+        return self.kendall_lo > 0
+
+    @property
+    def beyond_size(self) -> bool:
+        """Whether some proxy tells more than the number of parameters."""
+        return self.given_lo > 0
+
+
+def verdict(
+    correlations: pd.DataFrame,
+    pairs: pd.DataFrame,
+    means: pd.DataFrame,
+    target: pd.Series[float],
+    seed: int = 0,
+    repeats: Mapping[str, float] | None = None,
+) -> Verdict:
+    """The verdict of a comparison.
+
+    Args:
+        correlations, pairs, means: see `nas.statistics.comparison`.
+        seed: of the resamples.
+        repeats: see `nas.statistics.agreement.repeatability`.
+    """
+    overall = correlations[(correlations["seed"] == "all") & correlations["kendall"].notna()]
+    overall = overall.sort_values("kendall", ascending=False, kind="stable").set_index("proxy")
+    ranked = [str(name) for name in overall.index]
+    best, second = [*ranked, None, None][:2]
+    apart = pairs[pairs["p_holm"] < LEVEL]
+    beats = {
+        count: [str(name) for name in apart.loc[apart["proxy_b"] == count, "proxy_a"] if name not in ALWAYS]
+        for count in ALWAYS
+        if count in ranked
+    }
+    of_best = pairs[pairs["proxy_a"] == best]
+    own = overall[["kendall", "kendall_lo", "kendall_hi"]].to_numpy(np.float64)
+    tau, low, high = own[0] if len(own) else (np.nan, np.nan, np.nan)
+    given = _given_params(means, target, seed, ranked)
+    return Verdict(
+        len(means), best, float(tau), float(low), float(high),
+        beats,
+        [name for name in ranked if beats and all(name in better for better in beats.values())],
+        [str(name) for name in of_best.loc[~(of_best["p_holm"] < LEVEL), "proxy_b"]],
+        second,
+        None if second is None else _more(len(means), of_best[of_best["proxy_b"] == second]),
+        *given,
+        [name for name, rho in (repeats or {}).items() if rho < REPEATS],
+    )  # fmt: skip
+
+
+def _more(count: int, pair: pd.DataFrame) -> int | None:
+    """How many architectures more than ``count`` would tell a pair of proxies, a row of the pairs, apart."""
+    ((low, high, p),) = pair[["lo", "hi", "p"]].to_numpy(np.float64)
+    if np.isnan(p) or low == high:  # too few to say, or they rank alike
+        return None
+    return more_architectures(count, float(norm.isf(p / 2)))
+
+
+def more_architectures(count: int, distance: float) -> int:
+    """How many more than ``count`` architectures a comparison takes to tell two proxies apart with 80 % probability.
+
+    The difference of two τ on N architectures has a standard error that falls as 1/√N. On ``count`` of them it was
+    ``distance`` standard errors, so the true difference, of which nothing else is known, is that far from zero, give or
+    take one standard error; and the next comparison, of F times as many, measures it with 1/√F of one more. That is
+    told apart at the 5 % level with probability
+
+        Φ((√F t - z) / √(1 + F)) + Φ((-√F t - z) / √(1 + F)),    t the distance, z = 1.96
+
+    of which the root F at 80 % is taken. Were the difference taken for exact, the promise would be too small for most
+    of the pairs that are not told apart: those whose difference came out too large. It is still too small for two
+    proxies that truly hardly differ, of which no sample tells by how little (``benchmarks/evaluate.py``).
+    """
+    limit = norm.isf(LEVEL / 2)
+    if abs(distance) >= limit:
+        return 0
+
+    def missing(log_factor: float) -> float:
+        factor = np.exp(log_factor)
+        shift, width = sqrt(factor) * abs(distance), sqrt(1 + factor)
+        return float(norm.cdf((shift - limit) / width) + norm.cdf((-shift - limit) / width) - POWER)
+
+    return ceil(count * (float(np.exp(brentq(missing, 0.0, np.log(1e6)))) - 1))
+
+
+def _given_params(
+    means: pd.DataFrame, target: pd.Series[float], seed: int, ranked: list[str]
+) -> tuple[str | None, float, float, float]:
+    """The proxy with the largest τ given parameters, that τ, and its 95 % interval."""
+    nothing = None, np.nan, np.nan, np.nan
+    if "params" not in means or not np.isfinite(means["params"]).all():
+        return nothing
+    truth, params = (np.asarray(column, dtype=np.float64) for column in (target.loc[means.index], means["params"]))
+    columns = {name: means[name].to_numpy(np.float64) for name in ranked if name != "params"}
+    taus = {name: ranks.kendall_given(column, truth, params) for name, column in columns.items()}
+    known = {name: tau for name, tau in taus.items() if not isnan(tau)}
+    if not known:
+        return nothing
+    name = max(known, key=known.__getitem__)
+    of_truth, of_params = Spreads(truth, seed), Spreads(params, seed)
+    spread = partial(of_truth.kendall(columns[name]), of_params.kendall(columns[name]), of_truth.kendall(params))
+    return name, spread.estimate, *spread.interval()
+
+
+def partial(scores: Spread, with_given: Spread, target_given: Spread) -> Spread:
+    """Kendall's partial τ (see `nas.statistics.ranks.kendall_given`) of three τ on the same resamples, or of their
+    influences, which it takes to first order."""
+    a, b, c = scores.estimate, with_given.estimate, target_given.estimate
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if scores.resampled:
+            a_, b_, c_ = scores.values, with_given.values, target_given.values
+            values = (a_ - b_ * c_) / np.sqrt((1 - b_**2) * (1 - c_**2))
+            values[~np.isfinite(values)] = np.nan
+        else:
+            scale = np.sqrt((1 - b**2) * (1 - c**2))
+            estimate = (a - b * c) / scale
+            values = scores.values / scale
+            values = values + (-c / scale + estimate * b / (1 - b**2)) * with_given.values
+            values = values + (-b / scale + estimate * c / (1 - c**2)) * target_given.values
+    return Spread(float((a - b * c) / np.sqrt((1 - b**2) * (1 - c**2))), values, scores.resampled)
