@@ -46,7 +46,8 @@ def outputs_of(net, tokens, kind):
 def gradients(net, value):
     names = [n for n, m in net.named_modules() if isinstance(m, nn.Linear)]
     weights = [net.get_submodule(name).weight for name in names]
-    return dict(zip(names, zip(weights, torch.autograd.grad(value, weights), strict=True), strict=True))
+    pairs = zip([weight.detach() for weight in weights], torch.autograd.grad(value, weights), strict=True)
+    return dict(zip(names, pairs, strict=True))
 
 
 @pytest.mark.parametrize("text", [TWO, ATTENTION])
@@ -132,7 +133,7 @@ def test_zerolm():
     for name, module in net.named_modules():
         for part in parts:
             if isinstance(module, nn.Linear) and f".{part}." in name:
-                parts[part] += float((module.weight**2).sum()) / min(module.weight.shape)
+                parts[part] += float((module.weight.detach() ** 2).sum()) / min(module.weight.shape)
     assert float(zerolm(probe)) == pytest.approx(sum(parts.values()))
     assert float(zerolm(probe, alpha=0.5)) == pytest.approx(parts["feed_forward"] + 0.5 * parts["mix"])
 
