@@ -106,8 +106,8 @@ class Probe:
     @cached_property
     def trace(self) -> Trace:
         """What one input costs; see `nas.passes.counts.Trace`."""
-        known = self._counts
-        return trace(self.net, self.inputs[:1].clone()) if known is None else Trace(known.flops, known.depth)
+        counts = self._counts
+        return trace(self.net, self.inputs[:1].clone()) if counts is None else Trace(counts.flops, counts.depth)
 
     @property
     def weights(self) -> list[Tensor]:

@@ -143,8 +143,8 @@ def states(features: list[Tensor], layer: int) -> Tensor:
     """What a layer gives, [units, places] float64."""
     if layer >= len(features):
         raise ProxyFailure(f"the network has {max(0, len(features) - 1)} layers, and no layer {layer}")
-    given = features[layer].detach().double()
-    return given.flatten(0, 1).T if given.ndim == 3 else given.transpose(0, 1).flatten(1)
+    states = features[layer].detach().double()
+    return states.flatten(0, 1).T if states.ndim == 3 else states.transpose(0, 1).flatten(1)
 
 
 @proxy("zerolm", transformers=True, paper="ZeroLM 2025, arXiv:2503.18646")

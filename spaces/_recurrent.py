@@ -41,14 +41,14 @@ class Cell(NamedTuple):
 
     def living(self) -> Cell:
         """Without the nodes of which no new state is made."""
-        kept: set[int] = set()
+        reached: set[int] = set()
         waiting = [state for state in self.states if state in self.nodes]
         while waiting:
             position = waiting.pop()
-            if position not in kept:
-                kept.add(position)
+            if position not in reached:
+                reached.add(position)
                 waiting += [one for one in self.nodes[position].inputs if isinstance(one, int) and one in self.nodes]
-        return Cell({position: node for position, node in self.nodes.items() if position in kept}, self.states)
+        return Cell({position: node for position, node in self.nodes.items() if position in reached}, self.states)
 
     def can_run(self) -> bool:
         """Whether each node has as many inputs as its operation takes, which are there, and ``x`` feeds linear layers,
@@ -62,9 +62,9 @@ class Cell(NamedTuple):
 
     def _fits(self, node: Node) -> bool:
         fewest, most = INPUTS[node.op]
-        known = all(one in self.nodes if isinstance(one, int) else one in (X, *self.previous) for one in node.inputs)
+        exist = all(one in self.nodes if isinstance(one, int) else one in (X, *self.previous) for one in node.inputs)
         distinct = len(set(node.inputs)) == len(node.inputs)
-        return known and distinct and fewest <= len(node.inputs) <= most and (node.op == LINEAR or X not in node.inputs)
+        return exist and distinct and fewest <= len(node.inputs) <= most and (node.op == LINEAR or X not in node.inputs)
 
     def keeps_rules(self) -> bool:
         """Whether the published generator could have made it; the hand-made LSTM and GRU break its rules."""

@@ -275,11 +275,11 @@ class BertSpace(SpaceWrapper):
             match = LAYER.fullmatch(layer)
             if match is None:
                 raise ValueError(f"layer {number}, {layer[:50]!r}, is not like {FORM.split('|')[1]}")
-            known = (OPERATIONS, HEADS, self.feed_forwards, STACKS)
+            choices = (OPERATIONS, HEADS, self.feed_forwards, STACKS)
             kinds = ("operation", "number of heads", "feed-forward width", "stack")
             slots += [
                 choice([given], tuple(map(str, values)), f"{kind} of layer {number}")
-                for given, values, kind in zip(match.groups(), known, kinds, strict=True)
+                for given, values, kind in zip(match.groups(), choices, kinds, strict=True)
             ]
         return tuple(slots) + ((0,),) * SLOTS * (max(DEPTHS) - len(layers))
 

@@ -140,8 +140,8 @@ class NlpSpace(Space):
         for position, (op,) in enumerate(arch[1 : 1 + 4 * self.nodes : 4]):
             if op:
                 most = INPUTS[OPERATIONS[op]][1]
-                given = takewhile(bool, (option for (option,) in arch[2 + 4 * position : 2 + 4 * position + most]))
-                inputs = (option - len(BASE) if option >= len(BASE) else BASE[option] for option in given)
+                sources = takewhile(bool, (option for (option,) in arch[2 + 4 * position : 2 + 4 * position + most]))
+                inputs = (option - len(BASE) if option >= len(BASE) else BASE[option] for option in sources)
                 nodes[position] = Node(OPERATIONS[op], tuple(inputs))
         states = arch[1 + self.nodes * 4 :][: arch[0][0] + 1]
         return Cell(nodes, tuple(position for (position,) in states))
@@ -189,11 +189,11 @@ class NlpSpace(Space):
         activations: list[str | int] = []
         while len(nodes) < wanted:
             op = rng.choices((LINEAR, BLEND, PRODUCT, SUM), (3, 1, 1, 1))[0]
-            known: list[str | int] = [X, *previous, *activations] if op == LINEAR else [*previous, *nodes]
+            candidates: list[str | int] = [X, *previous, *activations] if op == LINEAR else [*previous, *nodes]
             count = rng.choices((2, 3), (4, 1))[0] if op == LINEAR else INPUTS[op][0]
-            if len(known) < count:
+            if len(candidates) < count:
                 continue
-            nodes[len(nodes)] = Node(op, tuple(rng.sample(known, count)))
+            nodes[len(nodes)] = Node(op, tuple(rng.sample(candidates, count)))
             if op == LINEAR:
                 nodes[len(nodes)] = Node(rng.choice(ACTIVATIONS), (len(nodes) - 1,))
                 activations.append(len(nodes) - 1)
@@ -233,22 +233,22 @@ class NlpSpace(Space):
         })  # fmt: skip
 
     def parse(self, text: str) -> Arch:
-        given = record(text, FORM)
-        nodes = {name: _node(name, value) for name, value in given.items()}
+        recipe = record(text, FORM)
+        nodes = {name: _node(name, value) for name, value in recipe.items()}
         states = sorted(int(match[1]) for name in nodes if (match := STATE.fullmatch(name)))
         if states != list(range(len(states))) or not 1 <= len(states) <= STATES:
             raise ValueError(f"{text[:200]!r} has no new states h_new_0 to at most h_new_{STATES - 1}, like {FORM}")
         if len(nodes) > self.nodes:
             raise ValueError(f"{text[:200]!r} has {len(nodes)} nodes, and a cell at most {self.nodes}")
-        known = {X, *(f"h_prev_{number}" for number in states)}
+        sources = {X, *(f"h_prev_{number}" for number in states)}
         for name, (_, inputs) in nodes.items():
             for one in inputs:
-                if one not in known and one not in nodes:
-                    raise unknown(f"input of {name}", one, [*known, *nodes])
+                if one not in sources and one not in nodes:
+                    raise unknown(f"input of {name}", one, [*sources, *nodes])
         order: dict[str, int] = {}
         while len(order) < len(nodes):
             left = {name: read for name, (_, read) in nodes.items() if name not in order}
-            ready = [name for name, read in left.items() if known.union(order).issuperset(read)]
+            ready = [name for name, read in left.items() if sources.union(order).issuperset(read)]
             if not ready:
                 raise ValueError(f"{text[:200]!r} has nodes that wait for each other")
             order[ready[0]] = len(order)

@@ -117,8 +117,8 @@ class Request:
     def check(self, goals: int) -> None:
         """`UsageError` where what is said does not go together."""
         if self.count is None:
-            said = {"target": self.target, "truth": self.function}
-            if names := [name for name, value in said.items() if value is not None]:
+            identity = {"target": self.target, "truth": self.function}
+            if names := [name for name, value in identity.items() if value is not None]:
                 raise UsageError(f"{names[0]} says what to evaluate by, and nothing is to be evaluated: --evaluate N")
             return
         check_number("evaluate", self.count, 1)

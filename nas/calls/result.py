@@ -147,8 +147,8 @@ class SearchResult:
     ) -> nn.Module:
         """A fresh network of ``arch``, by default of the best one, for the task of the run or for another number of
         classes, channels, pixels a side or tokens; its weights are those that the seed of the run gives."""
-        given: dict[str, Any] = {"classes": classes, "channels": channels, "size": size, "length": length}
-        task = self.best.task._replace(**{name: value for name, value in given.items() if value is not None})
+        replaced: dict[str, Any] = {"classes": classes, "channels": channels, "size": size, "length": length}
+        task = self.best.task._replace(**{name: value for name, value in replaced.items() if value is not None})
         chosen = self.space.canonical(self.space.parse(self.best.arch if arch is None else arch))
         return build(self.space, chosen, task, self.seed)
 
@@ -241,11 +241,11 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
         raise UsageError(f"{path} is of a run with {missing} more plug-ins: name the files with plugin=…: "
                          f"{', '.join(config['plugin'])}")  # fmt: skip
     renamed = {"constraint": "constraints", "cost": "costs", "set": "settings"}
-    given = {renamed.get(name, name): value for name, value in config.items()}
-    given = {name: value for name, value in given.items() if name in OPTIONS} | {"plugin": files, "store": "none"}
+    options = {renamed.get(name, name): value for name, value in config.items()}
+    options = {name: value for name, value in options.items() if name in OPTIONS} | {"plugin": files, "store": "none"}
     plugins.load(files)
     with only_data(path / "config.yaml"):
-        setup = Setup.of(str(config.get("space")), given)
+        setup = Setup.of(str(config.get("space")), options)
         trials = read_trials(path)
         winner = winner_of(trials, read_records(path / RECORDS)) or best(trials)
         if winner is None:

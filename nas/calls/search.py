@@ -150,13 +150,13 @@ def _prepare(
     if run_folder is not None and not (searcher.name in SEARCHERS and SEARCHERS[searcher.name] is searcher):
         setup.needs_no_name(f"the function {searcher.name}", run_folder)
     data = setup.minibatch()
-    known = Table(request.table, setup.space) if request.table is not None else None
+    truth = Table(request.table, setup.space) if request.table is not None else None
     request.check(len(goals))
     scorer = setup.scorer(data=data, kept=kept)
     objectives = [Objective(scorer, goal.proxy, setup.settings, searcher.ranks, goal.sense) for goal in goals]
     try_out(scorer)
     folder, config = _folder(setup, searcher, goals, budget, scorer, objectives, run_folder, request.recorded)
-    wanted = request.wanted(setup.space, known, folder)
+    wanted = request.wanted(setup.space, truth, folder)
     measured = MachineScores(scorer, folder)
     space, ancestry = setup.limited(data.task, scorer), Ancestry()
     own = dict(setup.settings.get(searcher.name, {}))
@@ -167,7 +167,7 @@ def _prepare(
             f"of {budget}: give a larger --budget"
         )
     objective = objectives[0] if len(objectives) == 1 else Objectives(objectives)
-    return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, measured, known, wanted,
+    return Plan(setup, searcher, goals, budget, space, scorer, objective, ancestry, started, measured, truth, wanted,
                 folder, config, baseline)  # fmt: skip
 
 
@@ -212,10 +212,10 @@ def _check_searcher(searcher: Searcher, setup: Setup, goals: int) -> None:
         takes = f": it takes {space.supernet_takes}" if space.supernet_takes else ""
         raise UsageError(f"{searcher.name} walks down from a supernet, which the space {name} cannot build{takes}")
     if not all(space.slots):
-        known = f" (options: {', '.join(options(SPACES[name]))})" if name is not None else ""
+        hint = f" (options: {', '.join(options(SPACES[name]))})" if name is not None else ""
         raise UsageError(
             f"the space {name} has nothing to choose from: 'nas score' ranks what you name, and --set {name}."
-            f"OPTION=… lists what to search among{known}"
+            f"OPTION=… lists what to search among{hint}"
         )
 
 
@@ -338,8 +338,8 @@ def _limited(plan: Plan, archs: Sequence[str]) -> dict[str, dict[str, float]]:
     if not limits:  # of networks without one it is not known that they can be made
         return {}
     forms = {arch: space.canonical(space.parse(arch)) for arch in archs}
-    known = {arch: quantities(space, forms[arch], limits, plan.scorer.data.task, plan.scorer) for arch in archs}
-    return {limit.proxy.name: {arch: known[arch][limit.proxy.name] for arch in archs} for limit in limits}
+    amounts = {arch: quantities(space, forms[arch], limits, plan.scorer.data.task, plan.scorer) for arch in archs}
+    return {limit.proxy.name: {arch: amounts[arch][limit.proxy.name] for arch in archs} for limit in limits}
 
 
 def evaluations(searcher: Searcher, space: Space, setup: Setup) -> int:

@@ -161,10 +161,10 @@ def _named(archs: Sequence[str | nn.Module] | str | nn.Module | int) -> Named:
     if isinstance(archs, int):
         check_number("archs", archs, 1)
         return archs
-    several = [archs] if isinstance(archs, nn.Module) else as_list(archs)
-    if not isinstance(several, Sequence) or not all(isinstance(arch, str | nn.Module) for arch in several):
+    requested = [archs] if isinstance(archs, nn.Module) else as_list(archs)
+    if not isinstance(requested, Sequence) or not all(isinstance(arch, str | nn.Module) for arch in requested):
         raise UsageError(f"archs takes notations, networks or a number, not {archs!r}")
-    return list(several)
+    return list(requested)
 
 
 def _from_run(run: str | Path, space: Space | str | None, options: dict[str, Any]) -> tuple[str, dict[str, Any], str]:
@@ -307,22 +307,22 @@ def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None) -> l
         jobs = enlisted(folder, space, plan.archs)
         all_of_them = [parse(space, job.text) for job in jobs]
         folder.settle(plan.config | {"versions": _versions(plan.setup, all_of_them)})
-    known = {number: result for number, job in enumerate(jobs) if (result := _known(job)) is not None}
+    finished = {number: result for number, job in enumerate(jobs) if (result := _known(job)) is not None}
     wanted = [n for n, job in enumerate(jobs) if not forms or space.canonical(parse(space, job.text)) in forms]
-    left = [number for number in wanted if number not in known]
+    left = [number for number in wanted if number not in finished]
     ask = [jobs[number] for number in left]
     if plan.setup.workers is not None and folder is not None:
         trainings = train_in_processes(plan.plan(), ask, plan.setup.workers, watch)
     else:
         trainings = train_here(plan.conditions, ask, watch)
     for number, trained in trainings:
-        known[left[number]] = trained
+        finished[left[number]] = trained
         if folder is not None:
-            table = table_of(known[n].result for n in sorted(known))
+            table = table_of(finished[n].result for n in sorted(finished))
             folder.write(TABLE, table.to_csv(index=False))
-    if not any(known[number].trained for number in wanted):
-        raise NothingTrained(TrainResult.of(space, [known[number] for number in wanted]))
-    return [known[number] for number in sorted(known)]
+    if not any(finished[number].trained for number in wanted):
+        raise NothingTrained(TrainResult.of(space, [finished[number] for number in wanted]))
+    return [finished[number] for number in sorted(finished)]
 
 
 def _known(job: Job) -> Trained | None:

@@ -100,9 +100,9 @@ class TrainedHere:
             rows, failures = result.table.to_dict("records"), result.failures
         except NothingTrained as nothing:
             rows, failures = [], nothing.failures
-        known = {self._form(row["arch"]): row for row in rows}
+        results = {self._form(row["arch"]): row for row in rows}
         reasons = {self._form(arch): str(why) for arch, why in zip(failures["arch"], failures["reason"], strict=True)}
-        return [self._truth(known, reasons, self._form(text)) for text in texts]
+        return [self._truth(results, reasons, self._form(text)) for text in texts]
 
     def _form(self, text: Any) -> Arch:
         return self.space.canonical(self.space.parse(str(text)))

@@ -112,11 +112,11 @@ def minibatch(
     """
     drawn = _drawn(source, batch_size, seed, predicts[0] if predicts else "classes")
     if predicts and drawn.task.output not in predicts:
-        asked = {"classes": "are images", "next": "ask for next tokens", "masked": "ask for masked tokens"}
+        purposes = {"classes": "are images", "next": "ask for next tokens", "masked": "ask for masked tokens"}
         able = {"classes": "take images", "next": "predict next tokens", "masked": "predict masked tokens"}
         raise UsageError(
             f"the networks of the space {' or '.join(able[output] for output in predicts)}, and the data "
-            f"{asked[drawn.task.output]}: {NEXT_STEP[predicts[0]]}"
+            f"{purposes[drawn.task.output]}: {NEXT_STEP[predicts[0]]}"
         )
     return drawn
 
@@ -195,11 +195,11 @@ def _checked_tokens(given: Minibatch) -> Minibatch:
         raise UsageError(f"a Minibatch of {given.classes} different tokens has tokens from 0 to {given.classes - 1}")
     if not (isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.shape == tokens.shape):
         raise UsageError("a Minibatch of tokens has a label for each of them, an int64 tensor [samples, length]")
-    asked = labels[labels != UNLABELLED]
+    targets = labels[labels != UNLABELLED]
     if labels.device.type != "cpu" or not (labels != UNLABELLED).any(1).all():
         raise UsageError(
             f"a Minibatch of tokens has labels on the CPU, of each sample one at least that is not {UNLABELLED}"
         )
-    if int(asked.min()) not in known or int(asked.max()) not in known:
+    if int(targets.min()) not in known or int(targets.max()) not in known:
         raise UsageError(f"a Minibatch of {given.classes} different tokens has labels from 0 to {given.classes - 1}")
     return given

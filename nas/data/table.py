@@ -85,8 +85,8 @@ class Table:
         """A column as groups, whose names are texts; `UsageError` for one that is missing."""
         if column not in self.frame or column == "arch":
             raise unknown(f"column of {self.path}", column, [c for c in map(str, self.frame.columns) if c != "arch"])
-        known = self.frame[column].notna()
-        return self.frame[column].astype(str).where(known)
+        labelled = self.frame[column].notna()
+        return self.frame[column].astype(str).where(labelled)
 
     def find(self, column: str, value: str) -> Arch:
         """The architecture whose ``column`` is ``value``; `UsageError` where there is none."""

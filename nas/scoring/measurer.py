@@ -79,9 +79,9 @@ class Measurer:
         rounds |= {name: [score] for name, score in looked_up.items()}
         proxies = [proxy for proxy in proxies if proxy.known is None]
         for network in dict.fromkeys(proxy.network for proxy in proxies):
-            asked = [proxy for proxy in proxies if proxy.network == network]
-            for number in range(max(proxy.initialisations for proxy in asked)):
-                now = [proxy for proxy in asked if number < proxy.initialisations]
+            together = [proxy for proxy in proxies if proxy.network == network]
+            for number in range(max(proxy.initialisations for proxy in together)):
+                now = [proxy for proxy in together if number < proxy.initialisations]
                 for name, score in self._visit(arch, network, number, now).items():
                     rounds[name].append(score)
         return {name: _mean(scores) for name, scores in rounds.items()}
@@ -110,8 +110,8 @@ class Measurer:
         proxies = [proxy for proxy in proxies if proxy.name not in scores]
         probe = None
         for how in get_args(Initialisation):
-            asked = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
-            if not asked:
+            pending = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
+            if not pending:
                 continue
             start = time.perf_counter()
             try:
@@ -119,10 +119,10 @@ class Measurer:
             except BaseException as error:  # a network that cannot be made fails alone, among others that can
                 if not is_failure(error):
                     raise
-                scores |= dict.fromkeys(asked, _score_of(error))
+                scores |= dict.fromkeys(pending, _score_of(error))
                 continue
-            share = (time.perf_counter() - start) / len(asked)
-            for name, (value, seconds) in measure(probe, asked).items():
+            share = (time.perf_counter() - start) / len(pending)
+            for name, (value, seconds) in measure(probe, pending).items():
                 scores[name] = _score_of(value)._replace(seconds=seconds + share)
         return scores
 

@@ -211,9 +211,9 @@ def within_groups(means: pd.DataFrame, target: pd.Series[float], groups: pd.Seri
             members = means.index[(own == group).to_numpy()]
             truth = np.asarray(target.loc[members], dtype=np.float64)
             taus[str(group)] = ranks.kendall(means[name].loc[members].to_numpy(np.float64), truth)
-        known = {group: tau for group, tau in taus.items() if np.isfinite(tau)}
-        total = sum(int(chosen[group]) for group in known)
-        mean = sum(int(chosen[group]) * tau for group, tau in known.items()) / total if total else np.nan
+        finite = {group: tau for group, tau in taus.items() if np.isfinite(tau)}
+        total = sum(int(chosen[group]) for group in finite)
+        mean = sum(int(chosen[group]) * tau for group, tau in finite.items()) / total if total else np.nan
         rows.append((str(name), "all", total, mean))
         rows += [(str(name), group, int(chosen[group]), tau) for group, tau in taus.items()]
     return pd.DataFrame(rows, columns=["proxy", "group", "n", "kendall"])

@@ -99,7 +99,7 @@ def verdict(
     of_best = pairs[pairs["proxy_a"] == best]
     own = overall[["kendall", "kendall_lo", "kendall_hi"]].to_numpy(np.float64)
     tau, low, high = own[0] if len(own) else (np.nan, np.nan, np.nan)
-    given = _given_params(means, target, seed, ranked)
+    partial_taus = _given_params(means, target, seed, ranked)
     return Verdict(
         len(means), best, float(tau), float(low), float(high),
         beats,
@@ -107,7 +107,7 @@ def verdict(
         [str(name) for name in of_best.loc[~(of_best["p_holm"] < LEVEL), "proxy_b"]],
         second,
         None if second is None else _more(len(means), of_best[of_best["proxy_b"] == second]),
-        *given,
+        *partial_taus,
         [name for name, rho in (repeats or {}).items() if rho < REPEATS],
     )  # fmt: skip
 
@@ -156,10 +156,10 @@ def _given_params(
     truth, params = (np.asarray(column, dtype=np.float64) for column in (target.loc[means.index], means["params"]))
     columns = {name: means[name].to_numpy(np.float64) for name in ranked if name != "params"}
     taus = {name: ranks.kendall_given(column, truth, params) for name, column in columns.items()}
-    known = {name: tau for name, tau in taus.items() if not isnan(tau)}
-    if not known:
+    finite = {name: tau for name, tau in taus.items() if not isnan(tau)}
+    if not finite:
         return nothing
-    name = max(known, key=known.__getitem__)
+    name = max(finite, key=finite.__getitem__)
     of_truth, of_params = Spreads(truth, seed), Spreads(params, seed)
     spread = partial(of_truth.kendall(columns[name]), of_params.kendall(columns[name]), of_truth.kendall(params))
     return name, spread.estimate, *spread.interval()

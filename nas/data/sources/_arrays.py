@@ -66,8 +66,8 @@ def numbered(
     values = _flat(where, labels, count)
     if values.dtype.kind in "US":
         texts = values if values.dtype.kind == "U" else np.char.decode(values, "utf-8", "replace")
-        known, numbers = np.unique(texts, return_inverse=True)
-        return numbers.astype(np.int64), tuple(map(str, known)), ()
+        used, numbers = np.unique(texts, return_inverse=True)
+        return numbers.astype(np.int64), tuple(map(str, used)), ()
     if values.ndim == 2:
         return values.argmax(1).astype(np.int64), tuple(map(str, range(values.shape[1]))), ("labels are one-hot",)
     total = len(names) or classes
@@ -78,13 +78,13 @@ def numbered(
     values = values.astype(np.int64)
     if total:
         return values, tuple(names) or tuple(map(str, range(total))), ()
-    known, numbers = np.unique(values, return_inverse=True)
-    gaps = known[-1] != len(known) - 1
+    used, numbers = np.unique(values, return_inverse=True)
+    gaps = used[-1] != len(used) - 1
     note = (
-        f"labels go from {known[0]} to {known[-1]} and {len(known)} of them occur, which are the {len(known)} classes: "
+        f"labels go from {used[0]} to {used[-1]} and {len(used)} of them occur, which are the {len(used)} classes: "
         "where there are more, say how many with classes=…"
     )
-    return numbers.astype(np.int64), tuple(map(str, known)), (note,) * bool(gaps)
+    return numbers.astype(np.int64), tuple(map(str, used)), (note,) * bool(gaps)
 
 
 def _flat(where: str, labels: Any, count: int) -> NDArray[Any]:

@@ -146,8 +146,8 @@ def part_of(tree: Tree, split: str) -> tuple[str, dict[str, str], tuple[str, ...
         raise UsageError(f"{tree.path}: has both {same}: name the folder of one split; {sure}")
     places = {part: name for name, part in parts.items()}
     if split not in places:
-        said = f"holds images without class folders in {shortened(flat)}" if flat else f"has no folder {split}"
-        raise UsageError(f"{tree.path}: its folders are named as splits, but it {said}; {sure}")
+        problem = f"holds images without class folders in {shortened(flat)}" if flat else f"has no folder {split}"
+        raise UsageError(f"{tree.path}: its folders are named as splits, but it {problem}; {sure}")
     others = {part: name for part, name in places.items() if part != split}
     notes = [f"of the folders {shortened(tree.folders)}, {places[split]} is read"]
     notes += [f"left out: {name}, which has no class folders" for name in flat]

@@ -23,9 +23,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 """Whatever a file is called, it is read as one of these: Pillow hands others, PostScript among them, to programs."""
 FREE_PIXELS, PIXELS_PER_BYTE = 16_000_000, 100
 """Pixels that any image may have, and for each byte of its file."""
-GREY = {"1", "L", "LA", "La"}
-DEEP = {"I;16", "I;16L", "I;16B", "I;16N"}
-NUMBERS = {"I", "F"}
+GREY_MODES = {"1", "L", "LA", "La"}
+DEEP_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
+WIDE_MODES = {"I", "F"}
 """Whole numbers of 32 bits and floating-point numbers, which have no largest value."""
 DEEP_SCALE = 257
 """65535 / 255: sixteen bits in the units of eight."""
@@ -70,8 +70,8 @@ def form_of(files: Sequence[Path], size: int, colour: str) -> tuple[Form, tuple[
     for file in files:
         with _opened(file) as image:
             mode = _mode(image)
-            met["numbers"] += mode in NUMBERS
-            met["deep"] += mode in DEEP
+            met["numbers"] += mode in WIDE_MODES
+            met["deep"] += mode in DEEP_MODES
             met["grey"] += _is_grey(image, mode)
             met["alpha"] += mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
             met["turned"] += _turn(image) is not None
@@ -107,10 +107,10 @@ def picture(file: Path, form: Form) -> NDArray[np.float32]:
     """The image in a file as [channels, size, size]; `UsageError` for one that does not fit the form."""
     with _opened(file) as image:
         mode = _mode(image)
-        if (mode in NUMBERS) != form.numbers:
+        if (mode in WIDE_MODES) != form.numbers:
             raise UsageError(
-                f"{file}: {'holds' if mode in NUMBERS else 'does not hold'} floating-point or 32-bit numbers, unlike "
-                "the images that were looked at first: their scales cannot be compared"
+                f"{file}: {'holds' if mode in WIDE_MODES else 'does not hold'} floating-point or 32-bit numbers, "
+                "unlike the images that were looked at first: their scales cannot be compared"
             )
         if form.only_grey and not _is_grey(image, mode):
             raise UsageError(
@@ -120,7 +120,7 @@ def picture(file: Path, form: Form) -> NDArray[np.float32]:
         upright = image if turn is None else image.transpose(turn)
         square = ImageOps.fit(_plain(upright, mode, form.grey), (form.size, form.size))
         pixels = np.asarray(square, dtype=np.float32)
-    if mode in DEEP:
+    if mode in DEEP_MODES:
         pixels = pixels.clip(0, 255)  # bicubic scaling goes beyond the values that it is given
     stack = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
     return stack if form.grey or len(stack) == 3 else np.repeat(stack, 3, axis=0)
@@ -134,9 +134,9 @@ def unpacked(image: Image.Image) -> NDArray[Any]:
 
 def _plain(image: Image.Image, mode: str, grey: bool) -> Image.Image:
     """``image`` with the mode L, RGB, or F for what has more than eight bits."""
-    if mode in DEEP:
+    if mode in DEEP_MODES:
         return Image.fromarray(np.asarray(image).astype(np.float32) / DEEP_SCALE)
-    if mode in NUMBERS:
+    if mode in WIDE_MODES:
         return image.convert("F")
     if mode in ("P", "PA"):
         image = image.convert("RGBA")  # RGB at once would warn of the transparency
@@ -151,7 +151,7 @@ def _mode(image: Image.Image) -> str:
 def _is_grey(image: Image.Image, mode: str) -> bool:
     """Whether the mode has no colours, or the palette has none."""
     if mode not in ("P", "PA"):
-        return mode in GREY | DEEP | NUMBERS
+        return mode in GREY_MODES | DEEP_MODES | WIDE_MODES
     palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
     return bool((palette == palette[:, :1]).all())
 

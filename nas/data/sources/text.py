@@ -69,20 +69,20 @@ def _of_words(words: list[str], vocab: int, length: int, predict: str) -> Source
     counts = Counter(words)
     masked = (MASK,) * (predict == "masked")
     special = {UNKNOWN, *masked}
-    known = [word for word, _ in counts.most_common() if word not in special]
+    frequent = [word for word, _ in counts.most_common() if word not in special]
     without = bool(special & counts.keys())  # a text may hold what stands for something else here
-    size = vocab or len(known) + without + len(masked)
+    size = vocab or len(frequent) + without + len(masked)
     if size <= len(special):
         raise UsageError(f"a vocabulary of {size} entries has no words beside {' and '.join(sorted(special))}")
     rest: tuple[str, ...] = ()
-    if without or size < len(known) + len(masked):
-        known, rest = known[: size - len(special)], (UNKNOWN,)
-    blank = tuple(f"<unused {number}>" for number in range(size - len(known) - len(rest) - len(masked)))
-    entries = (*known, *rest, *blank, *masked)
-    places = {word: place for place, word in enumerate((*known, *rest))}
-    unknown = len(known)
+    if without or size < len(frequent) + len(masked):
+        frequent, rest = frequent[: size - len(special)], (UNKNOWN,)
+    blank = tuple(f"<unused {number}>" for number in range(size - len(frequent) - len(rest) - len(masked)))
+    entries = (*frequent, *rest, *blank, *masked)
+    places = {word: place for place, word in enumerate((*frequent, *rest))}
+    unknown = len(frequent)
     ids = np.array([places.get(word, unknown) for word in words])
-    missing = sum(counts.values()) - sum(counts[word] for word in (*known, UNKNOWN))
+    missing = sum(counts.values()) - sum(counts[word] for word in (*frequent, UNKNOWN))
     note = f"{missing} of the {len(words)} words are not in the vocabulary of {size}, and read as {UNKNOWN}"
     return of_windows(ids, entries, length, predict, (note,) * bool(missing))
 
