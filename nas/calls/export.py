@@ -196,9 +196,7 @@ def _data_of(run: str | Path, config: Mapping[str, Any], options: Mapping[str, A
     if "data" in options:
         parts = splits(options["data"], config["seed"])
         if parts.task != task:
-            raise UsageError(
-                f"{run} was trained on {tuple(task)} classes, channels and pixels, not {tuple(parts.task)}"
-            )
+            raise UsageError(f"{run} was trained on {task}, not on {parts.task}")
         return parts
     try:
         return splits(config["data"], config["seed"])

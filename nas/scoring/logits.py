@@ -31,7 +31,7 @@ def logits_of(out: Any, classes: int, dimensions: int = 2) -> Tensor:
     if "logits" in fields:
         return logits_of(fields["logits"], classes, dimensions)
     if isinstance(out, Tensor):
-        logits = out if out.ndim == dimensions and out.size(-1) >= classes else None
+        logits = out if out.ndim == dimensions and out.size(dimensions - 1) >= classes else None
     else:
         logits = next((t for t in _tensors(fields.values()) if t.ndim == dimensions and t.shape[-1] == classes), None)
     if logits is None:

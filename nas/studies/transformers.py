@@ -40,8 +40,8 @@ class Part:
     weights: set[int]
 
     @property
-    def labels(self) -> Tensor:
-        return self.probe.labels
+    def groups(self) -> Tensor:
+        return self.probe.groups
 
     def map_blocks(self, function: Callable[[Block], Any], samples: int | None = None) -> list[Any]:
         def chosen(block: Block) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -70,15 +71,22 @@ def proxy_does_not_depend_on_what_was_scored_before(name: str) -> None:
 def proxy_does_not_depend_on_who_else_is_asked(name: str) -> None:
     """Nor do the others' scores depend on whether it is asked."""
     parts = _parts(name)
-    others = [PROXIES[other] for other in NEIGHBOURS if other not in {part.name for part in parts}]
+    names = tuple(other for other in NEIGHBOURS if other not in {part.name for part in parts})
+    others = [PROXIES[other] for other in names]
     arch = narrow_space().parse(networks()["ordinary"])
     alone = _scorer()([arch], parts)[0]
-    apart = _scorer()([arch], others)[0]
+    apart = _neighbours_alone(names)
     among = _scorer()([arch], [*others, *parts])[0]
     for proxy, score in (alone | apart).items():
         assert _repeatable(proxy, among[proxy]) == _repeatable(proxy, score), (
             f"{proxy} has another score among {len(among) - 1} others"
         )
+
+
+@cache
+def _neighbours_alone(names: tuple[str, ...]) -> dict[str, Score]:
+    arch = narrow_space().parse(networks()["ordinary"])
+    return _scorer()([arch], [PROXIES[name] for name in names])[0]
 
 
 def proxy_is_unharmed_by_a_rude_neighbour(name: str) -> None:

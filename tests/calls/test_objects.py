@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 import nas
 from nas.errors import UsageError
-from nas.space import SPACES, Space
+from nas.space import SPACES, Space, Task
 
 SMALL = {"data": "synthetic:size=8,classes=3", "batch_size": 12}
 
@@ -98,7 +98,7 @@ def test_images_as_arrays_tensors_and_data_sets():
     assert of_arrays["status"].tolist() == of_set["status"].tolist() == ["ok", "ok"]
     assert of_arrays["value"].iloc[1] == of_set["value"].iloc[1]
     batch = nas.search("nasbench201", "params", "random_search", 2, data=(images, labels), **given)
-    assert batch.best.task == (3, 3, 8)
+    assert batch.best.task == Task(3, 3, 8)
 
 
 def test_a_minibatch_and_a_path(tmp_path):

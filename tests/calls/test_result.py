@@ -9,6 +9,7 @@ import torch
 import nas
 from nas.errors import UsageError
 from nas.runs.folder import read_yaml
+from nas.space import Task
 
 SMALL = {"data": "synthetic:size=8,classes=3", "batch_size": 12, "seed": 4}
 
@@ -74,7 +75,7 @@ def test_an_interrupted_run_can_be_loaded(folder, tmp_path):
     before = (tmp_path / "trials.jsonl").read_bytes()
     result = nas.load(tmp_path)
     assert len(result.trials) == 5
-    assert result.best.task == (3, 3, 8)
+    assert result.best.task == Task(3, 3, 8)
     assert (tmp_path / "trials.jsonl").read_bytes() == before, "looking at it changes it"
 
 

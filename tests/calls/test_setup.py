@@ -64,7 +64,7 @@ def test_what_a_later_version_does_not_know_is_left_as_it_is():
         (("--proxy", "params"), ("--proxy", "Params")),
         (("--space", "nasbench201", "--proxy", "params"), ("--space", "NASBench201", "--proxy", "params")),
         (("--proxy", "params", "--searcher", "random_search"), ("--proxy", "params", "--searcher", "Random-Search")),
-        (("--proxy", "naswot+params"), ("--proxy", "NASWOT+Params")),
+        (("--proxy", "depth+params"), ("--proxy", "Depth+Params")),
         (
             ("--proxy", "params", "--set", "evolution.population=2"),
             ("--proxy", "params", "--set", "Evolution.Population=2"),

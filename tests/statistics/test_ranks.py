@@ -57,7 +57,7 @@ def test_resampled_coefficients_are_those_of_the_resamples(columns, monkeypatch)
         assert rho == pytest.approx(stats.spearman(scores[chosen], targets[chosen]))
 
 
-@pytest.mark.parametrize("rho", [0.3, 0.8])
+@pytest.mark.parametrize("rho", [pytest.param(0.3, marks=pytest.mark.long), 0.8])
 def test_intervals_cover_the_truth_in_93_to_97_of_100_samples(rho, monkeypatch):
     """Of a bivariate normal, τ is 2/π arcsin ρ and Spearman's coefficient 6/π arcsin ρ/2."""
     monkeypatch.setattr(stats, "RESAMPLES", 300)

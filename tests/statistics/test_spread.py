@@ -85,7 +85,7 @@ def test_both_ways_agree_where_one_takes_over_from_the_other(kind, monkeypatch):
     assert width == pytest.approx(np.diff(resampled.interval()), rel=0.1)
 
 
-@pytest.mark.parametrize("rho", [0.3, 0.8])
+@pytest.mark.parametrize("rho", [pytest.param(0.3, marks=pytest.mark.long), 0.8])
 @pytest.mark.usefixtures("influences")
 def test_intervals_cover_the_truth_in_93_to_97_of_100_samples(rho):
     """Of a bivariate normal, τ is 2/π arcsin ρ and Spearman's coefficient 6/π arcsin ρ/2."""

@@ -35,7 +35,7 @@ def test_a_space_may_have_too_few():
 
 
 def test_spread_goes_through_the_quantiles(space):
-    pool = drawn(space, draw.POOL, seed=0)
+    pool = drawn(space, draw.MIN_POOL, seed=0)
     known = np.sort(weight(pool))
     chosen = spread(space, 15, 0, weight)
     places = sorted(np.searchsorted(known, weight(chosen), side="left").tolist())
