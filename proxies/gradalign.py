@@ -22,7 +22,7 @@ TINY = 1e-300
 """Keeps a direction of length zero at zero."""
 
 IMAGES = 16
-"""The smallest number that costs the ranking nothing: `nas run runs/gradalign_images.yaml`."""
+"""They rank as well as 32, 64 or 128: `nas run runs/batch_size.yaml`."""
 
 Direction = Literal["sign", "unit", "raw"]
 
@@ -44,11 +44,13 @@ def gradalign_i(
     with the network; ``mean_per_weight`` divides by the number of weights in the gradients.
 
     Args:
-        images: how many of the minibatch, all where it has fewer.
+        images: how many of the minibatch, and as many more as it takes for two of each class, since a single one shows
+            no conflict; all where it has fewer.
         per_class: sum over classes, as the paper says; False takes the images as one group, which sequences are.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         mean_per_weight: ours.
     """
+    images = _enough(probe, images, per_class)
     group, sizes = _groups(probe.groups[:images], per_class)
     member = F.one_hot(group, len(sizes)).double()  # [samples, groups]
 
@@ -83,13 +85,15 @@ def gradalign_ii(
         Σ_c log det(D_c D_cᵀ + ε I),   D_c the directions d(g_i) of the samples of class c, one in a row
 
     Args:
-        images: how many of the minibatch, all where it has fewer.
+        images: how many of the minibatch, and as many more as it takes for two of each class, since a single one shows
+            no conflict; all where it has fewer.
         per_class: sum over classes, as the paper says; False takes the images as one group, which sequences are.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         eps: ε, in units of the Gram matrix (with signs: weights). Where it is zero and two samples of a class have the
             same direction, or depend on each other, there is no score.
     """
     signs = direction == "sign"
+    images = _enough(probe, images, per_class)
     blocks = probe.map_blocks(lambda block: block.sign_gram if signs else block.gram, samples=images)
     gram = torch.stack([block.double() for block in blocks]).sum(0)  # of signs these are whole numbers, so exact
     if direction == "unit":
@@ -111,6 +115,11 @@ def log_determinant(gram: Tensor, rounding: float) -> Tensor:
         )
     determinant: Tensor = eigenvalues.log().sum()
     return determinant
+
+
+def _enough(probe: Probe, images: int, per_class: bool) -> int:
+    """How many of the first images hold at least ``images``, and two of each class; every prefix is balanced."""
+    return max(images, 2 * len(torch.unique(probe.groups))) if per_class else images
 
 
 def _groups(labels: Tensor, per_class: bool) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ def vkdnw(
     *,
     images: Annotated[int, Range(1)] = 16,
     count: bool = True,
-    batch_norm: Literal["running", "sample"] = "running",
+    batch_norm: Literal["running", "sample"] = "sample",
 ) -> Tensor:
     """The number of weight tensors, and among equal numbers the entropy of the Fisher matrix; larger is better.
 

@@ -105,6 +105,7 @@ def test_the_three_plugins_together(folder, searcher, proxy, monkeypatch, capsys
 
 def test_every_command_is_one(monkeypatch, capsys):
     """Each `nas` line is parsed: its options exist. What it does is tested where the command is."""
+    monkeypatch.chdir(ROOT)  # for the recipes that it names
     shell = "".join(re.findall(r"```sh\n(.*?)```", "".join(PAGES), flags=re.DOTALL)).replace("\\\n", " ")
     commands = [
         part.strip() for line in shell.splitlines() for part in line.split("#")[0].split("&&") if "nas " in part

@@ -12,13 +12,9 @@ def name_of(check):
 
 PARTS_HAVE_THEIR_OWN = pytest.mark.long
 """Of a combination, whose parts are measured, and checked, by themselves."""
-CHECKS = [
-    pytest.param(check, marks=pytest.mark.long)
-    if check.__name__ == "proxy_gives_the_same_value_for_the_same_seed"
-    else check
-    for check in PROXY_CHECKS
-]
-"""The value for the same seed is compared by the checks that ask for it before and after others, too."""
+LONG = ("proxy_gives_the_same_value_for_the_same_seed", "proxy_does_not_depend_on_what_was_scored_before")
+"""Each takes a minute over all proxies; that a score depends on nothing else, `…_on_who_else_is_asked` looks at too."""
+CHECKS = [pytest.param(check, marks=pytest.mark.long) if check.__name__ in LONG else check for check in PROXY_CHECKS]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=name_of)

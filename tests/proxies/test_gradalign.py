@@ -54,6 +54,11 @@ def test_the_first_images_are_as_good_as_a_minibatch_of_them(proxy):
     whole = Probe(net, images, labels)
     assert proxy(whole).item() == proxy(Probe(net, images[:16], labels[:16])).item()
     assert proxy(whole, images=24).item() != proxy(whole).item()
+    assert proxy(whole, images=3).item() == proxy(Probe(net, images[:8], labels[:8])).item()  # two of each class
+    assert (
+        proxy(whole, images=3, per_class=False).item()
+        == proxy(Probe(net, images[:3], labels[:3]), per_class=False).item()
+    )
     assert proxy(whole, images=100).item() == proxy(whole, images=24).item()
 
 
