@@ -228,7 +228,8 @@ def _written(subject: Subject, out: Path) -> Export:
         own = [] if subject.images is None else torch.split(subject.images, COMPARED_IMAGES if free.batch else 1)
         difference = largest_difference(net, run, chain(random_images(task, free, net), own))
         files = []
-        for file in sorted(Path(folder).iterdir(), key=lambda file: file != target):
+        written = (file for file in Path(folder).iterdir() if file.is_file())  # but no compiled source
+        for file in sorted(written, key=lambda file: file != target):
             files.append(out.with_name(file.name))
             file.replace(files[-1])
     compared = "on random images" + ("" if subject.images is None else f" and {len(subject.images)} of the data")

@@ -1,6 +1,7 @@
 """The call `nas.export`: whose weights, which data, what is refused, and that nothing wrong is left behind."""
 
 import json
+import sys
 import zipfile
 from importlib.util import find_spec
 
@@ -235,9 +236,11 @@ def test_without_onnx_one_sentence(tmp_path, monkeypatch):
         nas.export(CELL, tmp_path / "net.onnx", **GIVEN)
 
 
-def test_an_earlier_export_is_replaced(run, tmp_path):
+def test_an_earlier_export_is_replaced(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # what Python compiles is no part of it
     for arch in (CELL, OTHER):
         done = nas.export(arch, tmp_path / "net.py", run=run / "run")
+        assert {path.suffix for path in done.files} == {".pt", ".py"}
     (outputs,) = outputs_elsewhere(done.files[:1], images())
     assert done.card.name in done.files[0].read_text()
     assert outputs.shape == (4, 3)
