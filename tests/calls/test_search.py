@@ -30,3 +30,37 @@ def test_a_space_of_fifteen_lines_is_searched_by_every_searcher():
     assert SPACES["three_ways"]().graph(((0,), (0,))) is None
     with pytest.raises(UsageError, match="pruning walks down from a supernet, which the space three_ways cannot build"):
         nas.search("three_ways", "gradsign", "pruning", 12)
+
+
+NETWORK = """
+from torch import nn
+
+
+def small(classes, channels):
+    return nn.Sequential(nn.Conv2d(channels, {width}, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear({width}, classes))
+
+
+def other(classes, channels):
+    return small(classes, channels)
+"""
+
+
+def test_a_run_of_networks_whose_file_has_changed_is_not_continued(tmp_path):
+    """Some of its trials would be of another network; with the file as it was, it goes on."""
+    networks = tmp_path / "own_networks_of_a_run.py"
+
+    def search(budget, width):
+        networks.write_text(NETWORK.format(width=width))
+        names = (f"{networks}:small", f"{networks}:other")
+        return nas.search(
+            "networks", "params", "random_search", budget, settings={"networks": {"names": names}}, store="none",
+            data="synthetic:classes=3,size=8", batch_size=6, run_folder=tmp_path / "run",
+        )  # fmt: skip
+
+    search(2, width=4)
+    before = (tmp_path / "run" / "trials.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="another version of"):
+        search(3, width=5)
+    assert (tmp_path / "run" / "trials.jsonl").read_bytes() == before
+    assert search(3, width=4).trials["score"].tolist() == [4 * 27 + 4 + 3 * 4 + 3] * 3
