@@ -130,6 +130,15 @@ def test_importing_the_probe_tunes_no_process():
     assert done.stdout.split()[0] == "0"
 
 
+def test_nothing_else_lies_at_the_top():
+    agreed = {
+        "nas", "searchers", "spaces", "proxies", "tests", "runs", "setup.cfg", "README.md", "pyproject.toml", "LICENSE",
+        "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "constraints.txt", "benchmarks", "docs", "build", "dist",
+    }  # fmt: skip
+    names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.suffix != ".egg-info"}
+    assert names <= agreed | {"__pycache__"}
+
+
 def test_files_stay_readable():
     for file in (*MODULES.values(), *(file for folder in FOLDERS for file in files(folder))):
         assert len(file.read_text().splitlines()) <= 450, file.name
