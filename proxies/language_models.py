@@ -190,7 +190,7 @@ def w_pca(probe: Probe, *, variance: Annotated[float, Range(above=0, most=1)] = 
         rows = layer.output.double().flatten(0, -2)
         parts = torch.linalg.svdvals(rows - rows.mean(0)).square()
         share = parts.cumsum(0) / parts.sum()
-        return float((share <= variance).sum() + 1) if parts.sum() > 0 else 0.0
+        return float(min(int((share <= variance).sum()) + 1, len(share))) if parts.sum() > 0 else 0.0
 
     numbers = [number for number in probe.map_layers(components) if number is not None]
     if not numbers:

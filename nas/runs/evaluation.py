@@ -71,9 +71,10 @@ def _best(candidates: Candidates, places: Sequence[int], truths: Vector, left: V
     beliefs = believe(candidates, places, truths)
     distance = (beliefs.mean - beliefs.mean[list(places)].max()) / beliefs.deviation
     improvement = beliefs.deviation * (distance * norm.cdf(distance) + norm.pdf(distance))
-    gains = np.where(left, improvement, -1.0)
-    place = int(np.argmax(np.round(gains / gains.max(), DIGITS)))
-    why = EXPECTED if place == int(np.argmax(np.where(left, beliefs.mean, -np.inf))) else UNSURE
+    gains, expected = np.where(left, improvement, -np.inf), int(np.argmax(np.where(left, beliefs.mean, -np.inf)))
+    largest = gains.max()  # zero where all that are left are believed to be far worse
+    place = int(np.argmax(np.round(gains / largest, DIGITS))) if largest > 0 else expected
+    why = EXPECTED if place == expected else UNSURE
     return Choice(place, why, float(norm.cdf(distance[place])))
 
 

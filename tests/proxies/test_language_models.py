@@ -1,11 +1,13 @@
 """The proxies of language models against their definitions, written out."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from sequences import bert, sequences
 from torch import nn
 
-from nas.probe import Probe
+from nas.probe import Layer, Probe, Role
 from nas.proxy import PROXIES, ProxyFailure
 from nas.scoring.measurer import Measurer, build
 from nas.space import SPACES, Task
@@ -149,6 +151,18 @@ def test_w_pca(variance):
     mean = sum(numbers) / 2
     assert w_pca(probe, variance=variance, params=False) == pytest.approx(mean)
     assert w_pca(probe, variance=variance) == pytest.approx(mean * sum(p.numel() for p in net.parameters()))
+
+
+def test_w_pca_has_no_more_components_than_there_are():
+    """Two directions with half of the variance each."""
+    weight, rows = torch.ones(2, 3), torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 1.0]], [[0.0, -1.0]]])
+    probe = SimpleNamespace(
+        weight_roles=lambda: [Role(weight, "mlp", "in", "block")],
+        map_layers=lambda function: [function(Layer(weight, rows, rows))],
+    )
+    assert w_pca(probe, variance=0.4, params=False) == 1
+    assert w_pca(probe, variance=0.5, params=False) == 2
+    assert w_pca(probe, variance=1.0, params=False) == 2
 
 
 def test_roles():

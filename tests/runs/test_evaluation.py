@@ -6,7 +6,7 @@ from scipy.stats import kendalltau, multivariate_normal
 
 from nas.runs.evaluation import EXPECTED, FIRST, UNSURE, evaluation
 from nas.statistics import beliefs
-from nas.statistics.beliefs import Candidates, believe, normal_scores
+from nas.statistics.beliefs import Beliefs, Candidates, believe, normal_scores
 
 
 def candidates(count=300, seed=0, wrong=False):
@@ -126,6 +126,15 @@ def test_what_failed_tells_nothing_and_is_not_asked_again():
         (choice,) = search.send([-np.inf])
         places.add(choice.place)
     assert len(places) == 40
+
+
+def test_where_nothing_is_expected_to_be_better_what_is_left_is_evaluated_all_the_same(monkeypatch):
+    pool, _ = candidates(4)
+    mean = np.array([0.0, -3.0, -2.0, -4.0])
+    hopeless = Beliefs(mean, np.full(4, 1e-6), np.zeros(4), np.ones(4))  # so far away that the improvement is zero
+    monkeypatch.setattr("nas.runs.evaluation.believe", lambda *_: hopeless)
+    (choice,) = next(evaluation(pool, 1, [(0, 1.0)]))
+    assert (choice.place, choice.why) == (2, EXPECTED)
 
 
 def test_what_is_known_from_the_start_is_learned_from():
