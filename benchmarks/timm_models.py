@@ -51,10 +51,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--each", action="store_true", help="the dearest proxies, each alone, with building, instead")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     import_timm()
     plugins.load()
+    if arguments.each:
+        for model in arguments.models:
+            print(dearest(f"timm:{model}", arguments.images), flush=True)
+        return
     rows = []
     for model in arguments.models:
         rows.append(row(f"timm:{model}", arguments.images))
@@ -95,6 +100,25 @@ def row(name: str, images: int) -> dict[str, object]:
         "plain_ms": plain, "gradsign": ours, "loop": loop, "rounding": rounding, "internal": " ".join(internal),
         "line": line,
     }  # fmt: skip
+
+
+def dearest(name: str, images: int) -> str:
+    """The five proxies that take the most processor time when each is asked alone."""
+    space = SPACES["networks"](names=(name,))
+    arch = space.parse(name)
+    data = minibatch(f"synthetic:classes={CLASSES},size={smallest_size(space, name)}", images)
+    seconds: dict[str, float] = {}
+    for proxy in (PROXIES[n] for n in PROXIES):
+        if not proxy.parts:
+            start = time.process_time()
+            list(Scorer(space, data, device="cpu")([arch], [proxy]))
+            seconds[proxy.name] = time.process_time() - start
+    most = sorted(seconds, key=seconds.__getitem__, reverse=True)[:5]
+    return (
+        f"{name}: "
+        + ", ".join(f"{proxy} {seconds[proxy]:.1f} s" for proxy in most)
+        + f" of {sum(seconds.values()):.0f}"
+    )
 
 
 def smallest_size(space: Space, name: str) -> int:
