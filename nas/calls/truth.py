@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
-
-import numpy as np
 
 from nas.calls.options import DEFAULTS, SetupOptions
 from nas.calls.train import NothingTrained, train_some
@@ -65,16 +63,20 @@ class LookedUp:
     """The column of a table; only what stands there can be asked for."""
 
     def __init__(self, table: Table, target: str) -> None:
-        values = table.target(target)
+        self.values = table.target(target)
         self.table, self.column = table, target
-        own = dict(zip(map(table.space.text, table.archs), values.to_numpy(float).tolist(), strict=True))
+        own = dict(zip(map(table.space.text, table.archs), self.values.tolist(), strict=True))
         self.name = f"{target} of a table with the digest {digest(own)}"
 
     def knows(self, arch: Arch) -> bool:
-        return isfinite(self.table.row(arch).get(self.column, np.nan))
+        return isfinite(self._value(arch))
 
     def __call__(self, archs: Sequence[Arch], watch: Watch | None) -> list[Truth]:
-        return [Truth(float(self.table.row(arch)[self.column])) for arch in archs]
+        return [Truth(self._value(arch)) for arch in archs]
+
+    def _value(self, arch: Arch) -> float:
+        place = self.table.place(arch)
+        return nan if place is None else float(self.values.iloc[place])
 
 
 class TrainedHere:

@@ -99,12 +99,13 @@ class Table:
 
     def row(self, arch: Arch) -> dict[str, float]:
         """The known numbers of ``arch``, or of a network that is the same; empty where there are none."""
-        index = self._rows.get(arch)
-        if index is None:
-            index = self._canonical.get(self.space.canonical(arch))
-        if index is None:
-            return {}
-        return {str(name): value for name, value in self.numbers.iloc[index].items()}
+        place = self.place(arch)
+        return {} if place is None else {str(name): value for name, value in self.numbers.iloc[place].items()}
+
+    def place(self, arch: Arch) -> int | None:
+        """The number of the row of ``arch``, or of a network that is the same; None where there is none."""
+        row = self._rows.get(arch)
+        return self._canonical.get(self.space.canonical(arch)) if row is None else row
 
     def rows(self, texts: Sequence[str]) -> pd.DataFrame:
         """The `row` of each of these architectures that has one, indexed by its text."""
@@ -123,7 +124,7 @@ class Table:
 
 def _located(path: str | Path) -> Path:
     file = Path(os.path.expanduser(os.path.expandvars(path)))
-    return file if file.exists() else OWN.get(str(path), file)
+    return file if file.is_file() else OWN.get(str(path), file)
 
 
 def parse_all(texts: pd.Series[str], space: Space, where: str) -> list[Arch]:

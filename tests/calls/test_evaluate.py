@@ -65,6 +65,15 @@ def test_a_search_that_learns_from_a_table_and_its_page(truths, tmp_path):
     assert "--evaluate 12" in page
 
 
+def test_a_loss_is_a_truth_of_which_smaller_is_better(truths, tmp_path):
+    frame = pd.read_csv(truths)
+    frame.assign(loss=-frame["valid"]).drop(columns="valid").to_csv(tmp_path / "losses.csv", index=False)
+    by_accuracy = nas.search(**GIVEN, table=truths, target="valid", evaluate=6)
+    by_loss = nas.search(**GIVEN, table=tmp_path / "losses.csv", target="-loss", evaluate=6)
+    assert by_loss.best.arch == by_accuracy.best.arch
+    assert by_loss.best.evaluated == {"-loss": by_accuracy.best.evaluated["valid"]}
+
+
 def test_an_interrupted_evaluation_goes_on_alike_and_further_ones_are_added(truths, tmp_path):
     given = GIVEN | {"table": truths, "target": "valid"}
     run = tmp_path / "run"

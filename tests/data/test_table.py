@@ -37,5 +37,8 @@ def test_the_table_that_comes_with_the_toolkit(nas_data):
 
 def test_a_file_goes_before_a_table_that_comes_along(tmp_path, monkeypatch, table):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "nasbench201").mkdir()  # no folder does
+    assert len(Table("nasbench201", SPACES["nasbench201"]()).archs) == 300
+    (tmp_path / "nasbench201").rmdir()
     (tmp_path / "nasbench201").write_bytes(table.read_bytes())
     assert len(Table("nasbench201", narrow_space()).archs) == 30
