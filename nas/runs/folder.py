@@ -34,7 +34,8 @@ DERIVED = (
 NETWORKS = "networks"
 """The folder within a run's own of the networks that it trains, a run of `nas.train`."""
 SINCE = ("versions", "plugin_source")
-"""Settings that folders of earlier versions may lack, and that are not compared then."""
+"""Settings that folders of earlier versions may lack, and that are not compared then. They stand first in the file, so
+that one that was cut short lacks others, which are compared."""
 
 
 class RunFolder:
@@ -141,7 +142,10 @@ class RunFolder:
             self._check_versions(versions, settled["versions"])
             settled["versions"] = versions | settled["versions"]
         if recorded != settled and self._lock is not None:
-            self.write_yaml(CONFIG, settled)
+            self._write_settings(settled)
+
+    def _write_settings(self, config: Mapping[str, Any]) -> None:
+        self.write_yaml(CONFIG, {key: config[key] for key in SINCE if key in config} | dict(config))
 
     def _check_versions(self, recorded: Any, now: Mapping[str, str]) -> None:
         if name := changed_version(recorded, now):
@@ -177,7 +181,7 @@ class RunFolder:
         path = self.path / CONFIG
         if not path.exists():
             if not self.unsure:
-                self.write_yaml(CONFIG, config)
+                self._write_settings(config)
             return
         try:
             recorded = normalised(read_yaml(path))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 
 import pandas as pd
@@ -118,6 +119,23 @@ def test_damaged_settings_say_what_to_do(tmp_path, content):
         assert folder.unsure
     with pytest.raises(UsageError, match=r"has no config\.yaml, which says what it holds was made with: give another"):
         RunFolder(tmp_path, CONFIG, option="--out", compares=False)
+
+
+def test_settings_that_were_cut_anywhere_are_not_taken_for_those_of_an_earlier_version(tmp_path):
+    """What an earlier version did not write stands first: a file that lacks it lacks all else."""
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("")
+    given = COMPARE | {"proxy": "params", "searcher": "random_search", "plugin": plugin, "run_folder": tmp_path / "run"}
+    nas.search("nasbench201", budget=2, **given)
+    config = tmp_path / "run" / "config.yaml"
+    whole = config.read_bytes()
+    assert {"versions", "plugin_source"} <= set(yaml.safe_load(whole))
+    starts = [line.start() for line in re.finditer(rb"^\w", whole, re.MULTILINE)]  # of each setting
+    for cut in [*starts, len(whole) - 2]:
+        config.write_bytes(whole[:cut])
+        with pytest.raises(UsageError, match=r"remove config\.yaml|holds a run with"):
+            nas.search("nasbench201", budget=2, **given)
+        assert config.read_bytes() == whole[:cut]
 
 
 @pytest.fixture(scope="module")
