@@ -22,7 +22,8 @@ GROUP = "nas.plugins"
 
 
 def load(files: Iterable[str | Path] = ()) -> None:
-    """Imports everything that registers plug-ins. Calling it again imports only what is new, and files that changed.
+    """Imports everything that registers plug-ins. Calling it again imports only files that are new or have changed:
+    what is installed is looked up once in a process.
 
     Args:
         files: the user's Python files; importing them runs them.
@@ -30,27 +31,26 @@ def load(files: Iterable[str | Path] = ()) -> None:
     Raises:
         UsageError: another distribution's package has the name of one of ours, or a file cannot be imported.
     """
-    global _loaded
-    _loaded = True  # first, since what is imported here may look into a registry
-    try:
+    if not _is_loaded:
         _load_registered()
-    except BaseException:
-        _loaded = False
-        raise
     for file in files:
         _import_file(Path(os.path.expanduser(file)))
 
 
-def load_once() -> None:
-    """Calls `load`, unless that was done in this process before."""
-    if not _loaded:
-        load()
-
-
-_loaded = False
+_is_loaded = False
 
 
 def _load_registered() -> None:
+    global _is_loaded
+    _is_loaded = True  # first, since what is imported here may look into a registry
+    try:
+        _import_registered()
+    except BaseException:
+        _is_loaded = False
+        raise
+
+
+def _import_registered() -> None:
     for folder in FOLDERS:
         _check_ours(folder)
         load_folder(folder)

@@ -75,7 +75,7 @@ class Registry(Generic[Plugin]):
         return len(self._plugins)
 
     def _load(self) -> None:
-        plugins.load_once()
+        plugins.load()
         if self._folder:
             folder, self._folder = self._folder, None  # first, since what is imported there may look here
             plugins.load_folder(folder)

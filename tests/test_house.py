@@ -160,6 +160,7 @@ def test_a_strangers_package_is_refused(tmp_path, monkeypatch):
     (tmp_path / "spaces" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "spaces")
+    monkeypatch.setattr(plugins, "_is_loaded", False)
     with pytest.raises(
         UsageError, match=rf"'spaces' was found in {tmp_path}/spaces instead of in .*environment of its own"
     ):
@@ -173,6 +174,7 @@ def test_entry_points_are_loaded(monkeypatch):
         def load(self):
             loaded.append(1)
 
+    monkeypatch.setattr(plugins, "_is_loaded", False)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry()] if group == "nas.plugins" else [])
     plugins.load()
     assert loaded == [1]
