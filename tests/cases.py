@@ -96,6 +96,30 @@ class Standardised(nn.Conv2d):
         return self._conv_forward(x, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
 
 
+class Scaled(Standardised):
+    """A scale for each channel, in the shape of the weight: no weight, as that of batch norm is none."""
+
+    def __init__(self, *shape):
+        super().__init__(*shape)
+        self.gain = nn.Parameter(torch.rand(shape[1], 1, 1, 1) + 0.5)
+
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, self.gain * weight, self.bias)
+
+
+class RankOne(nn.Module):
+    """A weight that is the product of a column and a row: neither is its scale."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.column = nn.Parameter(torch.randn(outputs, 1) / 5)
+        self.row = nn.Parameter(torch.randn(1, inputs) / 5)
+
+    def forward(self, x):
+        return F.linear(x, self.column @ self.row)
+
+
 class Bilinear(nn.Module):
     """A weight used by `linear` and by another function."""
 
@@ -219,6 +243,10 @@ MAPPED = {
         nn.Flatten(),
         nn.Linear(64, 3),
     ),
+    "weight standardisation with a gain": lambda: nn.Sequential(
+        Scaled(3, 4, 3), nn.ReLU(), Scaled(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
+    ),
+    "factors of rank one": lambda: nn.Sequential(nn.Flatten(), RankOne(192, 8), nn.ReLU(), nn.Linear(8, 3)),
     "weight normalisation": lambda: nn.Sequential(
         nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
     ),
@@ -266,17 +294,21 @@ def training(net):
     return net
 
 
+WEIGHTS = ("weight", "original1")
+"""Names of what a weight is computed from but for its scale."""
+
+
 def one_image_at_a_time(net, images, labels, target="loss"):
     """The per-sample gradients of every Conv2d, Linear and attention weight, [samples, weights] by name: the published
     way, one image at a time in training mode, so that batch norm sees that image alone."""
     training(net)
-    layers = nn.Conv2d | nn.Linear | nn.MultiheadAttention | nn.utils.parametrize.ParametrizationList
+    layers = nn.Conv2d | nn.Linear | RankOne | nn.MultiheadAttention | nn.utils.parametrize.ParametrizationList
     weights = {
         f"{n}.{p}": weight
         for n, m in net.named_modules()
         if isinstance(m, layers)
         for p, weight in m.named_parameters(recurse=False)
-        if weight.ndim > 1
+        if (weight.ndim > 1 and not isinstance(m, Scaled | nn.utils.parametrize.ParametrizationList)) or p in WEIGHTS
     }
     rows = {name: [] for name in weights}
     for image, label in zip(images, labels, strict=True):

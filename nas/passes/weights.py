@@ -29,8 +29,9 @@ class Weights:
     """The convolution and linear weights of a network, as they become known while it runs.
 
     They are the weights of `nn.Conv2d`, `nn.Linear` and `nn.MultiheadAttention`, any other parameter that ``conv2d`` or
-    ``linear`` use, and the parameters of more than one dimension that a weight of these is computed from. The weights
-    of other layers (``conv1d``, ``conv3d``, transposed convolutions, embeddings) are left out.
+    ``linear`` use, and the parameters of more than one dimension that a weight of these is computed from, but for its
+    scales: those of a single dimension that is longer than one, beside another parameter. The weights of other layers
+    (``conv1d``, ``conv3d``, transposed convolutions, embeddings) are left out.
 
     Attributes:
         known: each once: those of modules, then the others in the order of their use.
@@ -56,6 +57,7 @@ class Weights:
                 self.used.add(tensor)
                 return True
         origins = {leaf for leaf in leaves(weight) if leaf in self.known or leaf in self.candidates}
+        origins = {leaf for leaf in origins if leaf in self.known or not _is_vector(leaf)} or origins
         self.known |= dict.fromkeys(parameter for parameter in self.candidates if parameter in origins)
         self.origins |= origins
         return bool(origins)
@@ -82,6 +84,10 @@ def require_gradients(net: nn.Module, wanted: Collection[Tensor] = ()) -> None:
     """Makes only these parameters require gradients."""
     for parameter in net.parameters():
         parameter.requires_grad_(parameter in wanted)
+
+
+def _is_vector(parameter: Tensor) -> bool:
+    return sum(size > 1 for size in parameter.shape) < 2
 
 
 def _of_modules(net: nn.Module) -> list[Tensor | None]:
