@@ -45,7 +45,7 @@ from nas.statistics.beliefs import Candidates, normal_scores
 from nas.statistics.comparison import correlations, paired
 from nas.statistics.ranks import Vector, average_ranks, kendall
 from nas.statistics.spread import Spreads
-from nas.statistics.verdict import verdict
+from nas.statistics.verdict import LEVEL, LEVELLED, verdict
 
 QUERIES = (5, 10, 20, 50)
 FAILED = -1e8
@@ -241,10 +241,10 @@ def verdicts(draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48
             apart.append(result.more == 0)
             if result.more and count + result.more <= len(frame):
                 again = rng.choice(len(frame), count + result.more, replace=False)
-                kept.append(told_apart(scores.iloc[again], truth.iloc[again], result.best, str(result.second)))
+                kept.append(settled(scores.iloc[again], truth.iloc[again], result.best, str(result.second)))
         print(
             f"{count:3} cells: the best proxy is named in {exact / draws:.0%}, it or one not told apart in "
-            f"{alike / draws:.0%}; τ given away {np.mean(lost):.3f}; the best two apart at once {np.mean(apart):.0%}; "
+            f"{alike / draws:.0%}; τ given away {np.mean(lost):.3f}; the best two settled at once {np.mean(apart):.0%}; "
             f"the promised number suffices in {np.mean(kept):.0%} of {len(kept)}",
             flush=True,
         )
@@ -257,10 +257,12 @@ def judged(scores: pd.DataFrame, truth: pd.Series) -> object:
     return verdict(frame, paired(scores, truth), scores, truth)
 
 
-def told_apart(scores: pd.DataFrame, truth: pd.Series, one: str, other: str) -> bool:
+def settled(scores: pd.DataFrame, truth: pd.Series, one: str, other: str) -> bool:
+    """Whether they are told apart, or known to differ by less than `LEVELLED`."""
     spreads = Spreads(truth.to_numpy(float))
     first, second = (spreads.kendall(scores[name].to_numpy(float)) for name in (one, other))
-    return first.minus(second).p_value() < 0.05
+    difference = first.minus(second)
+    return difference.p_value() < LEVEL or max(map(abs, difference.interval())) < LEVELLED
 
 
 def data() -> Path:

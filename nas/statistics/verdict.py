@@ -1,5 +1,5 @@
 """What a comparison comes to: which proxies tell more here than a count does, which are as good as the best, and how
-many more architectures would tell the best two apart."""
+many more architectures would settle which of the best two it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 from scipy.stats import norm
 
 from nas.statistics import ranks
@@ -19,6 +18,10 @@ ALWAYS = ("params", "flops", "depth")
 """In every comparison, because a high score may only count weights."""
 LEVEL = 0.05
 """Of the tests."""
+LIMIT = float(norm.isf(LEVEL / 2))
+"""Standard errors on each side of an interval."""
+LEVELLED = 0.05
+"""A difference of two τ below which it hardly matters which proxy is taken."""
 POWER = 0.8
 """The probability with which the number of architectures that is told is enough, over all true differences that what
 was measured may come of."""
@@ -37,8 +40,8 @@ class Verdict(NamedTuple):
         better: those that beat every count.
         alike: those that cannot be told apart from the best.
         second: the next best.
-        more: how many more architectures would tell the best two apart, see `more_architectures`; 0 where they are
-            apart, None where no number would, or it cannot be said.
+        more: how many more architectures would tell the best two apart, or show that they differ by less than
+            `LEVELLED`, see `more_architectures`; 0 where that is known, None where it cannot be said.
         given: the proxy with the largest τ given parameters.
         given_kendall, given_lo, given_hi: that τ and its 95 % interval.
         chance: the proxies most of whose ranking another seed changes; empty where there was one seed.
@@ -113,37 +116,35 @@ def verdict(
 
 
 def _more(count: int, pair: pd.DataFrame) -> int | None:
-    """How many architectures more than ``count`` would tell a pair of proxies, a row of the pairs, apart."""
-    ((low, high, p),) = pair[["lo", "hi", "p"]].to_numpy(np.float64)
+    """How many architectures more than ``count`` would settle a pair of proxies, a row of the pairs."""
+    ((difference, low, high, p),) = pair[["difference", "lo", "hi", "p"]].to_numpy(np.float64)
     if np.isnan(p) or low == high:  # too few to say, or they rank alike
         return None
-    return more_architectures(count, float(norm.isf(p / 2)))
+    return 0 if p < LEVEL else more_architectures(count, difference, (high - low) / (2 * LIMIT))
 
 
-def more_architectures(count: int, distance: float) -> int:
-    """How many more than ``count`` architectures a comparison takes to tell two proxies apart with 80 % probability.
+def more_architectures(count: int, difference: float, error: float) -> int:
+    """How many more than ``count`` architectures a comparison takes to settle, with 80 % probability, which of two
+    proxies ranks better: to tell them apart, or to show that they differ by less than `LEVELLED`.
 
     The difference of two τ on N architectures has a standard error that falls as 1/√N. On ``count`` of them it was
-    ``distance`` standard errors, so the true difference, of which nothing else is known, is that far from zero, give or
-    take one standard error; and the next comparison, of F times as many, measures it with 1/√F of one more. That is
-    told apart at the 5 % level with probability
-
-        Φ((√F t - z) / √(1 + F)) + Φ((-√F t - z) / √(1 + F)),    t the distance, z = 1.96
-
-    of which the root F at 80 % is taken. Were the difference taken for exact, the promise would be too small for most
-    of the pairs that are not told apart: those whose difference came out too large. It is still too small for two
-    proxies that truly hardly differ, of which no sample tells by how little (``benchmarks/evaluate.py``).
+    ``difference`` with the standard error ``error``, so the true one, of which nothing else is known, lies around it
+    with that error. The next comparison, of F times as many, finds a difference X, normal around ``difference`` with
+    the variance of both errors, ``error``² (1 + 1/F), and has an interval of ± h = 1.96 ``error`` / √F. It settles the
+    question where |X| > h, or where |X| + h < `LEVELLED`; the smallest F with 80 % is taken. Where h is half of
+    `LEVELLED`, every X settles it. Were the difference taken for exact, the promise would be too small for most of the
+    pairs that are not told apart: those whose difference came out too large.
     """
-    limit = norm.isf(LEVEL / 2)
-    if abs(distance) >= limit:
-        return 0
 
-    def missing(log_factor: float) -> float:
-        factor = np.exp(log_factor)
-        shift, width = sqrt(factor) * abs(distance), sqrt(1 + factor)
-        return float(norm.cdf((shift - limit) / width) + norm.cdf((-shift - limit) / width) - POWER)
+    def settled(factor: float) -> float:
+        half, spread = LIMIT * error / sqrt(factor), error * sqrt(1 + 1 / factor)
+        within = max(LEVELLED - half, 0.0)
+        apart = norm.sf((half - difference) / spread) + norm.cdf((-half - difference) / spread)
+        level = norm.cdf((within - difference) / spread) - norm.cdf((-within - difference) / spread)
+        return min(1.0, float(apart + level)) if half > within else 1.0
 
-    return ceil(count * (float(np.exp(brentq(missing, 0.0, np.log(1e6)))) - 1))
+    factors = np.geomspace(1, max(1.0, (2 * LIMIT * error / LEVELLED) ** 2), 1000)
+    return next(ceil(count * (factor - 1)) for factor in factors if settled(factor) >= POWER or factor == factors[-1])
 
 
 def _given_params(
