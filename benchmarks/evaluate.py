@@ -244,8 +244,8 @@ def verdicts(draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48
                 kept.append(settled(scores.iloc[again], truth.iloc[again], result.best, str(result.second)))
         print(
             f"{count:3} cells: the best proxy is named in {exact / draws:.0%}, it or one not told apart in "
-            f"{alike / draws:.0%}; τ given away {np.mean(lost):.3f}; the best two settled at once {np.mean(apart):.0%}; "
-            f"the promised number suffices in {np.mean(kept):.0%} of {len(kept)}",
+            f"{alike / draws:.0%}; τ given away {np.mean(lost):.3f}; the best two settled at once "
+            f"{np.mean(apart):.0%}; the promised number suffices in {np.mean(kept):.0%} of {len(kept)}",
             flush=True,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -21,13 +22,16 @@ from nas.files import check_may_run
 from nas.space import Arch, Space, Task, space
 
 TIMM = "timm:"
+BARE = re.compile(r"[\w.-]+(?<!\.py)")
+"""A model's name alone, as tables of timm's own results have it."""
 
 Make = Callable[[Task], Any]
 
 
 @final
 class NetworkSpace(Space):
-    """Networks by name: ``timm:MODEL`` or ``FILE.py:FACTORY``, in one slot whose options are those named so far.
+    """Networks by name, ``timm:MODEL`` (or ``MODEL`` alone) or ``FILE.py:FACTORY``, in one slot whose options are those
+    named so far.
 
     Reading a new name adds it, so a network's number is valid for this object alone; only its name lasts.
 
@@ -61,6 +65,7 @@ class NetworkSpace(Space):
 
     def parse(self, text: str) -> Arch:
         name = text.strip()
+        name = TIMM + name if BARE.fullmatch(name) else name
         if name not in self._makers:
             self._makers[name] = _timm_model(name) if name.startswith(TIMM) else self._from_file(name)
             self.slots = (tuple(self._makers),)

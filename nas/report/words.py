@@ -58,8 +58,8 @@ def _against_each_other(verdict: Verdict) -> Sequence[str]:
     if verdict.more:
         two = f"{verdict.best} and {verdict.second}"
         sentences.append(
-            f"About {_rounded(verdict.more):,} more architectures would tell {two} apart, or show that their τ differ by "
-            f"less than {LEVELLED:.2f}."
+            f"About {_rounded(verdict.more):,} more architectures would tell {two} apart, or show that their τ differ "
+            f"by less than {LEVELLED:.2f}."
         )
     elif verdict.second is not None and verdict.more is None:
         sentences.append(f"{verdict.best} and {verdict.second} rank alike here, or these are too few to tell.")

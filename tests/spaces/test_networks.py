@@ -55,7 +55,7 @@ def test_a_file_finds_what_lies_beside_it(tmp_path, monkeypatch):
 
 
 WRONG = {
-    "no name": ("resnet18", "names no network: those are timm:MODEL and FILE.py:FACTORY"),
+    "no name": ("mine.py", "names no network: those are timm:MODEL and FILE.py:FACTORY"),
     "no file": ("missing.py:net", "missing.py does not exist"),
     "a folder": (f"{MINE.parent}:net", "is no Python file"),
     "no such function": (f"{MINE}:flet", "did you mean 'flat'"),
@@ -171,6 +171,13 @@ def test_timm_parameters_are_the_published(timm):
         assert Probe(build(space, arch, Task(1000, 3, 224)), torch.empty(0), torch.empty(0)).params == parameters
     resnet = Probe(build(space, ((0,),), Task(1000, 3, 224)), torch.zeros(1, 3, 224, 224), torch.zeros(1))
     assert resnet.trace.flops == 1_814_073_344
+
+
+def test_a_name_alone_is_a_model_of_timm(timm):
+    """As in the tables of timm's own results, with the recipe behind a dot."""
+    space = SPACES["networks"]()
+    assert space.text(space.parse("resnet18")) == "timm:resnet18"
+    assert space.parse("timm:resnet18.a1_in1k") == space.parse(" resnet18.a1_in1k") != space.parse("resnet18")
 
 
 def test_timm_models_take_the_task(timm):
