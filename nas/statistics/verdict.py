@@ -143,8 +143,9 @@ def more_architectures(count: int, difference: float, error: float) -> int:
         level = norm.cdf((within - difference) / spread) - norm.cdf((-within - difference) / spread)
         return min(1.0, float(apart + level)) if half > within else 1.0
 
-    factors = np.geomspace(1, max(1.0, (2 * LIMIT * error / LEVELLED) ** 2), 1000)
-    return next(ceil(count * (factor - 1)) for factor in factors if settled(factor) >= POWER or factor == factors[-1])
+    factors: list[float] = np.geomspace(1, max(1.0, (2 * LIMIT * error / LEVELLED) ** 2), 1000).tolist()
+    enough = next((factor for factor in factors if settled(factor) >= POWER), factors[-1])
+    return ceil(count * (enough - 1))
 
 
 def _given_params(

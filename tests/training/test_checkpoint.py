@@ -58,11 +58,18 @@ def test_without_a_folder_everything_is_in_memory(cond, tmp_path):
         assert all(torch.equal(value, loose.weights(epoch)[name]) for name, value in kept.weights(epoch).items())
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training that nothing disturbs: its conditions, folder and result."""
+    cond, folder = conditions(epochs=2, lr=0.01), tmp_path_factory.mktemp("trained") / "whole"
+    return cond, folder, trained(cond, folder)
+
+
 @pytest.mark.parametrize("writing", range(1, 10))
-def test_a_kill_at_any_write_changes_nothing(tmp_path, monkeypatch, writing):
+def test_a_kill_at_any_write_changes_nothing(whole, tmp_path, monkeypatch, writing):
     """Before each file takes its place, of all that two epochs and the end write."""
-    cond = conditions(epochs=2, lr=0.01)
-    undisturbed, write, count = trained(cond, tmp_path / "whole"), checkpoint.write_whole, 0
+    cond, folder, undisturbed = whole
+    write, count = checkpoint.write_whole, 0
 
     def deadly(path, content, **how):
         nonlocal count
@@ -77,7 +84,7 @@ def test_a_kill_at_any_write_changes_nothing(tmp_path, monkeypatch, writing):
         trained(cond, tmp_path / "killed")
     monkeypatch.undo()
     again = trained(cond, tmp_path / "killed")
-    assert {f.name for f in (tmp_path / "killed").iterdir()} == {f.name for f in (tmp_path / "whole").iterdir()}
+    assert {f.name for f in (tmp_path / "killed").iterdir()} == {f.name for f in folder.iterdir()}
     assert [row[:-1] for row in again.history()] == [row[:-1] for row in undisturbed.history()]
     assert again.result | {"seconds": 0} == undisturbed.result | {"seconds": 0}
     for epoch in ("best", "last"):
