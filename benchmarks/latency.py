@@ -40,7 +40,7 @@ def main() -> None:
     values: list[dict[str, float]] = []
     load = [os.getloadavg()[0]]
     for order in (texts, Random(1).sample(texts, len(texts))):
-        scorer = Scorer(space, minibatch("synthetic", 1, 0))
+        scorer = Scorer(space, minibatch("synthetic", 4, 0))
         scores = scorer([space.parse(text) for text in order], [latency])
         values.append({text: score["latency"].value for text, score in zip(order, scores, strict=True)})
         load.append(os.getloadavg()[0])

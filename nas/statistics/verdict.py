@@ -22,9 +22,10 @@ LIMIT = float(norm.isf(LEVEL / 2))
 """Standard errors on each side of an interval."""
 LEVELLED = 0.05
 """A difference of two τ below which it hardly matters which proxy is taken."""
-POWER = 0.8
-"""The probability with which the number of architectures that is told is enough, over all true differences that what
-was measured may come of."""
+POWER = 0.9
+"""The probability with which the number of architectures that is told would be enough if any two proxies were looked
+at. They are the two that came out best, which lie nearer to each other than they seem: 80 % remain (measured by
+``benchmarks/evaluate.py verdicts``)."""
 REPEATS = 0.5
 """Spearman's ρ of a proxy with itself under another seed, below which chance decides most of its ranking."""
 
@@ -124,14 +125,14 @@ def _more(count: int, pair: pd.DataFrame) -> int | None:
 
 
 def more_architectures(count: int, difference: float, error: float) -> int:
-    """How many more than ``count`` architectures a comparison takes to settle, with 80 % probability, which of two
-    proxies ranks better: to tell them apart, or to show that they differ by less than `LEVELLED`.
+    """How many more than ``count`` architectures a comparison takes to settle, with 80 % probability (see `POWER`),
+    which of two proxies ranks better: to tell them apart, or to show that they differ by less than `LEVELLED`.
 
     The difference of two τ on N architectures has a standard error that falls as 1/√N. On ``count`` of them it was
     ``difference`` with the standard error ``error``, so the true one, of which nothing else is known, lies around it
     with that error. The next comparison, of F times as many, finds a difference X, normal around ``difference`` with
     the variance of both errors, ``error``² (1 + 1/F), and has an interval of ± h = 1.96 ``error`` / √F. It settles the
-    question where |X| > h, or where |X| + h < `LEVELLED`; the smallest F with 80 % is taken. Where h is half of
+    question where |X| > h, or where |X| + h < `LEVELLED`; the smallest F with `POWER` is taken. Where h is half of
     `LEVELLED`, every X settles it. Were the difference taken for exact, the promise would be too small for most of the
     pairs that are not told apart: those whose difference came out too large.
     """

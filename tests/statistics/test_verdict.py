@@ -72,7 +72,7 @@ def test_warnings_where_nothing_ranks_or_only_size_does():
 
 
 @pytest.mark.parametrize(("difference", "error"), [(0.0, 0.1), (0.07, 0.1), (-0.03, 0.02), (0.3, 0.2), (0.02, 0.015)])
-def test_the_number_of_architectures_suffices_in_four_of_five_cases(difference, error):
+def test_the_number_of_architectures_suffices_in_nine_of_ten_cases(difference, error):
     """Simulated: true differences around the measured one, each measured again on so many architectures."""
     count, rng = 300, np.random.default_rng(0)
     factor = 1 + more_architectures(count, difference, error) / count
@@ -80,7 +80,7 @@ def test_the_number_of_architectures_suffices_in_four_of_five_cases(difference, 
     again = rng.normal(true, error / np.sqrt(factor))
     half = 1.959964 * error / np.sqrt(factor)
     settled = ((np.abs(again) > half) | (np.abs(again) + half < LEVELLED)).mean()
-    assert settled >= 0.79
+    assert settled >= 0.89
     if factor > 1:  # and fewer would not
         half *= 1.1
         again = rng.normal(true, half / 1.959964)
