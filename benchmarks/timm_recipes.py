@@ -57,7 +57,7 @@ def runs(name: str, task: Task) -> bool:
         with torch.device("meta"), torch.no_grad():
             space.build(space.parse(name), task).eval()(task.inputs(1, "meta"))
     except Exception as error:  # each model has its own way to refuse
-        print(f"{name}: {str(error).splitlines()[0][:100]}", file=sys.stderr)
+        print(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:100]}", file=sys.stderr)
         return False
     return True
 

@@ -45,6 +45,21 @@ def _copied(values: Any) -> Setting:
     return values.copy, put
 
 
+def _autocast_depth() -> int:
+    """How many contexts of autocast are entered."""
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+def _put_autocast_depth(before: int) -> None:
+    """Leaves contexts of autocast that were entered and never left, which would keep weights in lower precision, as
+    they once were, for all contexts within."""
+    surplus = _autocast_depth() - before
+    for _ in range(abs(surplus)):
+        (torch.autocast_decrement_nesting if surplus > 0 else torch.autocast_increment_nesting)()
+    torch.clear_autocast_cache()
+
+
 TORCH_MODES: tuple[Setting, ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_num_threads, torch.set_num_threads),
@@ -55,6 +70,8 @@ TORCH_MODES: tuple[Setting, ...] = (
     (lambda: torch.is_autocast_enabled("cuda"), lambda value: torch.set_autocast_enabled("cuda", value)),
     (lambda: torch.get_autocast_dtype("cpu"), lambda value: torch.set_autocast_dtype("cpu", value)),
     (lambda: torch.get_autocast_dtype("cuda"), lambda value: torch.set_autocast_dtype("cuda", value)),
+    (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    (_autocast_depth, _put_autocast_depth),
     *(_attribute(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
     *(
         _copied(getattr(modules, f"_global_{kind}_hooks"))

@@ -30,8 +30,9 @@ class Weights:
 
     They are the weights of `nn.Conv2d`, `nn.Linear` and `nn.MultiheadAttention`, any other parameter that ``conv2d`` or
     ``linear`` use, and the parameters of more than one dimension that a weight of these is computed from, but for its
-    scales: those of a single dimension that is longer than one, beside another parameter. The weights of other layers
-    (``conv1d``, ``conv3d``, transposed convolutions, embeddings) are left out.
+    scales: those of a single dimension that is longer than one, beside another parameter (a factor of rank one that is
+    added to a whole weight has the shape of a scale, and is taken for one). The weights of other layers (``conv1d``,
+    ``conv3d``, transposed convolutions, embeddings) are left out.
 
     Attributes:
         known: each once: those of modules, then the others in the order of their use.

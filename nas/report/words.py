@@ -55,14 +55,16 @@ def _against_each_other(verdict: Verdict) -> Sequence[str]:
         sentences.append(
             f"τ not apart from that of {verdict.best} (paired test, Holm, 5 %): {', '.join(verdict.alike)}"
         )
+    two = f"{verdict.best} and {verdict.second}"
     if verdict.more:
-        two = f"{verdict.best} and {verdict.second}"
         sentences.append(
             f"About {_rounded(verdict.more):,} more architectures would tell {two} apart, or show that their τ differ "
             f"by less than {LEVELLED:.2f}."
         )
+    elif verdict.more == 0 and verdict.second in verdict.alike:
+        sentences.append(f"{two} by themselves are told apart, or known to differ by less than {LEVELLED:.2f}.")
     elif verdict.second is not None and verdict.more is None:
-        sentences.append(f"{verdict.best} and {verdict.second} rank alike here, or these are too few to tell.")
+        sentences.append(f"{two} rank alike here, or these are too few to tell.")
     return sentences
 
 

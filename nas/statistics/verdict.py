@@ -121,7 +121,8 @@ def _more(count: int, pair: pd.DataFrame) -> int | None:
     ((difference, low, high, p),) = pair[["difference", "lo", "hi", "p"]].to_numpy(np.float64)
     if np.isnan(p) or low == high:  # too few to say, or they rank alike
         return None
-    return 0 if p < LEVEL else more_architectures(count, difference, (high - low) / (2 * LIMIT))
+    known = p < LEVEL or max(abs(low), abs(high)) < LEVELLED
+    return 0 if known else more_architectures(count, difference, (high - low) / (2 * LIMIT))
 
 
 def more_architectures(count: int, difference: float, error: float) -> int:
@@ -142,7 +143,7 @@ def more_architectures(count: int, difference: float, error: float) -> int:
         within = max(LEVELLED - half, 0.0)
         apart = norm.sf((half - difference) / spread) + norm.cdf((-half - difference) / spread)
         level = norm.cdf((within - difference) / spread) - norm.cdf((-within - difference) / spread)
-        return min(1.0, float(apart + level)) if half > within else 1.0
+        return float(apart + level)  # 1 or more where every difference is one or the other
 
     factors: list[float] = np.geomspace(1, max(1.0, (2 * LIMIT * error / LEVELLED) ** 2), 1000).tolist()
     enough = next((factor for factor in factors if settled(factor) >= POWER), factors[-1])

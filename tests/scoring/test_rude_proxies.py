@@ -192,6 +192,30 @@ def test_what_someone_changes_in_the_process_is_put_back(act, alone):
     check({when.__name__: when(IN_THE_PROCESS[act]) for when in (before_it_asks, without_asking)}, alone)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_autocast_that_is_never_left_keeps_no_weight_of_the_past(precision):
+    """Entered and not left, it would keep the weights' short copies, for neighbours and for training."""
+    space = narrow_space()
+    arch = space.parse(networks()["ordinary"])
+    neighbours = [PROXIES[name] for name in ("gradsign", "synflow", "zen", "grasp", "snip")]
+    rude = Proxy("rude", lambda probe: keep(probe, torch.autocast("cpu", getattr(torch, precision))) or 1.0)
+    together, alone = (
+        Scorer(space, DATA, device="cpu", precision=precision)([arch], proxies)[0]
+        for proxies in ([rude, *neighbours], neighbours)
+    )
+    assert {name: together[name].value for name in alone} == {name: score.value for name, score in alone.items()}
+    assert torch.autocast_increment_nesting() - 1 == torch.autocast_decrement_nesting() == 0
+    layer, x = nn.Linear(1, 1, bias=False), torch.ones(1, 1)
+    values = []
+    for weight in (1.0, 2.0):
+        with torch.no_grad():
+            layer.weight.fill_(weight)
+        with torch.autocast("cpu", getattr(torch, precision)):
+            values.append(layer(x).item())
+    assert values == [1.0, 2.0]
+    kept.clear()
+
+
 @pytest.mark.parametrize("name", RAISED)
 def test_whatever_is_raised_is_a_failure_with_its_reason(name, alone):
     for score in check({when.__name__: when(RAISED[name]) for when in WHEN}, alone).values():

@@ -84,10 +84,15 @@ def test_the_number_of_architectures_suffices_in_nine_of_ten_cases(difference, e
     if factor > 1:  # and fewer would not
         half *= 1.1
         again = rng.normal(true, half / 1.959964)
-        assert ((np.abs(again) > half) | (np.abs(again) + half < LEVELLED)).mean() < settled
+        assert ((np.abs(again) > half) | (np.abs(again) + half < LEVELLED)).mean() < 0.903
 
 
 def test_what_is_known_needs_no_more_and_what_ranks_alike_is_not_told_apart():
+    close, *_ = judged(noise={"one": 0.2, "other": 0.2, **dict.fromkeys(COUNTS, 4.0)}, count=1500)
+    assert close.more == 0
+    assert "one and other by themselves are told apart, or known to differ by less than 0.05." in words(
+        close, "accuracy"
+    )
     assert more_architectures(30, 0.01, 0.01) == 0, "less than .05 apart, both ways"
     assert more_architectures(30, 0.3, 0.01) == 0
     result, *_ = judged(noise={"good": 0.2, "poor": 9.0, **dict.fromkeys(COUNTS, 4.0)})
