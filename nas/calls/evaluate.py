@@ -102,7 +102,7 @@ class Request:
         count: how many; None for none.
         batch: how many at a time.
         epochs: for which is trained.
-        function: that is the truth.
+        function: that is the truth, or ``FILE.py:NAME``.
     """
 
     space: Space | str
@@ -112,7 +112,7 @@ class Request:
     count: int | None
     batch: int
     epochs: int
-    function: TruthFn | None
+    function: TruthFn | str | None
 
     def check(self, goals: int) -> None:
         """`UsageError` where what is said does not go together."""
@@ -132,7 +132,8 @@ class Request:
         if self.count is None:
             return {}
         if self.function is not None:
-            return {"evaluate": self.count}
+            named = {"truth": self.function} if isinstance(self.function, str) else {}
+            return {"evaluate": self.count} | named
         how = {"epochs": self.epochs} if self.target is None else {"table": str(self.table), "target": self.target}
         return {"evaluate": self.count} | how
 

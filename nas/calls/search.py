@@ -37,7 +37,7 @@ from nas.space import SPACES, Arch, Space, is_leaf
 
 RANDOM = "random.jsonl"
 """The trials of random search beside another one."""
-OF_EVALUATIONS = ("evaluate", "table", "target", "epochs")
+OF_EVALUATIONS = ("evaluate", "table", "target", "epochs", "truth")
 """Settings that a search which is continued may have anew: `nas.calls.evaluate` sees to it that they are the same."""
 
 
@@ -53,7 +53,7 @@ def search(
     target: str | None = None,
     evaluate: int | None = None,
     epochs: int = 12,
-    truth: TruthFn | None = None,
+    truth: TruthFn | str | None = None,
     run_folder: str | Path | None = None,
     batch: int | None = None,
     baseline: bool = False,
@@ -74,7 +74,8 @@ def search(
         target: the column of ``table`` that is the truth. Without it and ``truth``, networks are trained on ``data``
             and compared by their validation accuracy.
         epochs: for which they are trained.
-        truth: a function of an architecture's notation that is the truth instead, larger is better.
+        truth: a function of an architecture's notation that is the truth instead, larger is better; or
+            ``FILE.py:NAME``, the file and the name of one.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go, or ``auto`` for a folder below
             ``runs`` that is named after the settings; a run that was interrupted there is continued, without computing
             a score again.

@@ -8,10 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
+from nas import plugins
 from nas.calls.options import DEFAULTS, SetupOptions
 from nas.calls.train import NothingTrained, train_some
 from nas.data.table import Table
-from nas.errors import UsageError
+from nas.errors import UsageError, unknown
 from nas.runs.versions import digest
 from nas.scoring.measurer import reason_of
 from nas.scoring.scorer import Watch
@@ -117,12 +118,18 @@ class TrainedHere:
 
 
 class Asked:
-    """A function of the user's. What it raises is a failure of the architecture."""
+    """A function of the user's. What it raises is a failure of the architecture.
 
-    def __init__(self, space: Space, function: TruthFn) -> None:
+    Args:
+        file: where it stands, if it was named so.
+    """
+
+    def __init__(self, space: Space, function: TruthFn, file: Path | None = None) -> None:
         self.space, self.function = space, function
         self.column = getattr(function, "__name__", type(function).__name__)
         self.name = f"the function {self.column}"
+        if file is not None:
+            self.name += f" of a file with the digest {digest({'source': file.read_text()})}"
 
     def knows(self, arch: Arch) -> bool:
         return True
@@ -140,6 +147,25 @@ class Asked:
         return Truth(value, "", {}, seconds) if isfinite(value) else Truth(None, f"it is {value}", {}, seconds)
 
 
+def function_in(reference: str) -> tuple[TruthFn, Path]:
+    """The function that ``FILE.py:NAME`` names, and its file, which is run.
+
+    Raises:
+        UsageError: there is no such file, or nothing in it that can be called by that name.
+    """
+    file, colon, name = reference.rpartition(":")
+    if not colon or not file or not name.isidentifier():
+        raise UsageError(f"truth takes a function as FILE.py:NAME, not {reference!r}")
+    path = Path(file).expanduser()
+    plugins.load([path])
+    functions = {
+        key: value for key, value in vars(plugins.module_of(path)).items() if callable(value) and key[0] != "_"
+    }
+    if name not in functions:
+        raise unknown(f"function of {path}", name, functions)
+    return functions[name], path
+
+
 def truth_source(
     space: Space,
     given: Space | str,
@@ -147,7 +173,7 @@ def truth_source(
     *,
     table: Table | None,
     target: str | None,
-    function: TruthFn | None,
+    function: TruthFn | str | None,
     epochs: int,
     folder: Path | None,
 ) -> Source:
@@ -159,6 +185,8 @@ def truth_source(
     if function is not None:
         if target is not None:
             raise UsageError(f"the truth is a function and the column {target!r} of a table: name one of them")
+        if isinstance(function, str):
+            return Asked(space, *function_in(function))
         if not callable(function):
             raise UsageError(f"truth takes a function of an architecture's notation, not {function!r}")
         return Asked(space, function)

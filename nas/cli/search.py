@@ -36,11 +36,16 @@ def search(
     evaluate: Annotated[
         int | None,
         typer.Option(metavar="N", help="Then evaluate so many of what was scored for the truth, each chosen by what is "
-                     "learned: trained on --data, or looked up by --table and --target."),
+                     "learned: trained on --data, looked up by --table and --target, or asked of --truth."),
     ] = None,
     epochs: Annotated[int, typer.Option(help="With --evaluate: how often every image is shown.")] = 12,
     table: Annotated[Path | None, typer.Option(help="Trained accuracies, shown beside the best architecture.")] = None,
     target: Annotated[str | None, typer.Option(help="With --evaluate: the column of the table to look up.")] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="With --evaluate: a function of an architecture's notation, larger "
+                     "is better."),
+    ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Score as many random architectures, too, to be shown beside them.")
     ] = False,
@@ -56,8 +61,8 @@ def search(
     with progress("searching", quiet) as watch:
         result = call(
             space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table,
-            target=target, evaluate=evaluate, epochs=epochs, batch=batch, baseline=baseline, run_folder=run or "auto",
-            watch=watch, **options,
+            target=target, evaluate=evaluate, epochs=epochs, truth=truth, batch=batch, baseline=baseline,
+            run_folder=run or "auto", watch=watch, **options,
         )  # fmt: skip
     _print(result, time.perf_counter() - start)
 

@@ -127,6 +127,33 @@ def test_a_function_is_the_truth_and_its_failures_are_passed_over():
         nas.search(**GIVEN, evaluate=2, truth=lambda arch: float("nan"))
 
 
+def test_a_function_in_a_file_is_the_truth_and_one_that_has_changed_is_another(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from math import nan\n\ndef length(arch):\n    return len(arch)\n")
+    given = GIVEN | {"run_folder": tmp_path / "run", "truth": f"{file}:length"}
+    result = nas.search(**given, evaluate=3)
+    assert result.evaluations["truth"].tolist() == result.evaluations["arch"].map(len).tolist()
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["truth"] == f"{file}:length"
+    assert len(nas.search(**given, evaluate=4).evaluations) == 4
+    file.write_text("def length(arch):\n    return -len(arch)\n")
+    with pytest.raises(UsageError, match="holds evaluations by the function length of a file with the digest"):
+        nas.search(**given, evaluate=5)
+
+
+def test_a_function_that_no_file_has(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def length(arch):\n    return len(arch)\n")
+    for reference, reason in {
+        "length": "truth takes a function as FILE.py:NAME, not 'length'",
+        f"{file}:": "truth takes a function as FILE.py:NAME",
+        f"{file}:lenght": "unknown function of .* known are length; did you mean 'length'",
+        f"{tmp_path}/none.py:length": "plug-in file .*none.py does not exist",
+    }.items():
+        with pytest.raises(UsageError, match=reason):
+            nas.search(**GIVEN, evaluate=3, truth=reference, run_folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_networks_are_trained_and_the_best_is_exported(tmp_path):
     run = tmp_path / "run"
     given = GIVEN | {"data": stripes_file(tmp_path), "settings": NARROW, "budget": 12, "evaluate": 2, "epochs": 1}

@@ -33,6 +33,16 @@ def test_search_evaluate_and_the_recommended_command(nas, tmp_path):
     assert "Best architectures" in out
 
 
+def test_search_evaluates_by_a_function_in_a_file(nas, tmp_path):
+    (tmp_path / "mine.py").write_text("def short(arch):\n    return -len(arch)\n")
+    call = ("search", "--proxy", "params", "--searcher", "random_search", "--budget", "9", "--run", "r", *SMALL)
+    code, out, err = nas(*call, "--evaluate", "2", "--truth", "mine.py:short")
+    assert (code, err) == (0, "")
+    assert "Evaluated by short" in out
+    code, _, err = nas(*call, "--evaluate", "3", "--truth", "mine.py:shrt")
+    assert (code, err) == (2, "nas: unknown function of mine.py 'shrt': known are short; did you mean 'short'?\n")
+
+
 def test_compare_without_a_table(nas):
     code, out, err = nas("compare", "--space", "nasbench201", "--proxies", "params", "--archs", "6", "--seeds", "2",
                          "--run", "c", *SMALL)  # fmt: skip
