@@ -2,6 +2,7 @@
 
     python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all]
     python -m benchmarks.evaluate verdicts [--draws 40]
+    python -m benchmarks.evaluate spaces FOLDER [--seeds 20] [--queries 20]
 
 ``methods``: of 4,587 classes of isomorphic cells, those that peers scored by eleven proxies (see
 ``nasbench201_peer_scores.csv.gz`` in the folder ``NAS_DATA``), ``pool`` are drawn for each seed. A method queries the
@@ -19,6 +20,9 @@ and 50 queries, mean and standard deviation over the seeds. Random search and ev
 
 ``verdicts``: on a table's scores by the same proxies, how often the verdict's best proxy is truly the best or within
 its interval of it, from 16 to 96 cells, and how often the promised number of architectures tells the best two apart.
+``spaces``: on each space of which FOLDER has scores (SPACE.csv, as ``python -m benchmarks.nas_rank scores`` writes
+them), four fifths of the architectures for each seed: the place by trained accuracy, 1 for the best, of what is best
+after ``queries`` queries, going down the number of parameters, down the ranking, and as ``nas search --evaluate`` does.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ from scipy.stats import norm
 from sklearn.ensemble import RandomForestRegressor
 
 from nas import plugins
+from nas.proxy import PROXIES
 from nas.runs.evaluation import evaluation
 from nas.searcher import SEARCHERS, told
 from nas.space import SPACES
@@ -50,7 +55,7 @@ from nas.statistics.verdict import LEVEL, LEVELLED, verdict
 QUERIES = (5, 10, 20, 50)
 FAILED = -1e8
 """What stands for a failure in the peers' scores, or below."""
-PROXIES = {
+PEERS = {
     "three": ("naslib_jacov", "naslib_nwot", "naslib_synflow"),
     "robot": ("naslib_grad_norm", "naslib_snip", "naslib_grasp", "naslib_fisher", "naslib_synflow", "naslib_jacov"),
     "all": ("naslib_epe_nas", "naslib_fisher", "naslib_grad_norm", "naslib_grasp", "naslib_jacov", "naslib_l2_norm",
@@ -164,7 +169,7 @@ def methods(pool: int = 3000, seeds: int = 20, proxies: str = "three,robot,all",
     print(" | ".join(f"{valid} ({test}, best {frame[test].max():.2f})" for valid, test in TRUTHS))
     baselines(seeds)
     for name in proxies.split(","):
-        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), PROXIES[name]) for s in range(seeds)]
+        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), PEERS[name]) for s in range(seeds)]
         for method in only.split(","):
             start, rows = time.process_time(), []
             for seed, cells in enumerate(drawn):
@@ -221,7 +226,7 @@ def baselines(seeds: int) -> None:
 def verdicts(draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48,96") -> None:
     plugins.load()
     frame = scored()
-    names = list(PROXIES["all"])
+    names = list(PEERS["all"])
     scores = frame[names].where(frame[names] > FAILED, -np.inf).rename(columns=lambda name: name[7:])
     scores = scores.assign(params=frame["params"], flops=frame["flops"])
     truth = frame["cifar10_test"]
@@ -265,6 +270,47 @@ def settled(scores: pd.DataFrame, truth: pd.Series, one: str, other: str) -> boo
     return difference.p_value() < LEVEL or max(map(abs, difference.interval())) < LEVELLED
 
 
+QUERIED = {
+    "nasbench101": ("cifar10_valid", "cifar10_test"), "nats_sss": ("cifar10_test", "cifar10_test"),
+    "nasbench_macro": ("cifar10_test", "cifar10_test"), "darts": ("cifar10_valid", "cifar10_valid"),
+}  # fmt: skip
+"""What is asked for, and what the result is judged by; tables with one column have but that."""
+
+
+@app.command()
+def spaces(folder: Path, seeds: int = 20, queries: int = 20, proxies: str = "gradalign_i,synflow,naswot") -> None:
+    plugins.load()
+    names = tuple(proxies.split(","))
+    for space, (valid, test) in QUERIED.items():
+        frame = with_forms(space, folder / f"{space}.csv", names)
+        places: dict[str, list[float]] = {}
+        for seed in range(seeds):
+            cells = Cells(frame.sample(frac=0.8, random_state=seed), names)
+            truth, outcome = (cells.frame[column].to_numpy(float) for column in (valid, test))
+            place = average_ranks(-outcome)
+            orders = {"params": np.argsort(-cells.frame["params"].to_numpy(float), kind="stable")[:queries]}
+            for name in ("ranking", "learned"):
+                chosen = METHODS[name](cells, truth, np.random.default_rng(seed))
+                orders[name] = np.array([next(chosen) for _ in range(queries)])
+            for name, met in orders.items():
+                places.setdefault(name, []).append(place[met[truth[met].argmax()]])
+        each = "; ".join(f"{name} {np.mean(p):.1f}, median {np.median(p):.1f}" for name, p in places.items())
+        print(f"{space}, {int(0.8 * len(frame))} architectures, place after {queries}: {each}", flush=True)
+
+
+def with_forms(space: str, file: Path, names: tuple[str, ...]) -> pd.DataFrame:
+    """Scores, larger is better, and accuracies of a space's architectures, each once."""
+    rows = pd.read_csv(file, dtype={"arch": str})
+    signs = rows["proxy"].map({name: 1 if PROXIES[name].larger_is_better else -1 for name in names})
+    rows = rows.assign(value=(rows["value"] * signs.fillna(1)).where(rows["status"] == "ok", FAILED))
+    scores = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first")[[*{*names, *SIZES}]]
+    made = SPACES[space]()
+    table = pd.read_csv(data() / f"{space}.csv.gz", dtype={"arch": str}).drop(columns=list(SIZES), errors="ignore")
+    frame = table.set_index("arch").join(scores, how="inner")
+    frame["form"] = [made.canonical(made.parse(text)) for text in frame.index]
+    return frame.drop_duplicates("form")
+
+
 def data() -> Path:
     return Path(os.environ["NAS_DATA"])
 
@@ -272,7 +318,7 @@ def data() -> Path:
 def scored() -> pd.DataFrame:
     """One row for each class of isomorphic cells that peers scored by every proxy, with its accuracies."""
     space = SPACES["nasbench201"]()
-    peers = pd.read_csv(data() / "nasbench201_peer_scores.csv.gz").dropna(subset=list(PROXIES["all"]))
+    peers = pd.read_csv(data() / "nasbench201_peer_scores.csv.gz").dropna(subset=list(PEERS["all"]))
     frame = peers.merge(pd.read_csv(data() / "nasbench201.csv.gz"), on="arch")
     frame["form"] = [space.canonical(space.parse(text)) for text in frame["arch"]]
     return frame.drop_duplicates("form").reset_index(drop=True)
