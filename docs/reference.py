@@ -57,10 +57,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links to files at the top of the repository, which are pages here."""
+    """Links to files at the top of the repository and to notebooks, which are pages here."""
     for name, file in TOP.items():
         markdown = markdown.replace(f"](../{file})", f"]({name})")
-    return markdown.replace(".ipynb)", ".md)") if page.file.src_uri not in ("index.md",) else markdown
+    if (ROOT / "docs" / page.file.src_uri).with_suffix(".ipynb").exists():
+        return markdown  # its own link is to the notebook
+    return markdown.replace(".ipynb)", ".md)")
 
 
 def within_docs(text: str) -> str:
