@@ -19,7 +19,7 @@ plugins.load()
 LONG = {
     "cli/test_train_and_export.py", "data/test_bombs.py", "engines/test_processes.py", "runs/test_resume.py",
     "runs/test_strange_scores.py", "scoring/test_rude_proxies.py", "searchers/test_conformance.py",
-    "studies/test_every_study.py", "test_tour.py", "store/test_disturbed_stores.py", "scoring/test_cost.py",
+    "studies/test_every_study.py", "store/test_disturbed_stores.py", "scoring/test_cost.py",
     "formats/test_every_space.py",
 }  # fmt: skip
 """Files of tests that all start processes or measure much; left out unless asked for by -m long."""

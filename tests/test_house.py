@@ -134,6 +134,7 @@ def test_nothing_else_lies_at_the_top():
     agreed = {
         "nas", "searchers", "spaces", "proxies", "tests", "runs", "setup.cfg", "README.md", "pyproject.toml", "LICENSE",
         "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "constraints.txt", "benchmarks", "docs", "build", "dist",
+        "mkdocs.yml", "MANIFEST.in",
     }  # fmt: skip
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.suffix != ".egg-info"}
     assert names <= agreed | {"__pycache__"}
