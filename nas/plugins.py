@@ -51,8 +51,8 @@ def _load_registered() -> None:
 
 
 def _import_registered() -> None:
+    check_packages()
     for folder in FOLDERS:
-        _check_ours(folder)
         load_folder(folder)
     for entry in entry_points(group=GROUP):
         try:
@@ -69,16 +69,25 @@ def load_folder(folder: str) -> None:
             importlib.import_module(f"{folder}.{module.name}")
 
 
+def check_packages() -> None:
+    """`UsageError` where a package of another's has the name of one of ours; nothing of either is run."""
+    for folder in FOLDERS:
+        _check_ours(folder)
+
+
 def _check_ours(folder: str) -> None:
     """`UsageError` unless ``folder`` is our package: all are installed side by side, so ours lies beside this one."""
     ours = Path(__file__).resolve().parent.parent.joinpath(*folder.split("."))
-    spec = importlib.util.find_spec(folder)
+    try:
+        spec = importlib.util.find_spec(folder)
+    except ValueError:  # imported already, and made by hand
+        spec = None
     places = [Path(place).resolve() for place in (spec.submodule_search_locations or [])] if spec else []
     if ours not in places:
-        where = places[0] if places else spec.origin if spec else "nowhere"
+        where = f"in {places[0] if places else spec.origin}" if spec else "nowhere"
         raise UsageError(
-            f"the package {folder!r} was found {'in ' if spec else ''}{where} instead of in {ours}: another "
-            "distribution uses the name; install gradalign-nas in an environment of its own"
+            f"the package {folder!r} was found {where} instead of in {ours}: gradalign-nas needs this name; rename "
+            "what is yours, or install gradalign-nas in an environment of its own"
         )
 
 

@@ -1,8 +1,11 @@
 """The architecture, enforced: rooms and their doors, what stands at the top level, and a stranger's package."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
+from types import ModuleType
 
 import networkx as nx
 import pytest
@@ -165,6 +168,36 @@ def test_a_strangers_package_is_refused(tmp_path, monkeypatch):
     with pytest.raises(
         UsageError, match=rf"'spaces' was found in {tmp_path}/spaces instead of in .*environment of its own"
     ):
+        plugins.load()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("kind", ["a package", "a file"])
+def test_a_strangers_package_is_met_before_anything_is_imported(tmp_path, name, kind):
+    """By the command line, in one sentence: neither the stranger's code nor our other packages are run."""
+    place = tmp_path / f"{name}.py" if kind == "a file" else tmp_path / name / "__init__.py"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("print('the stranger ran')")
+    code = (
+        "import sys; sys.argv[1:] = ['list', 'searchers']; from nas import cli\n"
+        "try: cli.main()\n"
+        "finally: print([name for name in sys.modules if name.startswith(('spaces', 'proxies', 'searchers', 'torch'))])"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 2
+    assert done.stdout == "[]\n"
+    assert re.fullmatch(
+        rf"nas: the package '{name}' was found in {re.escape(str(tmp_path))}\S+ instead of in \S+: gradalign-nas needs "
+        r"this name; rename what is yours, or install gradalign-nas in an environment of its own\n", done.stderr,
+    )  # fmt: skip
+
+
+def test_a_package_that_was_made_by_hand_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "searchers", ModuleType("searchers"))  # whose __spec__ is None
+    monkeypatch.setattr(plugins, "_is_loaded", False)
+    with pytest.raises(UsageError, match="the package 'searchers' was found nowhere instead of in"):
         plugins.load()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from nas import plugins
 from nas.cli.bench import bench
 from nas.cli.compare import compare
 from nas.cli.convert import convert
@@ -79,6 +80,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
+        plugins.check_packages()  # before torch, and what may fail for that reason, is imported
         return app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except UsageError as error:
         return _refuse(str(error))
