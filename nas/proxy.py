@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor
 
 from nas.errors import ProxyFailure as ProxyFailure
-from nas.errors import UsageError
+from nas.errors import UsageError, unknown
 from nas.probe import Probe
 from nas.registry import Registry, checked_options, options, origin
 from nas.space import Arch, Space
@@ -23,6 +23,24 @@ Known = Callable[[Space, Arch], float]
 Network = Literal["full", "thin"]
 Initialisation = Literal["default", "kaiming", "gaussian"]
 """How weights are drawn: as the network is made, or again by `nas.passes.initialisation.initialise`."""
+
+Family = Literal[
+    "counts", "gradients", "kernels", "Jacobians", "activations", "pruning", "costs", "combinations", "other"
+]
+FAMILIES: dict[Family, str] = {
+    "counts": "how large the network is",
+    "gradients": "how the gradients of single images, or of parts of the minibatch, agree and differ",
+    "kernels": "how well gradients tell images apart: tangent kernels and Fisher matrices",
+    "Jacobians": "how outputs follow their inputs",
+    "activations": "how differently the network's units respond to images",
+    "pruning": "what pruning at initialisation says of weights, summed",
+    "costs": "what the network takes on this machine",
+    "combinations": "several proxies, ranked together",
+    "other": "proxies that declare no family",
+}
+"""What the proxies of each family measure."""
+Need = Literal["images", "ReLUs", "convolutions", "recurrent layers", "labels", "attention"]
+"""Without which a proxy has no number, or none of its own."""
 
 
 class Saturated(ProxyFailure):
@@ -50,6 +68,10 @@ class Proxy:
             is measured where the run is, never by workers, and is no part of ``all`` proxies.
         known: the value is looked up, as a cost of a device that is not here; there is no function then.
         options: the options set, when they are not the defaults.
+        family: what kind of thing it measures, see `FAMILIES`.
+        own_needs: what it has no number without, besides labels and attention.
+        passes: its cost in plain forward and backward passes of the same 64 images, as `benchmarks/passes.py` measures
+            it; None where nobody has measured it.
     """
 
     name: str
@@ -67,6 +89,17 @@ class Proxy:
     machine: bool = False
     known: Known | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    family: Family = "other"
+    own_needs: tuple[Need, ...] = ()
+    passes: float | None = None
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it has no number without; a combination needs what its parts need."""
+        declared: dict[Need, bool] = {**dict.fromkeys(self.own_needs, True), "labels": self.labels}
+        declared["attention"] = self.transformers
+        parts = [need for part in self.parts if part in PROXIES for need in PROXIES[part].needs]
+        return tuple(dict.fromkeys([*parts, *(need for need, needed in declared.items() if needed)]))
 
     @property
     def limitable(self) -> bool:
@@ -115,13 +148,25 @@ def proxy(
     paper: str = "",
     transformers: bool = False,
     machine: bool = False,
+    family: Family = "other",
+    needs: tuple[Need, ...] = (),
+    passes: float | None = None,
 ) -> Callable[[Function], Function]:
-    """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean."""
+    """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean.
+
+    Args:
+        needs: what it has no number without, besides labels and attention, which have declarations of their own.
+
+    Raises:
+        UsageError: there is no such family.
+    """
+    if family not in FAMILIES:
+        raise unknown("family of proxies", family, FAMILIES)
 
     def register(function: Function) -> Function:
         record = Proxy(
             name, function, larger_is_better, labels, static, network, initialisation, initialisations,
-            paper=paper, transformers=transformers, machine=machine,
+            paper=paper, transformers=transformers, machine=machine, family=family, own_needs=needs, passes=passes,
         )  # fmt: skip
         PROXIES.add(name, record, origin(function))
         return function
@@ -129,9 +174,11 @@ def proxy(
     return register
 
 
-def combination(name: str, parts: tuple[str, ...], *, log: bool = True, paper: str = "") -> Proxy:
+def combination(
+    name: str, parts: tuple[str, ...], *, log: bool = True, paper: str = "", passes: float | None = None
+) -> Proxy:
     """Registers the sum of the (log-)quantiles of several proxies under one name; larger is better."""
-    record = Proxy(name, None, parts=parts, log=log, paper=paper)
+    record = Proxy(name, None, parts=parts, log=log, paper=paper, family="combinations", passes=passes)
     PROXIES.add(name, record, "+".join(parts))
     return record
 

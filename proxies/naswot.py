@@ -9,7 +9,7 @@ from nas.probe import Probe, product_of_signs
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("naswot", paper="Mellor et al. 2021, arXiv:2006.04647")
+@proxy("naswot", family="activations", needs=("ReLUs",), paper="Mellor et al. 2021, arXiv:2006.04647")
 def naswot(probe: Probe) -> Tensor:
     """How differently the network's ReLUs respond to different images; larger is better.
 

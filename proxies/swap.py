@@ -18,7 +18,7 @@ MARKED = 16
 """Images up to which marking the patterns that occur among all possible ones is faster than sorting."""
 
 
-@proxy("swap", paper="Peng et al. 2024, arXiv:2403.04161")
+@proxy("swap", family="activations", needs=("ReLUs",), paper="Peng et al. 2024, arXiv:2403.04161")
 def swap(probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16) -> float:
     """How many different ways the ReLU units have to switch over the images; larger is better.
 
