@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from torch import Tensor
 
 from nas.errors import ProxyFailure as ProxyFailure
 from nas.errors import UsageError, unknown
 from nas.probe import Probe
-from nas.registry import Registry, checked_options, options, origin
+from nas.registry import Range, Registry, checked_options, normal, options, origin
 from nas.space import Arch, Space
 
 ProxyFn = Callable[..., "Tensor | float"]
@@ -39,7 +39,7 @@ FAMILIES: dict[Family, str] = {
     "other": "proxies that declare no family",
 }
 """What the proxies of each family measure."""
-Need = Literal["images", "ReLUs", "convolutions", "recurrent layers", "labels", "attention"]
+Need = Literal["images", "ReLUs", "convolutions", "labels", "attention"]
 """Without which a proxy has no number, or none of its own."""
 
 
@@ -115,20 +115,59 @@ class Proxy:
         if self.function is None:
             how = f"combines {' and '.join(self.parts)} by rank" if self.parts else "is looked up"
             raise TypeError(f"{self.name} {how} and has no value of its own")
-        return self.function(probe, **self.options)
+        drawn = self._own_drawing
+        return self.function(probe, **{name: value for name, value in self.options.items() if name not in drawn})
 
     @cached_property
     def setting(self) -> str:
         """The name with every option, by which scores of the same proxy with other options are told apart."""
-        every = options(self.function) | self.options if self.function else {}
+        every = self.every_option
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in every.items())})"
 
-    def with_options(self, given: dict[str, Any]) -> Proxy:
-        """The same proxy with options set, checked against its signature (`UsageError`)."""
-        if self.function is None:
-            checked_options(self.name, lambda: 0, given)
-            return self
-        return replace(self, options=self.options | checked_options(self.name, self.function, given))
+    @property
+    def every_option(self) -> dict[str, Any]:
+        """Its options, and of those of `drawing` the ones that are set otherwise than it declares."""
+        return options(self.function) | self.options if self.function else {}
+
+    @property
+    def drawn(self) -> Initialisation:
+        """How weights are drawn: as set, or as declared."""
+        return self._own_drawing.get("initialisation", self.initialisation)  # type: ignore[no-any-return]
+
+    @property
+    def repeats(self) -> int:
+        """How many initialisations the value is the mean over: as set, or as declared."""
+        return self._own_drawing.get("initialisations", self.initialisations)  # type: ignore[no-any-return]
+
+    @property
+    def _own_drawing(self) -> dict[str, Any]:
+        own = options(self.function) if self.function else {}
+        return {name: value for name, value in self.options.items() if name not in own}
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options by name, checked against the signature, and against that of `drawing` where the value depends on
+        weights (`UsageError`)."""
+        function = self.function or (lambda: 0.0)
+        allowed = options(drawing) if self.function and not self.static and not self.machine else {}
+        for name in given:
+            if normal(name) not in (every := options(function) | allowed):
+                raise unknown(f"option of {self.name}", name, every)
+        common = {n: value for n, value in given.items() if normal(n) not in options(function)}
+        own = {name: value for name, value in given.items() if name not in common}
+        return checked_options(self.name, function, own) | checked_options(self.name, drawing, common)
+
+    def with_options(self, given: Mapping[str, Any]) -> Proxy:
+        """The same proxy with options set, checked (`UsageError`)."""
+        declared = {"initialisation": self.initialisation, "initialisations": self.initialisations}
+        own = options(self.function) if self.function else {}
+        every = self.options | self.checked(given)
+        kept = {name: value for name, value in every.items() if name in own or value != declared[name]}
+        return replace(self, options=kept)
+
+
+def drawing(*, initialisation: Initialisation = "default", initialisations: Annotated[int, Range(1)] = 1) -> None:
+    """The options that every proxy has whose value depends on weights: how these are drawn, and over how many draws the
+    value is the mean."""
 
 
 PROXIES: Registry[Proxy] = Registry("proxy")

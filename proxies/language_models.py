@@ -118,7 +118,7 @@ def activation_distance(probe: Probe) -> Tensor:
     return torch.stack(terms).sum()
 
 
-@proxy("hidden_covariance", family="activations", needs=("recurrent layers",), paper=PAPER)
+@proxy("hidden_covariance", family="activations", paper=PAPER)
 def hidden_covariance(probe: Probe, *, layer: Annotated[int, Range(1)] = 1) -> Tensor:
     """How far the units of a layer are from being correlated; larger is better. Made for recurrent networks.
 

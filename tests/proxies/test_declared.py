@@ -54,13 +54,13 @@ def test_every_proxy_of_ours_has_a_family():
 
 
 def test_relus():
-    full = [p for p in OURS if p.network == "full" and not {"attention", "recurrent layers"} & {*p.needs}]
+    full = [p for p in OURS if p.network == "full" and "attention" not in p.needs]
     failed = without_score(Bounded(), small_minibatch(), full)
     assert {*failed} == {proxy.name for proxy in full if "ReLUs" in proxy.needs}, failed
 
 
 def test_images():
     data = sequences()
-    full = [p for p in OURS if p.network == "full" and "recurrent layers" not in p.needs]
+    full = [p for p in OURS if p.network == "full"]
     failed = without_score(Sequences(), data, full)
     assert {*failed} == {p.name for p in full if {"images", "convolutions"} & {*p.needs}}, failed
