@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.errors import ProxyError as ProxyError
 from nas.errors import ProxyFailure
@@ -15,19 +18,34 @@ from nas.passes.asking import Asked, measure
 from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
 from nas.passes.counts import Counts, Trace, trace
-from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising
+from nas.passes.intercept import Intercept, Visits, batch_normalisation, batch_normalisation_of_several, normalising
 from nas.passes.linearised import Flow, visit_flow
-from nas.passes.outputs import visit_outputs
+from nas.passes.outputs import Output, visit_modules, visit_outputs
 from nas.passes.per_image import Target
 from nas.passes.per_sample import visit_blocks
 from nas.passes.questions import Pass
+from nas.passes.rectified import Rectified, visit_rectified
 from nas.passes.roles import Role, visit_roles
 from nas.passes.running import again, untouched
 from nas.passes.scalars import visit_scalars
+from nas.passes.second_order import hardsigmoid
+from nas.passes.thinned import visit_thinned
 from nas.passes.tokens import are_tokens
 from nas.passes.weights import check_weights, real, weights_of
 
-__all__ = ["Block", "Flow", "Layer", "Probe", "Role", "Target", "Weighted", "measure", "product_of_signs"]
+__all__ = [
+    "Block",
+    "Flow",
+    "Layer",
+    "Output",
+    "Probe",
+    "Rectified",
+    "Role",
+    "Target",
+    "Weighted",
+    "measure",
+    "product_of_signs",
+]
 
 Weighted = list[tuple[Tensor, Tensor]]
 """Each convolution and linear weight with a tensor that belongs to it."""
@@ -91,6 +109,11 @@ class Probe(Asked):
         counts = self._counts
         return trace(self.net, self.inputs[:1].clone()) if counts is None else Trace(counts.flops, counts.depth)
 
+    @cached_property
+    def convolutions(self) -> int:
+        """How many convolutions run for one input."""
+        return trace(self.net, self.inputs[:1].clone()).convolutions or 0
+
     @property
     def weights(self) -> list[Tensor]:
         """The convolution and linear weights, each once (see `nas.passes.weights.Weights`): those of modules first."""
@@ -126,6 +149,41 @@ class Probe(Asked):
         if not answers:
             raise ValueError("the network has no ReLU, or none that is seen as one")
         return answers
+
+    def map_thinned_relus(
+        self, function: Callable[[Tensor], Any], part: float, samples: int | None = None
+    ) -> list[Any]:
+        """The same of the network whose convolutions are thinned out by ``part`` and that normalises layers; see
+        `nas.passes.thinned.visit_thinned`."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_thinned(net, images[:samples], visits, part, self.seed)
+
+        answers = self._ask(Pass(f"{self._number(samples)} thinned by {part}", run), "relus", function)
+        if not answers:
+            raise ValueError("the network has no ReLU, or none that is seen as one")
+        return answers
+
+    def map_rectified(self, function: Callable[[Rectified], Any]) -> list[Any]:
+        """``function`` of what each ReLU is given, and its gradient, in the order of the backward pass. The loss is the
+        mean over the batch, batch norm in training mode."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_rectified(net, images, labels, visits)
+
+        answers = self._ask(Pass("what ReLUs are given", run), "rectified", function)
+        if not answers:
+            raise ValueError("the network has no ReLU, or none that is seen as one")
+        return answers
+
+    def map_modules(self, function: Callable[[Output], Any], samples: int | None = None) -> list[Any]:
+        """``function`` of what each module gives for the ``samples`` first images alone, containers too, in the order
+        in which they end; batch norm in training mode over these images."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_modules(net, images[:samples], visits)
+
+        return self._ask(Pass(f"modules of {self._number(samples)}", run), "modules", function)
 
     def map_layers(self, function: Callable[[Layer], Any]) -> list[Any]:
         """``function`` of each use of a convolution or linear weight that the loss depends on: output and gradient.
@@ -223,13 +281,18 @@ class Probe(Asked):
             raise ValueError("the network has no map of several pixels, or no convolution after its last attention")
         return maps[0], variances
 
-    def forward(self, samples: int | None = None) -> Tensor:
-        """The logits [samples, classes] of the first ``samples`` images (default: all) with their graph, for
-        `torch.autograd.grad`. Batch norm is in training mode over these images; nothing is recorded in it."""
+    def forward(self, samples: int | None = None, images: Tensor | None = None) -> Tensor:
+        """The logits [samples, classes] of the first ``samples`` images (default: all), or of other ``images``, with
+        their graph, for `torch.autograd.grad`, as often as one likes. Batch norm is in training mode over these images;
+        nothing is recorded in it."""
+        inputs = self.inputs[:samples] if images is None else images
+        handlers = normalising(batch_normalisation if images is None else batch_normalisation_of_several)
+        handlers |= {F.hardsigmoid: hardsigmoid} if images is not None else {}
 
         def run() -> Tensor:
-            with self._autocast(), untouched(self.net) as run:
-                return run(self.inputs[:samples], Intercept(normalising(batch_normalisation)))  # type: ignore[no-any-return]
+            differentiable = nullcontext() if images is None else sdpa_kernel(SDPBackend.MATH)
+            with differentiable, self._autocast(), untouched(self.net) as run:
+                return run(inputs, Intercept(handlers))  # type: ignore[no-any-return]
 
         return again(run)
 

@@ -29,6 +29,12 @@ def depth(probe: Probe) -> float:
     return float(probe.trace.depth)
 
 
+@proxy("convolutions", family="counts", static=True)
+def convolutions(probe: Probe) -> float:
+    """The number of convolutions that run, whether the output depends on them or not."""
+    return float(probe.convolutions)
+
+
 @proxy("layers", family="counts", static=True)
 def layers(probe: Probe) -> float:
     """The number of blocks that the network is a chain of: of a transformer its layers, of a cell network its cells and

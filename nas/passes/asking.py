@@ -91,7 +91,7 @@ class Asked:
         """Makes the network and the minibatch what they were, and forgets what was counted since."""
         if self._footprint is not None:
             self._footprint.put_back()
-        for name in ("params", "trace"):
+        for name in ("params", "trace", "convolutions"):
             vars(self).pop(name, None)
 
     def _check_no_question_is_open(self) -> None:
