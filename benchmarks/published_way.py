@@ -122,11 +122,11 @@ def alone(scorer: Scorer, arch: Arch, proxy: Proxy, net: nn.Module, inputs: Mini
     """
     space = scorer.space if proxy.network == "full" else scorer.space.thin()
     values: list[object] = []
-    for number in range(proxy.initialisations):
+    for number in range(proxy.repeats):
         seed = initialisation_seed(scorer.seed, number)
         own = build(space, arch, inputs.task, seed) if number else deepcopy(net)
-        if proxy.initialisation != "default":
-            initialise(own.cpu(), proxy.initialisation, seed)
+        if proxy.drawn != "default":
+            initialise(own.cpu(), proxy.drawn, seed)
         probe = Probe(own.to(scorer.device), inputs.images, inputs.labels, seed)
         ((value, _),) = measure(probe, {proxy.name: proxy}).values()
         values.append(value)

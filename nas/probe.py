@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nas.errors import ProxyError as ProxyError
 from nas.errors import ProxyFailure
+from nas.passes.asking import Asked, measure
 from nas.passes.batch import Layer, visit_batch, visit_halves
 from nas.passes.blocks import Block, product_of_signs
 from nas.passes.counts import Counts, Trace, trace
-from nas.passes.footprint import Footprint
-from nas.passes.intercept import Intercept, Visits, batch_normalisation, normalising
+from nas.passes.intercept import Intercept, Visits, batch_normalisation, batch_normalisation_of_several, normalising
 from nas.passes.linearised import Flow, visit_flow
-from nas.passes.outputs import visit_outputs
+from nas.passes.outputs import Output, visit_modules, visit_outputs
 from nas.passes.per_image import Target
 from nas.passes.per_sample import visit_blocks
-from nas.passes.questions import FORWARD, Answer, Event, Pass, Question, Suspension
+from nas.passes.questions import Pass
+from nas.passes.rectified import Rectified, visit_rectified
 from nas.passes.roles import Role, visit_roles
-from nas.passes.running import Drawn, again, untouched
+from nas.passes.running import again, untouched
 from nas.passes.scalars import visit_scalars
-from nas.passes.shown import Shown, copied
-from nas.passes.surroundings import interrupts_noticed, is_failure, put_back, started
+from nas.passes.second_order import hardsigmoid
+from nas.passes.thinned import visit_thinned
 from nas.passes.tokens import are_tokens
 from nas.passes.weights import check_weights, real, weights_of
 
-__all__ = ["Block", "Flow", "Layer", "Probe", "Role", "Target", "Weighted", "measure", "product_of_signs"]
+__all__ = [
+    "Block",
+    "Flow",
+    "Layer",
+    "Output",
+    "Probe",
+    "Rectified",
+    "Role",
+    "Target",
+    "Weighted",
+    "measure",
+    "product_of_signs",
+]
 
 Weighted = list[tuple[Tensor, Tensor]]
 """Each convolution and linear weight with a tensor that belongs to it."""
 
 
-class Probe:
+class Probe(Asked):
     """One network on one minibatch.
 
     A proxy asks for what it needs and gets the answer. Where several proxies are asked together (`measure`), one pass
@@ -60,28 +74,14 @@ class Probe:
         mixed: torch.dtype | None = None, counts: Counts | None = None,
     ) -> None:  # fmt: skip
         """``net`` may be what makes the network when it is asked for; ``counts`` are its own, where they are known."""
-        self._net, self._counts = net, counts
-        self.inputs = inputs
-        self.labels = labels
-        self.seed, self.mixed = seed, mixed
-        self._asker: str | None = None  # the proxy that runs now; None: answer at once
-        self._asked = 0  # questions, by that proxy
-        self._suspended = False  # its question is not answered yet
-        self._broken: ProxyError | None = None  # what the proxy that runs now did against the rules
-        self._wanted: dict[Question, tuple[Pass, Event, Callable[[Any], Any]]] = {}
-        self._answers: dict[Question, Answer] = {}
-        self._seconds: dict[Question, float] = {}
-        self._footprint: Footprint | None = None  # of the network and the minibatch; None: nobody measures
+        super().__init__(net, inputs, labels, seed, mixed)
+        self._counts = counts
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = name in vars(self) or isinstance(getattr(type(self), name, None), property)
         if not name.startswith("_") and own:
             raise AttributeError(f"the {name} of a probe is not for its proxies to set")
         super().__setattr__(name, value)
-
-    @cached_property
-    def net(self) -> nn.Module:
-        return self._net if isinstance(self._net, nn.Module) else self._net()
 
     @property
     def images(self) -> Tensor:
@@ -108,6 +108,11 @@ class Probe:
         """What one input costs; see `nas.passes.counts.Trace`."""
         counts = self._counts
         return trace(self.net, self.inputs[:1].clone()) if counts is None else Trace(counts.flops, counts.depth)
+
+    @cached_property
+    def convolutions(self) -> int:
+        """How many convolutions run for one input."""
+        return trace(self.net, self.inputs[:1].clone()).convolutions or 0
 
     @property
     def weights(self) -> list[Tensor]:
@@ -144,6 +149,41 @@ class Probe:
         if not answers:
             raise ValueError("the network has no ReLU, or none that is seen as one")
         return answers
+
+    def map_thinned_relus(
+        self, function: Callable[[Tensor], Any], part: float, samples: int | None = None
+    ) -> list[Any]:
+        """The same of the network whose convolutions are thinned out by ``part`` and that normalises layers; see
+        `nas.passes.thinned.visit_thinned`."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_thinned(net, images[:samples], visits, part, self.seed)
+
+        answers = self._ask(Pass(f"{self._number(samples)} thinned by {part}", run), "relus", function)
+        if not answers:
+            raise ValueError("the network has no ReLU, or none that is seen as one")
+        return answers
+
+    def map_rectified(self, function: Callable[[Rectified], Any]) -> list[Any]:
+        """``function`` of what each ReLU is given, and its gradient, in the order of the backward pass. The loss is the
+        mean over the batch, batch norm in training mode."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_rectified(net, images, labels, visits)
+
+        answers = self._ask(Pass("what ReLUs are given", run), "rectified", function)
+        if not answers:
+            raise ValueError("the network has no ReLU, or none that is seen as one")
+        return answers
+
+    def map_modules(self, function: Callable[[Output], Any], samples: int | None = None) -> list[Any]:
+        """``function`` of what each module gives for the ``samples`` first images alone, containers too, in the order
+        in which they end; batch norm in training mode over these images."""
+
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_modules(net, images[:samples], visits)
+
+        return self._ask(Pass(f"modules of {self._number(samples)}", run), "modules", function)
 
     def map_layers(self, function: Callable[[Layer], Any]) -> list[Any]:
         """``function`` of each use of a convolution or linear weight that the loss depends on: output and gradient.
@@ -241,22 +281,20 @@ class Probe:
             raise ValueError("the network has no map of several pixels, or no convolution after its last attention")
         return maps[0], variances
 
-    def forward(self, samples: int | None = None) -> Tensor:
-        """The logits [samples, classes] of the first ``samples`` images (default: all) with their graph, for
-        `torch.autograd.grad`. Batch norm is in training mode over these images; nothing is recorded in it."""
+    def forward(self, samples: int | None = None, images: Tensor | None = None) -> Tensor:
+        """The logits [samples, classes] of the first ``samples`` images (default: all), or of other ``images``, with
+        their graph, for `torch.autograd.grad`, as often as one likes. Batch norm is in training mode over these images;
+        nothing is recorded in it."""
+        inputs = self.inputs[:samples] if images is None else images
+        handlers = normalising(batch_normalisation if images is None else batch_normalisation_of_several)
+        handlers |= {F.hardsigmoid: hardsigmoid} if images is not None else {}
 
         def run() -> Tensor:
-            with self._autocast(), untouched(self.net) as run:
-                return run(self.inputs[:samples], Intercept(normalising(batch_normalisation)))  # type: ignore[no-any-return]
+            differentiable = nullcontext() if images is None else sdpa_kernel(SDPBackend.MATH)
+            with differentiable, self._autocast(), untouched(self.net) as run:
+                return run(inputs, Intercept(handlers))  # type: ignore[no-any-return]
 
         return again(run)
-
-    def _started(self) -> AbstractContextManager[Any]:
-        """While proxies are measured, each pass starts from the same random numbers, and leaves the modes alone."""
-        return nullcontext() if self._footprint is None else started(self.seed, self.inputs.device)
-
-    def _autocast(self, enabled: bool = True) -> AbstractContextManager[Any]:
-        return nullcontext() if self.mixed is None else torch.autocast(self.inputs.device.type, self.mixed, enabled)
 
     def _batch(self, samples: int | None = None) -> Pass:
         def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
@@ -266,175 +304,6 @@ class Probe:
 
     def _number(self, samples: int | None) -> int:
         return self.samples if samples is None else min(samples, self.samples)
-
-    def _ask(self, through: Pass, event: Event, function: Callable[[Any], Any]) -> list[Any]:
-        self._check_no_question_is_open()
-        question = Question(self._asker, self._asked)
-        self._asked += 1
-        if question not in self._answers:
-            if self._footprint is not None and (change := self._footprint.change()):
-                raise self._breach(f"has changed {change} when it asks for the {event}")
-            self._wanted[question] = (through, event, function)
-            if self._asker is not None:
-                self._suspended = True
-                raise Suspension
-            self._answer_all()
-        answer = self._answers[question] if self._asker is not None else self._answers.pop(question)
-        if (answer.kind, answer.event) != (through.kind, event):
-            raise self._breach(
-                f"asks for the {event} of the pass '{through.kind}' where it asked for the {answer.event} of the pass "
-                f"'{answer.kind}' before, so it cannot be run again with its answers"
-            )
-        if isinstance(answer.values, BaseException):
-            raise answer.values
-        return answer.values if self._footprint is None else copied(answer.values)
-
-    def _run(self, name: str, function: Callable[[Probe], Any]) -> Any:
-        """What the proxy called ``name`` returns; its questions are answered from before, or suspend it."""
-        self._asker, self._asked, self._suspended, self._broken = name, 0, False, None
-        value = function(self)
-        if self._broken is not None:
-            raise self._broken
-        self._check_no_question_is_open()
-        if self._asked < (answered := sum(question.proxy == name for question in self._answers)):
-            raise self._breach(f"asks {self._asked} questions where it asked {answered} before")
-        return value.cpu() if isinstance(value, Tensor) else value
-
-    def _put_back(self) -> None:
-        """Makes the network and the minibatch what they were, and forgets what was counted since."""
-        if self._footprint is not None:
-            self._footprint.put_back()
-        for name in ("params", "trace"):
-            vars(self).pop(name, None)
-
-    def _check_no_question_is_open(self) -> None:
-        """A proxy that is suspended must let that through, to be run again when its question is answered."""
-        if self._broken is not None:
-            raise self._broken
-        if self._suspended:
-            raise self._breach("goes on though its question is not answered yet: an 'except' in it catches too much")
-
-    def _breach(self, what: str) -> ProxyError:
-        self._broken = ProxyError(f"the proxy {self._asker} {what}")
-        return self._broken
-
-    def _answer_all(self) -> None:
-        """Answers all open questions, those that need the same pass in one."""
-        wanted, self._wanted = self._wanted, {}
-        for through in dict.fromkeys(through for through, _, _ in wanted.values()):
-            self._answer(through, {q: (event, function) for q, (t, event, function) in wanted.items() if t == through})
-
-    def _answer(self, through: Pass, questions: dict[Question, tuple[Event, Callable[[Any], Any]]]) -> None:
-        answers: dict[Question, list[Any] | BaseException] = {question: [] for question in questions}
-        own = dict.fromkeys(questions, 0.0)
-        flags = list if self._footprint is None else self._footprint.flags
-
-        def visit(part: Any, event: Event) -> None:
-            before = Shown(part, flags if event in FORWARD else list)
-            returned: dict[int, Any] = {}  # by function, which several may have handed over
-            for question, (wanted, function) in questions.items():
-                answer, start = answers[question], time.perf_counter()
-                if wanted == event and isinstance(answer, list):
-                    try:
-                        if id(function) not in returned:
-                            with self._autocast(enabled=False):
-                                returned[id(function)] = function(part)
-                        answer.append(returned[id(function)])
-                    except BaseException as error:  # it belongs to the proxy that asked, and is raised there
-                        if not is_failure(error):
-                            raise
-                        answers[question] = error
-                own[question] += time.perf_counter() - start
-            if (change := before.change(alone=len(questions) == 1)) is not None:
-                raise ProxyError(f"the proxy changes {change} when it is shown the {event}")
-
-        visits: dict[str, Callable[[Any], None]] = {
-            event: partial(visit, event=event) for event, _ in questions.values()
-        }
-        start = time.perf_counter()
-        try:
-            with self._started(), self._autocast():
-                through.run(self.net, self.inputs, self.labels, visits)
-        except Drawn:  # known now, and left out when the pass is made again
-            self._answer(through, questions)
-            return
-        except BaseException as error:  # the pass failed; perhaps not for all, so each is given one of its own
-            if not is_failure(error):
-                raise
-            if len(questions) > 1:
-                for question, asked in questions.items():
-                    self._answer(through, {question: asked})
-                return
-            answers = dict.fromkeys(questions, error)
-        shared = (time.perf_counter() - start - sum(own.values())) / len(questions)
-        for question, (event, _) in questions.items():
-            self._seconds[question] = own[question] + shared
-            self._answers[question] = Answer(through.kind, event, answers[question])
-
-
-Measured = dict[str, tuple[Any | BaseException, float]]
-"""Of each proxy its value, or what it raised, and its seconds."""
-
-
-def measure(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> Measured:
-    """Each proxy's value, or the exception it raised, and its seconds, with shared passes made once.
-
-    A proxy runs until it asks for a pass, waits until all have asked, and is run again with the answer, so it must be
-    a function of what the probe tells it and of the random generators, which start from ``probe.seed`` every time and
-    are put back. One that asks something else when it is run again, goes on without its answer, or changes the network
-    or the minibatch, has failed; what it has changed is put back, and the others are asked again, each by itself. The
-    seconds of a shared pass are divided equally among those who asked.
-    """
-    with put_back(), interrupts_noticed():
-        probe._footprint = Footprint(probe.net, {"the images": probe.inputs, "the labels": probe.labels})
-        try:
-            results = _measure_together(probe, proxies)
-            for name in [name for name in proxies if name not in results]:
-                probe._put_back()
-                results |= _measure_together(probe, {name: proxies[name]})
-            if any(isinstance(value, ProxyError) for value, _ in results.values()):
-                probe._put_back()
-        finally:
-            probe._footprint = None
-    return {name: results[name] for name in proxies}
-
-
-def _measure_together(probe: Probe, proxies: Mapping[str, Callable[[Probe], Any]]) -> Measured:
-    """The same, with no result for those that were not done when a change of the network was noticed; where only one
-    proxy is left it was that one's doing, and is its failure."""
-    results: Measured = {}
-    seconds = dict.fromkeys(proxies, 0.0)
-    probe._answers.clear()
-    probe._seconds.clear()
-    while len(results) < len(proxies):
-        done: Measured = {}
-        for name, function in proxies.items():
-            if name in results:
-                continue
-            start = time.perf_counter()
-            try:
-                with started(probe.seed, probe.inputs.device):
-                    value = probe._run(name, function)
-            except Suspension:
-                seconds[name] += time.perf_counter() - start
-                continue
-            except BaseException as error:  # a failed score is a value too: the caller records its reason
-                if not is_failure(error):
-                    raise
-                value = probe._broken or error
-                probe._wanted = {question: asked for question, asked in probe._wanted.items() if question.proxy != name}
-            own = seconds[name] + time.perf_counter() - start
-            done[name] = (value, own + sum(s for q, s in probe._seconds.items() if q.proxy == name))
-        probe._asker, probe._suspended, probe._broken = None, False, None
-        if (change := probe._footprint and probe._footprint.change()) is not None:
-            probe._wanted.clear()
-            left = [name for name in proxies if name not in results]
-            breach = ProxyError(f"the proxy {left[0]} changes {change}")
-            return results | ({left[0]: (breach, seconds[left[0]])} if len(left) == 1 else {})
-        results |= done
-        probe._answer_all()
-    probe._answers.clear()
-    return results
 
 
 def _itself(part: Any) -> Any:

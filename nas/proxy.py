@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from torch import Tensor
 
 from nas.errors import ProxyFailure as ProxyFailure
-from nas.errors import UsageError
+from nas.errors import UsageError, unknown
 from nas.probe import Probe
-from nas.registry import Registry, checked_options, options, origin
+from nas.registry import Range, Registry, checked_options, normal, options, origin
 from nas.space import Arch, Space
 
 ProxyFn = Callable[..., "Tensor | float"]
@@ -23,6 +23,24 @@ Known = Callable[[Space, Arch], float]
 Network = Literal["full", "thin"]
 Initialisation = Literal["default", "kaiming", "gaussian"]
 """How weights are drawn: as the network is made, or again by `nas.passes.initialisation.initialise`."""
+
+Family = Literal[
+    "counts", "gradients", "kernels", "Jacobians", "activations", "pruning", "costs", "combinations", "other"
+]
+FAMILIES: dict[Family, str] = {
+    "counts": "how large the network is",
+    "gradients": "how the gradients of single images, or of parts of the minibatch, agree and differ",
+    "kernels": "how well gradients tell images apart: tangent kernels and Fisher matrices",
+    "Jacobians": "how outputs follow their inputs",
+    "activations": "how differently the network's units respond to images",
+    "pruning": "what pruning at initialisation says of weights, summed",
+    "costs": "what the network takes on this machine",
+    "combinations": "several proxies, ranked together",
+    "other": "proxies that declare no family",
+}
+"""What the proxies of each family measure."""
+Need = Literal["images", "ReLUs", "convolutions", "labels", "attention"]
+"""Without which a proxy has no number, or none of its own."""
 
 
 class Saturated(ProxyFailure):
@@ -50,6 +68,10 @@ class Proxy:
             is measured where the run is, never by workers, and is no part of ``all`` proxies.
         known: the value is looked up, as a cost of a device that is not here; there is no function then.
         options: the options set, when they are not the defaults.
+        family: what kind of thing it measures, see `FAMILIES`.
+        own_needs: what it has no number without, besides labels and attention.
+        passes: its cost in plain forward and backward passes of the same 64 images, as `benchmarks/passes.py` measures
+            it; None where nobody has measured it.
     """
 
     name: str
@@ -67,6 +89,17 @@ class Proxy:
     machine: bool = False
     known: Known | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    family: Family = "other"
+    own_needs: tuple[Need, ...] = ()
+    passes: float | None = None
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it has no number without; a combination needs what its parts need."""
+        declared: dict[Need, bool] = {**dict.fromkeys(self.own_needs, True), "labels": self.labels}
+        declared["attention"] = self.transformers
+        parts = [need for part in self.parts if part in PROXIES for need in PROXIES[part].needs]
+        return tuple(dict.fromkeys([*parts, *(need for need, needed in declared.items() if needed)]))
 
     @property
     def limitable(self) -> bool:
@@ -82,20 +115,59 @@ class Proxy:
         if self.function is None:
             how = f"combines {' and '.join(self.parts)} by rank" if self.parts else "is looked up"
             raise TypeError(f"{self.name} {how} and has no value of its own")
-        return self.function(probe, **self.options)
+        drawn = self._own_drawing
+        return self.function(probe, **{name: value for name, value in self.options.items() if name not in drawn})
 
     @cached_property
     def setting(self) -> str:
         """The name with every option, by which scores of the same proxy with other options are told apart."""
-        every = options(self.function) | self.options if self.function else {}
+        every = self.every_option
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in every.items())})"
 
-    def with_options(self, given: dict[str, Any]) -> Proxy:
-        """The same proxy with options set, checked against its signature (`UsageError`)."""
-        if self.function is None:
-            checked_options(self.name, lambda: 0, given)
-            return self
-        return replace(self, options=self.options | checked_options(self.name, self.function, given))
+    @property
+    def every_option(self) -> dict[str, Any]:
+        """Its options, and of those of `drawing` the ones that are set otherwise than it declares."""
+        return options(self.function) | self.options if self.function else {}
+
+    @property
+    def drawn(self) -> Initialisation:
+        """How weights are drawn: as set, or as declared."""
+        return self._own_drawing.get("initialisation", self.initialisation)  # type: ignore[no-any-return]
+
+    @property
+    def repeats(self) -> int:
+        """How many initialisations the value is the mean over: as set, or as declared."""
+        return self._own_drawing.get("initialisations", self.initialisations)  # type: ignore[no-any-return]
+
+    @property
+    def _own_drawing(self) -> dict[str, Any]:
+        own = options(self.function) if self.function else {}
+        return {name: value for name, value in self.options.items() if name not in own}
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options by name, checked against the signature, and against that of `drawing` where the value depends on
+        weights (`UsageError`)."""
+        function = self.function or (lambda: 0.0)
+        allowed = options(drawing) if self.function and not self.static and not self.machine else {}
+        for name in given:
+            if normal(name) not in (every := options(function) | allowed):
+                raise unknown(f"option of {self.name}", name, every)
+        common = {n: value for n, value in given.items() if normal(n) not in options(function)}
+        own = {name: value for name, value in given.items() if name not in common}
+        return checked_options(self.name, function, own) | checked_options(self.name, drawing, common)
+
+    def with_options(self, given: Mapping[str, Any]) -> Proxy:
+        """The same proxy with options set, checked (`UsageError`)."""
+        declared = {"initialisation": self.initialisation, "initialisations": self.initialisations}
+        own = options(self.function) if self.function else {}
+        every = self.options | self.checked(given)
+        kept = {name: value for name, value in every.items() if name in own or value != declared[name]}
+        return replace(self, options=kept)
+
+
+def drawing(*, initialisation: Initialisation = "default", initialisations: Annotated[int, Range(1)] = 1) -> None:
+    """The options that every proxy has whose value depends on weights: how these are drawn, and over how many draws the
+    value is the mean."""
 
 
 PROXIES: Registry[Proxy] = Registry("proxy")
@@ -115,13 +187,25 @@ def proxy(
     paper: str = "",
     transformers: bool = False,
     machine: bool = False,
+    family: Family = "other",
+    needs: tuple[Need, ...] = (),
+    passes: float | None = None,
 ) -> Callable[[Function], Function]:
-    """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean."""
+    """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean.
+
+    Args:
+        needs: what it has no number without, besides labels and attention, which have declarations of their own.
+
+    Raises:
+        UsageError: there is no such family.
+    """
+    if family not in FAMILIES:
+        raise unknown("family of proxies", family, FAMILIES)
 
     def register(function: Function) -> Function:
         record = Proxy(
             name, function, larger_is_better, labels, static, network, initialisation, initialisations,
-            paper=paper, transformers=transformers, machine=machine,
+            paper=paper, transformers=transformers, machine=machine, family=family, own_needs=needs, passes=passes,
         )  # fmt: skip
         PROXIES.add(name, record, origin(function))
         return function
@@ -129,9 +213,11 @@ def proxy(
     return register
 
 
-def combination(name: str, parts: tuple[str, ...], *, log: bool = True, paper: str = "") -> Proxy:
+def combination(
+    name: str, parts: tuple[str, ...], *, log: bool = True, paper: str = "", passes: float | None = None
+) -> Proxy:
     """Registers the sum of the (log-)quantiles of several proxies under one name; larger is better."""
-    record = Proxy(name, None, parts=parts, log=log, paper=paper)
+    record = Proxy(name, None, parts=parts, log=log, paper=paper, family="combinations", passes=passes)
     PROXIES.add(name, record, "+".join(parts))
     return record
 

@@ -13,7 +13,7 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("knas", labels=True, paper="Xu et al. 2021, arXiv:2111.13293")
+@proxy("knas", family="gradients", labels=True, paper="Xu et al. 2021, arXiv:2111.13293")
 def knas(probe: Probe) -> Tensor:
     """Mean of the Gram matrix of the per-sample gradients; larger is better.
 
@@ -26,7 +26,12 @@ def knas(probe: Probe) -> Tensor:
     return gram(probe).mean()
 
 
-@proxy("grad_variance", labels=True, paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)")
+@proxy(
+    "grad_variance",
+    family="gradients",
+    labels=True,
+    paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)",
+)
 def grad_variance(probe: Probe) -> Tensor:
     """Variance of the per-sample gradients, summed over weights; larger is better.
 
@@ -38,7 +43,12 @@ def grad_variance(probe: Probe) -> Tensor:
     return matrix.diagonal().mean() - matrix.mean()
 
 
-@proxy("grad_spectral_norm", labels=True, paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)")
+@proxy(
+    "grad_spectral_norm",
+    family="gradients",
+    labels=True,
+    paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)",
+)
 def grad_spectral_norm(probe: Probe) -> Tensor:
     """Largest eigenvalue of the Gram matrix of the per-sample gradients; larger is better.
 
@@ -48,7 +58,7 @@ def grad_spectral_norm(probe: Probe) -> Tensor:
     return eigenvalues[-1]
 
 
-@proxy("grad_condition", larger_is_better=False, labels=True, paper="ours; compare `ntk`")
+@proxy("grad_condition", family="kernels", larger_is_better=False, labels=True, paper="ours; compare `ntk`")
 def grad_condition(probe: Probe) -> Tensor:
     """Condition number of the Gram matrix of the per-sample gradients; smaller is better.
 

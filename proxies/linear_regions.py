@@ -11,6 +11,8 @@ from nas.proxy import Saturated, proxy
 
 @proxy(
     "linear_regions",
+    family="activations",
+    needs=("ReLUs", "images"),
     network="thin",
     initialisations=3,
     paper="Xiong et al. 2020, arXiv:2006.01578; Chen et al. 2021, arXiv:2102.11535",

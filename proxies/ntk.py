@@ -12,7 +12,14 @@ from nas.proxy import ProxyFailure, proxy
 from nas.registry import Range
 
 
-@proxy("ntk", larger_is_better=False, labels=True, initialisations=3, paper="Chen et al. 2021, arXiv:2102.11535")
+@proxy(
+    "ntk",
+    family="kernels",
+    larger_is_better=False,
+    labels=True,
+    initialisations=3,
+    paper="Chen et al. 2021, arXiv:2102.11535",
+)
 def ntk(
     probe: Probe,
     *,

@@ -18,7 +18,7 @@ SMOOTHING = 0.05
 """How much of each prediction is spread over all classes, as in the published code."""
 
 
-@proxy("vkdnw", initialisation="kaiming", paper=PAPER)
+@proxy("vkdnw", family="kernels", needs=("images",), initialisation="kaiming", paper=PAPER)
 def vkdnw(
     probe: Probe,
     *,

@@ -12,7 +12,14 @@ from nas.proxy import ProxyFailure, proxy
 from nas.registry import Range
 
 
-@proxy("zen", initialisation="gaussian", initialisations=2, paper="Lin et al. 2021, arXiv:2102.01063")
+@proxy(
+    "zen",
+    family="Jacobians",
+    needs=("images",),
+    initialisation="gaussian",
+    initialisations=2,
+    paper="Lin et al. 2021, arXiv:2102.01063",
+)
 def zen(
     probe: Probe, *, images: Annotated[int, Range(1)] = 16, step: Annotated[float, Range(above=0)] = 0.01
 ) -> Tensor:

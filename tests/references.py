@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from cases import CELLS, make, one_image_at_a_time, training
 from torch import nn
+from torch.nn import functional as F
 
 from nas.passes.per_sample import visit_blocks
 from nas.probe import Probe
@@ -89,3 +90,40 @@ def linearised(net, images):
         parameter.data.abs_()
     net(torch.ones_like(images[:1])).sum().backward()
     return net
+
+
+def relu_inputs(net, images, monkeypatch):
+    """What every ReLU is given in a training-mode forward pass, [samples, units] each, in order."""
+    seen, within = [], []
+    with monkeypatch.context() as patch:
+        for owner in (F, torch, torch.Tensor):  # one calls the other
+
+            def relu(x, *args, original=owner.relu, **kwargs):
+                if not within:
+                    seen.append(x.clone())
+                within.append(x)
+                out = original(x, *args, **kwargs)
+                within.pop()
+                return out
+
+            patch.setattr(owner, "relu", relu)
+        with torch.no_grad():
+            net.train()(images)
+    return [x.reshape(len(x), -1).tolist() for x in seen]
+
+
+def thinned_relu_inputs(net, images, part, seed, monkeypatch):
+    """The same of the network with masked convolutions and layer norm, module by module."""
+    stream = torch.Generator().manual_seed(seed)
+
+    def convolve(conv, x):
+        mask = (torch.rand(conv.weight.shape, generator=stream) >= part).double()
+        return F.conv2d(x, conv.weight * mask, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+    def normalise(norm, x):
+        mean, variance = x.mean((1, 2, 3), keepdim=True), x.var((1, 2, 3), correction=0, keepdim=True)
+        return (x - mean) / (variance + norm.eps).sqrt() * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+    monkeypatch.setattr(nn.Conv2d, "forward", convolve)
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", normalise)
+    return relu_inputs(net, images, monkeypatch)

@@ -273,6 +273,8 @@ def _versions(setup: Setup, truth: Mapping[str, float], chosen: Sequence[Arch], 
     """The version of what the scores depend on, and of the accuracies that they are compared with."""
     device = repeat.scorer.device.type
     versions = run_versions(setup.space, setup.space_name, chosen, repeat.proxies, device, setup.plugin)
+    for objective in repeat.objectives.values():
+        versions |= objective.versions
     return setup.versions | versions | ({"the table's accuracies": digest(dict(truth))} if truth else {})
 
 

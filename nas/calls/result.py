@@ -27,7 +27,7 @@ from nas.runs.loop import Trial, best
 from nas.runs.records import read_records
 from nas.runs.resume import read_trials
 from nas.scoring.measurer import build, costs
-from nas.scoring.objective import Sense
+from nas.scoring.objective import REFERENCE_SIZE, Sense
 from nas.space import Space, Task
 from nas.statistics.fronts import Vectors, hypervolume, nondominated
 
@@ -89,6 +89,8 @@ class SearchResult:
         random: the trials of random search, where it was run beside this one, else empty.
         random_front: its front.
         evaluations: see `nas.calls.evaluate.Evaluations`; empty where none were wanted.
+        referenced: how many architectures were measured to rank those of a combination of proxies among, besides the
+            trials.
     """
 
     trials: pd.DataFrame
@@ -101,6 +103,7 @@ class SearchResult:
     random: pd.DataFrame = field(default_factory=pd.DataFrame)
     random_front: pd.DataFrame = field(default_factory=pd.DataFrame)
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    referenced: int = 0
     _trials: Sequence[Trial] = field(default=(), repr=False)
 
     @classmethod
@@ -115,6 +118,7 @@ class SearchResult:
         folder: Path | None = None,
         random: Sequence[Trial] = (),
         evaluations: pd.DataFrame | None = None,
+        referenced: int = 0,
     ) -> SearchResult:
         """The result of these trials; ``described`` is what ``best.yaml`` holds."""
         own = {name: described[name] for name in (*BEST, "costs", "evaluated") if name in described}
@@ -123,7 +127,8 @@ class SearchResult:
         best = Best(**own, task=task, table=table)
         return cls(
             _frame(trials), best, _front(trials, goals), space, seed, stored, folder, _frame(random),
-            _front(random, goals), pd.DataFrame() if evaluations is None else evaluations, trials,
+            _front(random, goals), pd.DataFrame() if evaluations is None else evaluations,
+            referenced, trials,
         )  # fmt: skip
 
     @property
@@ -257,8 +262,10 @@ def load(run_folder: str | Path, plugin: Sequence[str | Path] | str | Path = ())
     named: list[tuple[str, Sense]] = [(str(config["proxy"]), "best")]
     named += [(name, sense) for sense in get_args(Sense)[1:] for name in config.get(sense, ())]
     goals = [Goal(Proxy(name, None) if name in columns else name, sense) for name, sense in named]
-    return SearchResult.of(trials, described, goals, setup.space, setup.seed, folder=path,
-                           random=read_trials(path, "random.jsonl"), evaluations=_evaluations(path))  # fmt: skip
+    return SearchResult.of(
+        trials, described, goals, setup.space, setup.seed, folder=path, random=read_trials(path, "random.jsonl"),
+        evaluations=_evaluations(path), referenced=REFERENCE_SIZE * (path / "reference.jsonl").exists(),
+    )  # fmt: skip
 
 
 def _evaluations(path: Path) -> pd.DataFrame | None:

@@ -30,7 +30,7 @@ from nas.runs.resume import resume_search
 from nas.runs.versions import every_option, run_versions
 from nas.scoring.limits import quantities
 from nas.scoring.measurer import costs
-from nas.scoring.objective import Objective, Objectives
+from nas.scoring.objective import REFERENCE_SIZE, Objective, Objectives
 from nas.scoring.scorer import Scorer, Watch, try_out
 from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher, told
 from nas.space import SPACES, Arch, Space, is_leaf
@@ -196,6 +196,7 @@ def _folder(
         setup.space, setup.space_name, every_option(setup.space), [*proxies, *(limit.proxy for limit in setup.limits)],
         scorer.device.type, setup.plugin, searcher=searcher.function,
     )  # fmt: skip
+    config["versions"] |= {name: own for objective in objectives for name, own in objective.versions.items()}
     if str(run_folder) != "auto":
         return Path(run_folder).expanduser(), config
     determining = {name: value for name, value in config.items() if name not in (*UNDETERMINING, *OF_EVALUATIONS)}
@@ -307,6 +308,7 @@ def _report(
     stored = sum(plan.scorer.shelved(plan.space.parse(trial.arch)) for trial in trials if not trial.cached)
     result = SearchResult.of(
         trials, values, plan.goals, plan.setup.space, plan.setup.seed, stored, plan.folder, random=random,
+        referenced=REFERENCE_SIZE if plan.objective.referenced else 0,
         evaluations=None if evaluations is None else evaluations.table,
     )  # fmt: skip
     if folder is not None:

@@ -115,8 +115,8 @@ def checked_settings(settings: Settings) -> dict[str, dict[str, Any]]:
         elif owner in SPACES:
             function = SPACES[owner]
         elif owner in PROXIES:
-            PROXIES[owner].with_options(dict(values))
-            function = PROXIES[owner].function or (lambda: None)
+            checked[owner] = PROXIES[owner].checked(values)
+            continue
         elif owner in STUDIES:
             function = STUDIES[owner].function
         else:

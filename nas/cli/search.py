@@ -77,11 +77,11 @@ def _print(result: SearchResult, seconds: float) -> None:
     print_frame(console, leaves.drop_duplicates("arch").head(5)[["score", "arch"]], "Best architectures")
     print_mapping(console, read_yaml(folder / "best.yaml"))
     elsewhere = int((trials["cached"] & ~trials["arch"].duplicated()).sum())
-    alike = "an isomorphic architecture" + " or the reference sample" * (len(trials["values"].iloc[0]) > 1)
+    reference = f"{result.referenced} more measured as the reference, " if result.referenced else ""
     console.print(
-        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({elsewhere} from {alike}), "
-        f"{result.stored} from the store, {int((trials['status'] != 'ok').sum())} failed; "
-        f"{seconds:.0f} s; results in {folder}",
+        f"{len(trials)} evaluations, {int(trials['cached'].sum())} of them known ({elsewhere} from an "
+        f"isomorphic architecture), {reference}{result.stored} from the store, "
+        f"{int((trials['status'] != 'ok').sum())} failed; {seconds:.0f} s; results in {folder}",
     )
     print_failures(console, trials)
     if len(result.evaluations):

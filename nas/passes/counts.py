@@ -36,10 +36,12 @@ class Trace(NamedTuple):
         flops: multiply-accumulates of all convolutions and linear layers, whether the output depends on them or not.
         path: convolutions on the longest path from the input to the output; None where the output does not depend on
             the input.
+        convolutions: all that run, counted as often as they run; None where nobody has counted.
     """
 
     flops: int
     path: int | None
+    convolutions: int | None = None
 
     @property
     def depth(self) -> int:
@@ -71,7 +73,7 @@ def trace(net: nn.Module, image: Tensor) -> Trace:
     with restored(net), torch.no_grad(), Intercept(normalising(no_normalisation) | counter.handlers), counter:
         counter.follow([image], 0)
         out = net.train()(image)
-    return Trace(counter.flops, counter.depth(tree_leaves(out)))
+    return Trace(counter.flops, counter.depth(tree_leaves(out)), counter.convolutions)
 
 
 class _Counter(Dispatch):  # type: ignore[no-untyped-call]
@@ -85,7 +87,7 @@ class _Counter(Dispatch):  # type: ignore[no-untyped-call]
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
+        self.flops = self.convolutions = 0
         self.handlers: dict[Any, Callable[..., Any]] = {
             LINEAR: self._within_layer(F.linear),
             F.multi_head_attention_forward: self._within_layer(attention_without_dropout),
@@ -118,6 +120,7 @@ class _Counter(Dispatch):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs)
         kind, arguments = func.overloadpacket, tree_leaves((args, kwargs))
         self.flops += self._cost(kind, out, args, kwargs)
+        self.convolutions += kind in CONVOLUTIONS
         depth = None if kind in CONSTANTS else self.depth(arguments)
         if depth is not None:
             self.follow(tree_leaves(out), depth + (kind in CONVOLUTIONS))

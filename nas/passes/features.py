@@ -28,7 +28,7 @@ def _outermost(module: nn.Module, of: set[nn.Module]) -> list[nn.Module]:
     return [block for child in module.children() for block in _outermost(child, of)]
 
 
-def _with_parts(net: nn.Module) -> list[nn.Module]:
+def with_parts(net: nn.Module) -> list[nn.Module]:
     """The modules that may be blocks: those with parts of their own, except norms that contain their activation."""
     return [m for m in net.modules() if not isinstance(m, CONTAINERS + NORMS) and list(m.children())]
 
@@ -67,7 +67,7 @@ def features_of(net: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
             return None
         return type(out)([own, *out[1:]]) if is_sequence else own
 
-    modules = [module for module in _with_parts(net) if module is not net] if wanted else []
+    modules = [module for module in with_parts(net) if module is not net] if wanted else []
     hooks = [module.register_forward_pre_hook(before, with_kwargs=True) for module in modules]
     hooks += [module.register_forward_hook(after) for module in modules]
     try:

@@ -49,6 +49,16 @@ def batch_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, 
     return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
+def batch_normalisation_of_several(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
+    """The same, with a sentence where there is a single value per channel."""
+    if x.numel() == x.shape[1]:
+        raise ValueError(
+            "batch norm has a single value per channel and is not defined there: the images are too small for this "
+            "network, which makes a single pixel of them"
+        )
+    return batch_normalisation(x, mean, var, weight, bias, eps)
+
+
 def sample_normalisation(x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Tensor:
     """Training-mode batch norm of each row by itself, where the rows are samples: a group norm with one group per
     channel."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nas.passes.intercept import Intercept, Visits, normalising
+from nas.passes.intercept import Intercept, Visits, batch_normalisation_of_several, normalising
 from nas.passes.operations import (
     ATTENTIONS,
     BATCH_NORMS,
@@ -19,6 +19,45 @@ from nas.passes.operations import (
     first_tensor,
 )
 from nas.passes.running import untouched
+
+
+class Output(NamedTuple):
+    """What a module gives.
+
+    Attributes:
+        name: that of the module, by which random numbers for it may be drawn.
+        module: the module. Look, do not touch.
+        value: [samples, …]; the first tensor where it gives several.
+    """
+
+    name: str
+    module: nn.Module
+    value: Tensor
+
+
+def visit_modules(net: nn.Module, images: Tensor, visits: Visits) -> None:
+    """A forward pass, batch norm in training mode over the images.
+
+    Visitors:
+        modules: the `Output` of each module for these images, containers too, whenever it has run; what has another
+            number of rows than there are images, as a computed weight, is left out.
+    """
+
+    def watched(name: str) -> Any:
+        def look(module: nn.Module, inputs: Any, out: Any) -> None:
+            value = first_tensor(out)
+            if value is not None and value.ndim > 1 and len(value) == len(images) and value.is_floating_point():
+                visits["modules"](Output(name, module, value.detach()))
+
+        return look
+
+    with untouched(net) as run, torch.no_grad():
+        hooks = [module.register_forward_hook(watched(name)) for name, module in net.named_modules()]
+        try:
+            run(images, Intercept(normalising(batch_normalisation_of_several)))
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 def visit_outputs(net: nn.Module, images: Tensor, visits: Visits) -> None:

@@ -19,12 +19,14 @@ Event = Literal[
     "gradients",
     "input",
     "layers",
+    "modules",
+    "rectified",
     "relus",
     "roles",
     "scalars",
 ]
 """What a pass comes across and hands to visitors."""
-FORWARD = ("convolutions", "features", "relus", "roles")
+FORWARD = ("convolutions", "features", "modules", "relus", "roles")
 """What it comes across before it has met the whole network."""
 
 

@@ -20,6 +20,7 @@ from nas.runs.records import Appender, parse_record, read_lines, say_what_was_cu
 from nas.runs.yaml_file import load_yaml as load_yaml  # what others know from here
 from nas.runs.yaml_file import read_yaml as read_yaml
 from nas.runs.yaml_file import yaml_text
+from nas.scoring.objective import REFERENCE
 
 CONFIG = "config.yaml"
 RECORDS = (
@@ -36,6 +37,10 @@ NETWORKS = "networks"
 SINCE = ("versions", "plugin_source")
 """Settings that folders of earlier versions may lack, and that are not compared then. They stand first in the file, so
 that one that was cut short lacks others, which are compared."""
+
+
+UNRECORDED = {REFERENCE: "1"}
+"""The versions of what folders of earlier versions did not record."""
 
 
 class RunFolder:
@@ -225,8 +230,9 @@ def _prepared(path: Path) -> bool:
 
 
 def changed_version(recorded: Any, now: Mapping[str, str]) -> str | None:
-    """The first thing behind the scores whose version has changed; what was not recorded is not compared."""
-    before = recorded if isinstance(recorded, Mapping) else {}
+    """The first thing behind the scores whose version has changed; what was not recorded is not compared, but for what
+    is known to have been of another version then."""
+    before = UNRECORDED | dict(recorded if isinstance(recorded, Mapping) else {})
     return next((name for name, version in now.items() if name in before and before[name] != version), None)
 
 

@@ -80,8 +80,8 @@ class Measurer:
         proxies = [proxy for proxy in proxies if proxy.known is None]
         for network in dict.fromkeys(proxy.network for proxy in proxies):
             together = [proxy for proxy in proxies if proxy.network == network]
-            for number in range(max(proxy.initialisations for proxy in together)):
-                now = [proxy for proxy in together if number < proxy.initialisations]
+            for number in range(max(proxy.repeats for proxy in together)):
+                now = [proxy for proxy in together if number < proxy.repeats]
                 for name, score in self._visit(arch, network, number, now).items():
                     rounds[name].append(score)
         return {name: _mean(scores) for name, scores in rounds.items()}
@@ -110,7 +110,7 @@ class Measurer:
         proxies = [proxy for proxy in proxies if proxy.name not in scores]
         probe = None
         for how in get_args(Initialisation):
-            pending = {proxy.name: proxy for proxy in proxies if proxy.initialisation == how}
+            pending = {proxy.name: proxy for proxy in proxies if proxy.drawn == how}
             if not pending:
                 continue
             start = time.perf_counter()

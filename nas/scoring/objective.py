@@ -18,6 +18,11 @@ from nas.space import Arch
 REFERENCE_SIZE = 64
 """How many random architectures a value is ranked among, for a combination of proxies."""
 
+REFERENCE = "the reference sample"
+"""The stream that it is drawn from, which is none of a searcher's; and its name among versions."""
+REFERENCE_VERSION = "2"
+"""Of what is drawn from the stream: 1 was the stream of the seed 0, as searchers have."""
+
 LOWEST, HIGHEST = ulp(0.0), nextafter(1.0, 0.0)
 """The quantiles next to 0 and 1, for values too far beyond the sample for a number to tell."""
 
@@ -28,7 +33,8 @@ class Outcome(NamedTuple):
     Attributes:
         score: larger is better; minus infinity for a failure.
         values: each proxy's own number, None where it failed.
-        cached: scored before in this run, as the same or an isomorphic architecture.
+        cached: scored before in this run, as the same or an isomorphic architecture; as part of the reference sample
+            does not count.
         vector: with several objectives, the score by each, all minus infinity for a failure; empty for a single one.
     """
 
@@ -78,6 +84,7 @@ class Objective:
         self.ranks = ranks
         self.sense = sense
         self._reference: dict[str, tuple[list[float], int]] = {}
+        self._met: set[Arch] = set()
 
     @property
     def larger_is_better(self) -> bool:
@@ -89,10 +96,15 @@ class Objective:
         """The proxies whose values in the reference sample it needs."""
         return self.proxies if len(self.proxies) > 1 and self.ranks == "reference" else []
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Those of what its scores depend on besides its proxies, by name."""
+        return {REFERENCE: REFERENCE_VERSION} if self.referenced else {}
+
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
         """The outcomes in order, each as soon as it is known."""
         if len(self.proxies) > 1 and self.ranks == "batch":
-            visits = list(_visits(self.scorer, archs, self.proxies))
+            visits = list(_visits(self.scorer, archs, self.proxies, self._met))
             columns = []
             for proxy in self.proxies:
                 oriented = [_oriented(proxy, scores[proxy.name]) for scores, *_ in visits]
@@ -102,7 +114,7 @@ class Objective:
             return
         if self.referenced:
             self._take_reference()
-        for scores, cached, seconds in _visits(self.scorer, archs, self.proxies):
+        for scores, cached, seconds in _visits(self.scorer, archs, self.proxies, self._met):
             if len(self.proxies) == 1:
                 yield self._outcome(scores, cached, seconds, None)
             else:
@@ -149,6 +161,7 @@ class Objectives:
         self.objectives = objectives
         self.scorer = objectives[0].scorer
         self.proxies = list({p.name: p for objective in objectives for p in objective.proxies}.values())
+        self._met: set[Arch] = set()
 
     @property
     def referenced(self) -> list[Proxy]:
@@ -157,7 +170,7 @@ class Objectives:
 
     def __call__(self, archs: Sequence[Arch]) -> Iterator[Outcome]:
         """The outcomes in order, each as soon as it is known."""
-        visits = _visits(self.scorer, archs, self.proxies)
+        visits = _visits(self.scorer, archs, self.proxies, self._met)
         for arch, (scores, cached, seconds) in zip(archs, visits, strict=True):
             values = {name: score.value for name, score in scores.items()}
             status, reason = _failure(scores) or ("ok", "")
@@ -167,15 +180,13 @@ class Objectives:
 
 
 def _visits(
-    scorer: Scorer, archs: Sequence[Arch], proxies: Sequence[Proxy]
+    scorer: Scorer, archs: Sequence[Arch], proxies: Sequence[Proxy], met: set[Arch]
 ) -> Iterator[tuple[dict[str, Score], bool, float]]:
-    """For each architecture its scores, whether it was scored before or is earlier in ``archs``, and the seconds that
-    it took."""
-    forms = [scorer.space.canonical(arch) for arch in archs]
-    before = [scorer.knows(arch, proxies) for arch in archs]
-    met = set()
-    for form, was_known, scores in zip(forms, before, scorer.stream(archs, proxies), strict=True):
-        cached = was_known or form in met
+    """For each architecture its scores, whether it is among those ``met``, to which it is added, in canonical form; and
+    the seconds that it took."""
+    for arch, scores in zip(archs, scorer.stream(archs, proxies), strict=True):
+        form = scorer.space.canonical(arch)
+        cached = form in met
         met.add(form)
         yield scores, cached, 0.0 if cached else sum(score.seconds for score in scores.values())
 
@@ -189,8 +200,9 @@ def _failure(scores: Mapping[str, Score]) -> tuple[str, str] | None:
 
 
 def reference_sample(scorer: Scorer) -> list[Arch]:
-    """The architectures among which values are ranked: random ones of the whole space, the same in every run."""
-    rng = Random(0)
+    """The architectures among which values are ranked: random ones of the whole space, the same in every run, from a
+    stream that no searcher draws from."""
+    rng = Random(REFERENCE)
     return [scorer.space.sample(rng) for _ in range(REFERENCE_SIZE)]
 
 

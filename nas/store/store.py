@@ -332,7 +332,7 @@ class StoreShelf:
         key = self._setting | {
             "origins": list(origins),
             "proxy": proxy.name,
-            "proxy_options": plain(options(proxy.function) | proxy.options),
+            "proxy_options": plain(proxy.every_option),
             "proxy_version": version(proxy.function),
         }
         return None if None in (key["space_version"], key["proxy_version"], *origins) else as_text(key)

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from cases import NETWORKS, make
-from torch.nn import functional as F
+from references import relu_inputs, thinned_relu_inputs
 
 from nas.probe import Probe
 from nas.proxy import ProxyFailure
-from proxies.naswot import naswot
+from proxies.naswot import naswot, naswot_ncd
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -28,25 +27,18 @@ def test_naswot(name, monkeypatch):
         assert float(naswot(Probe(net, images, labels))) == pytest.approx(logdet, rel=1e-9)
 
 
-def relu_inputs(net, images, monkeypatch):
-    """What every ReLU is given in a training-mode forward pass, [samples, units] each, in order."""
-    seen = []
-    with monkeypatch.context() as patch:
-        for owner in (F, torch, torch.Tensor):  # one calls the other, with the same tensor
-
-            def relu(x, *args, original=owner.relu, **kwargs):
-                if not seen or seen[-1] is not x:
-                    seen.append(x)
-                return original(x, *args, **kwargs)
-
-            patch.setattr(owner, "relu", relu)
-        with torch.no_grad():
-            net.train()(images)
-    return [x.reshape(len(x), -1).tolist() for x in seen]
-
-
 def test_naswot_fails_on_equal_images():
     net, images, labels = make("plain", samples=4)
     images[1] = images[0]
     with pytest.raises(ProxyFailure, match="singular"):
         naswot(Probe(net, images, labels))
+
+
+@pytest.mark.parametrize("name", ["plain", "groups", "residual", "cells"])
+def test_naswot_of_a_thinned_network(name, monkeypatch):
+    net, images, labels = make(name, samples=5)
+    found = float(naswot_ncd(Probe(net, images, labels, seed=2), part=0.6))
+    patterns = thinned_relu_inputs(net, images, 0.6, 2, monkeypatch)
+    columns = np.concatenate([np.array(pattern) > 0 for pattern in patterns], 1)
+    kernel = [[np.sum(one == other) for other in columns] for one in columns]
+    assert found == pytest.approx(np.linalg.slogdet(np.array(kernel))[1], rel=1e-9)

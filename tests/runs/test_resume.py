@@ -77,6 +77,16 @@ def test_a_combination_continues_without_scoring_its_reference_again(tmp_path, m
     assert (tmp_path / "reference.jsonl").read_text() == before
 
 
+def test_a_combination_with_the_reference_sample_of_an_earlier_version_is_refused(tmp_path):
+    settings = SEARCH | {"proxy": "params+depth", "budget": 3}
+    nas.search(**settings, run_folder=tmp_path)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["versions"].pop("the reference sample") == "2"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UsageError, match=r"holds a run with another version of the reference sample, .*another folder"):
+        nas.search(**settings, run_folder=tmp_path)
+
+
 @pytest.mark.long
 def test_killed_at_random_moments_it_ends_with_the_identical_history(undisturbed, tmp_path):
     """SIGKILL, three times at random moments, then to the end; fifty times over is in benchmarks/faults.py."""

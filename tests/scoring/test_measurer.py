@@ -1,5 +1,6 @@
 """One architecture's scores: initialisations, repeats, precision, and what is no number."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -11,10 +12,10 @@ from torch import nn
 from nas.data.minibatch import minibatch
 from nas.errors import UsageError
 from nas.proxy import PROXIES, Proxy, ProxyFailure
-from nas.scoring.measurer import Measurer
+from nas.scoring.measurer import Measurer, initialisation_seed
 from nas.scoring.scorer import Scorer
 from nas.space import Space
-from nas.testing import ToySpace, narrow_space
+from nas.testing import ToySpace, narrow_space, networks
 
 
 def test_one_network_serves_all_initialisations(monkeypatch):
@@ -33,6 +34,38 @@ def test_one_network_serves_all_initialisations(monkeypatch):
     assert {name: score.value for name, score in measurer(arch, sizes).items()} == alone
     assert len(set(alone.values())) == 3
     assert len(built) == 1
+
+
+def test_every_proxy_takes_other_initialisations():
+    """The mean over those that it has by other seeds; as many as it declares are no other setting."""
+    toy, naswot = narrow_space(), PROXIES["naswot"]
+    arch = toy.parse(networks()["ordinary"])
+    seeds = [initialisation_seed(0, number) for number in range(3)]
+    values = [Measurer(toy, DATA, seed=seed, device="cpu")(arch, [naswot])["naswot"].value for seed in seeds]
+    three = naswot.with_options({"initialisations": "3"})
+    assert Measurer(toy, DATA, device="cpu")(arch, [three])["naswot"].value == pytest.approx(np.mean(values), rel=1e-12)
+    assert len({*values}) == 3
+    assert three.setting == "naswot(initialisations=3)"
+    assert naswot.with_options({"initialisations": 1, "initialisation": "default"}).setting == naswot.setting
+    assert three.with_options({"initialisations": 1}) == naswot
+    drawn = naswot.with_options({"initialisation": "gaussian"})
+    declared = replace(naswot, initialisation="gaussian")
+    found = [Measurer(toy, DATA, device="cpu")(arch, [proxy])["naswot"].value for proxy in (drawn, declared)]
+    assert found[0] == found[1] != values[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("naswot", {"initialisations": 0}, r"^naswot.initialisations is at least 1, not 0$"),
+        ("zen", {"initialisation": "gausian"}, r"did you mean 'gaussian'\?"),
+        ("swap", {"initialisatons": 3}, r"known are images, .*did you mean 'initialisations'\?"),
+        ("params", {"initialisations": 3}, "unknown option of params 'initialisations': known are none"),
+    ],
+)
+def test_initialisations_that_make_no_sense_are_refused(name, given, message):
+    with pytest.raises(UsageError, match=message):
+        PROXIES[name].with_options(given)
 
 
 def test_weights_that_cannot_be_drawn_again_fail_alone(monkeypatch):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from searches import DATA
 
 from nas.proxy import Proxy
-from nas.scoring.objective import Objective, quantile
+from nas.scoring.objective import Objective, quantile, reference_sample
 from nas.scoring.scorer import Scorer
 from nas.testing import narrow_space
 
@@ -109,3 +109,16 @@ def test_smaller_is_better_is_turned_round():
     objective.proxies = [Small]
     (outcome,) = objective([toy.sample(Random(0))])
     assert (outcome.score, outcome.values) == (-2.0, {"small": 2.0})
+
+
+def test_the_reference_sample_is_no_searchers_and_its_members_are_no_known_trials():
+    scorer = Scorer(narrow_space(), DATA, device="cpu")
+    sample = reference_sample(scorer)
+    assert sample == reference_sample(Scorer(narrow_space(), DATA, device="cpu", seed=3))
+    for seed in range(5):
+        rng = Random(seed)
+        drawn = [scorer.space.sample(rng) for _ in sample]
+        assert sum(one == other for one, other in zip(sample, drawn, strict=True)) < 3
+    both = Objective(scorer, "params+depth")
+    assert [outcome.cached for outcome in both([sample[0], sample[1], sample[0]])] == [False, False, True]
+    assert next(both([sample[2]])).seconds > 0
