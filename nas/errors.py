@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+__all__ = ["ProxyError", "ProxyFailure", "UsageError", "unknown", "unreadable"]
+
 
 class UsageError(ValueError):
     """Something the user gave cannot be used. The message is one sentence: value given, values allowed, next step."""

@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 from nas.errors import UsageError
 
+__all__ = ["check_file", "check_may_run", "open_file", "read_file", "replacing", "trusting", "write_file"]
+
 KINDS: dict[str, Callable[[int], bool]] = {
     "a folder": stat.S_ISDIR, "a named pipe": stat.S_ISFIFO, "a device": stat.S_ISCHR, "a disk": stat.S_ISBLK,
     "a socket": stat.S_ISSOCK,

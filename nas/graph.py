@@ -11,6 +11,8 @@ from itertools import permutations
 
 import networkx as nx
 
+__all__ = ["Edge", "alive", "canonical", "chain", "described", "pruned", "reached", "terminals"]
+
 Edge = tuple[int, int]
 
 

@@ -16,6 +16,8 @@ from types import ModuleType
 from nas.errors import UsageError
 from nas.files import check_file, check_may_run
 
+__all__ = ["load"]
+
 FOLDERS = ("spaces", "proxies", "searchers", "nas.data.sources")
 GROUP = "nas.plugins"
 """The entry-point group: each entry names a module that registers plug-ins when it is imported."""

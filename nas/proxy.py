@@ -15,6 +15,11 @@ from nas.probe import Probe
 from nas.registry import Range, Registry, checked_options, normal, options, origin
 from nas.space import Arch, Space
 
+__all__ = [
+    "PROXIES", "Initialisation", "Known", "Network", "Proxy", "ProxyFailure", "ProxyFn", "Saturated", "as_proxy",
+    "combination", "proxy",
+]  # fmt: skip
+
 ProxyFn = Callable[..., "Tensor | float"]
 """``(probe, *, options) -> number``."""
 Known = Callable[[Space, Arch], float]

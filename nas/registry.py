@@ -12,6 +12,8 @@ from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_typ
 from nas import plugins
 from nas.errors import UsageError, unknown
 
+__all__ = ["Range", "Registry", "Settings", "checked_options", "normal", "options"]
+
 Plugin = TypeVar("Plugin")
 
 Settings = Mapping[str, Mapping[str, Any]]

@@ -15,6 +15,8 @@ from nas.errors import UsageError
 from nas.registry import Registry, checked_options, origin
 from nas.space import Arch, Space
 
+__all__ = ["SEARCHERS", "AnySearch", "Search", "SearchMany", "Searcher", "SearcherFn", "as_searcher", "searcher"]
+
 Search = Generator[list[Arch], list[float], None]
 """Yields proposals, receives one score for each (larger is better; a failure is minus infinity)."""
 

@@ -20,6 +20,11 @@ from nas.passes.counts import Counts as Counts
 from nas.passes.tokens import loss
 from nas.registry import Registry, Settings, checked_options, normal, origin
 
+__all__ = [
+    "SPACES", "Arch", "Counts", "Kind", "Output", "Space", "SpaceFactory", "SpaceWrapper", "Task", "choice",
+    "is_leaf", "make_space", "space",
+]  # fmt: skip
+
 Arch = tuple[tuple[int, ...], ...]
 """Per slot, the options still alive: one in each slot is a single network (a leaf), all of them the supernet."""
 

@@ -21,6 +21,8 @@ from spaces._counted import NotCounted, Part, Shape, measured
 from spaces._ops import NONE, OPERATIONS, Operation, counted
 from spaces._skeleton import Skeletal
 
+__all__ = ["CellSpace", "Dialect", "cells", "staged"]
+
 
 class Dialect(NamedTuple):
     """Another way to write an architecture: functions that read and write it."""

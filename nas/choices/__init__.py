@@ -8,11 +8,8 @@
 See docs/choices.md.
 """
 
-from nas.choices.declaration import choices as choices
-from nas.choices.declaration import floats as floats
-from nas.choices.declaration import integers as integers
-from nas.choices.declaration import one_of as one_of
-from nas.choices.declaration import repeated as repeated
-from nas.choices.reading import Choice as Choice
-from nas.choices.space import Build as Build
-from nas.choices.space import ChoiceSpace as ChoiceSpace
+from nas.choices.declaration import choices, floats, integers, one_of, repeated
+from nas.choices.reading import Choice
+from nas.choices.space import Build, ChoiceSpace
+
+__all__ = ["Build", "Choice", "ChoiceSpace", "choices", "floats", "integers", "one_of", "repeated"]

@@ -30,7 +30,7 @@ RECORDS = (
 """Files of measurements and decisions; all others in a folder are derived from them."""
 DERIVED = (
     "best.yaml", "front.csv", "report.html", "correlations.csv", "pairs.csv", "selection.csv", "targets.csv",
-    "table.csv", "agreement.csv", "verdict.yaml", "evaluations.csv",
+    "table.csv", "groups.csv", "agreement.csv", "verdict.yaml", "evaluations.csv",
 )  # fmt: skip
 NETWORKS = "networks"
 """The folder within a run's own of the networks that it trains, a run of `nas.train`."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from nas.registry import Registry, origin
 from nas.space import Task
 
+__all__ = ["Source", "source"]
+
 MAX_COUNT = 100_000
 """More images in a minibatch, classes or pixels a side than this are a mistake."""
 MAX_FILES_LOOKED_AT = 1000
