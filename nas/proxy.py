@@ -68,6 +68,8 @@ class Proxy:
         initialisations: the value is the mean over this many initialisations.
         parts: for a combination, the names of its proxies.
         log: for a combination, whether quantiles are summed as logarithms.
+        partial: for a combination, whether parts that can measure none of a space's networks are left out, with a
+            warning; else every network fails.
         transformers: it looks at attention, and fails on networks without.
         machine: the value depends on the machine and on the moment: it is recorded with its run and kept nowhere else,
             is measured where the run is, never by workers, and is no part of ``all`` proxies.
@@ -89,6 +91,7 @@ class Proxy:
     initialisations: int = 1
     parts: tuple[str, ...] = ()
     log: bool = True
+    partial: bool = False
     paper: str = ""
     transformers: bool = False
     machine: bool = False
@@ -219,10 +222,16 @@ def proxy(
 
 
 def combination(
-    name: str, parts: tuple[str, ...], *, log: bool = True, paper: str = "", passes: float | None = None
+    name: str,
+    parts: tuple[str, ...],
+    *,
+    log: bool = True,
+    partial: bool = False,
+    paper: str = "",
+    passes: float | None = None,
 ) -> Proxy:
     """Registers the sum of the (log-)quantiles of several proxies under one name; larger is better."""
-    record = Proxy(name, None, parts=parts, log=log, paper=paper, family="combinations", passes=passes)
+    record = Proxy(name, None, parts=parts, log=log, partial=partial, paper=paper, family="combinations", passes=passes)
     PROXIES.add(name, record, "+".join(parts))
     return record
 

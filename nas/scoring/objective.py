@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf, isinf, log, nextafter, ulp
@@ -58,7 +59,8 @@ class Objective:
     A single proxy is taken as it is (negated where smaller is better). Several are combined by rank: each value becomes
     its quantile in a fixed sample of 64 random architectures of the space, and the quantiles, or their logarithms, are
     summed; so a score does not depend on the other architectures. With ``ranks="batch"`` the quantiles are taken among
-    the architectures of one call, for strategies that compare only these.
+    the architectures of one call, for strategies that compare only these. Of a combination that is declared
+    ``partial``, those parts are left out, with a warning, that can measure none of these architectures.
 
     Args:
         expression: a proxy, a registered combination, names joined with ``+`` (their log-quantiles are summed), or a
@@ -80,7 +82,8 @@ class Objective:
         sense: Sense = "best",
     ) -> None:
         self.scorer = scorer
-        self.proxies, self.log = resolve(expression, settings or {})
+        self.proxies, self.log, self._dispensable = resolve(expression, settings or {})
+        self._left_out: set[str] = set()
         self.ranks = ranks
         self.sense = sense
         self._reference: dict[str, tuple[list[float], int]] = {}
@@ -105,8 +108,9 @@ class Objective:
         """The outcomes in order, each as soon as it is known."""
         if len(self.proxies) > 1 and self.ranks == "batch":
             visits = list(_visits(self.scorer, archs, self.proxies, self._met))
+            self._leave_out([scores for scores, *_ in visits])
             columns = []
-            for proxy in self.proxies:
+            for proxy in self._ranked:
                 oriented = [_oriented(proxy, scores[proxy.name]) for scores, *_ in visits]
                 columns.append(pd.Series(oriented, dtype=float).rank() / len(oriented))
             for (scores, cached, seconds), quantiles in zip(visits, zip(*columns, strict=True), strict=True):
@@ -118,13 +122,13 @@ class Objective:
             if len(self.proxies) == 1:
                 yield self._outcome(scores, cached, seconds, None)
             else:
-                yield self._outcome(scores, cached, seconds, [self._quantile(p, scores[p.name]) for p in self.proxies])
+                yield self._outcome(scores, cached, seconds, [self._quantile(p, scores[p.name]) for p in self._ranked])
 
     def _outcome(
         self, scores: dict[str, Score], cached: bool, seconds: float, quantiles: list[float] | None
     ) -> Outcome:
         values = {name: score.value for name, score in scores.items()}
-        if (failure := _failure(scores)) is not None:
+        if (failure := self.failure(scores)) is not None:
             return Outcome(-inf, values, *failure, cached, seconds)
         (proxy, *_), sign = self.proxies, -1 if self.sense == "minimise" else 1
         if quantiles is not None:
@@ -135,16 +139,32 @@ class Objective:
             total = sign * (values[proxy.name] or 0.0)
         return Outcome(total, values, "ok", "", cached, seconds)
 
+    def failure(self, scores: Mapping[str, Score]) -> tuple[str, str] | None:
+        """Status and reason of the first of its proxies that failed; None where there is a score."""
+        return _failure({proxy.name: scores[proxy.name] for proxy in self._ranked})
+
+    @property
+    def _ranked(self) -> list[Proxy]:
+        return [proxy for proxy in self.proxies if proxy.name not in self._left_out]
+
     def _take_reference(self) -> None:
         if self._reference:
             return
-        columns: dict[str, list[float]] = {proxy.name: [] for proxy in self.proxies}
-        for scores in self.scorer(reference_sample(self.scorer), self.proxies):
-            for proxy in self.proxies:
-                columns[proxy.name].append(_oriented(proxy, scores[proxy.name]))
-        self._reference = {
-            name: (sorted(v for v in column if v > -inf), column.count(-inf)) for name, column in columns.items()
+        sample = self.scorer(reference_sample(self.scorer), self.proxies)
+        self._leave_out(sample)
+        for proxy in self.proxies:
+            column = [_oriented(proxy, scores[proxy.name]) for scores in sample]
+            self._reference[proxy.name] = sorted(v for v in column if v > -inf), column.count(-inf)
+
+    def _leave_out(self, sample: Sequence[Mapping[str, Score]]) -> None:
+        """Leaves out the parts that may be, and that measure none of the sample, as long as one remains."""
+        unable = {
+            name: sample[0][name].reason for name in self._dispensable if all(s[name].status != "ok" for s in sample)
         }
+        self._left_out = set(unable) if len(unable) < len(self.proxies) else set()
+        for name in sorted(self._left_out):
+            warnings.warn(f"ranked without {name}, which measures none of {len(sample)} networks: {unable[name]}",
+                          stacklevel=4)  # fmt: skip
 
     def _quantile(self, proxy: Proxy, score: Score) -> float:
         return quantile(_oriented(proxy, score), *self._reference[proxy.name])
@@ -173,8 +193,9 @@ class Objectives:
         visits = _visits(self.scorer, archs, self.proxies, self._met)
         for arch, (scores, cached, seconds) in zip(archs, visits, strict=True):
             values = {name: score.value for name, score in scores.items()}
-            status, reason = _failure(scores) or ("ok", "")
-            each = (next(objective([arch])).score for objective in self.objectives)
+            each = [next(objective([arch])).score for objective in self.objectives]
+            failures = (objective.failure(scores) for objective in self.objectives)
+            status, reason = next(filter(None, failures), ("ok", ""))
             vector = tuple(each) if status == "ok" else (-inf,) * len(self.objectives)
             yield Outcome(vector[0], values, status, reason, cached, seconds, vector)
 
@@ -206,12 +227,16 @@ def reference_sample(scorer: Scorer) -> list[Arch]:
     return [scorer.space.sample(rng) for _ in range(REFERENCE_SIZE)]
 
 
-def resolve(expression: str | Proxy | ProxyFn, settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[Proxy], bool]:
-    """The proxies named by ``expression`` with their options, and whether their quantiles are summed as logarithms."""
+def resolve(
+    expression: str | Proxy | ProxyFn, settings: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Proxy], bool, frozenset[str]]:
+    """The proxies named by ``expression`` with their options, whether their quantiles are summed as logarithms, and the
+    names of those that may be left out."""
     named = list(map(as_proxy, expression.split("+") if isinstance(expression, str) else [expression]))
     parts = [part for proxy in named for part in (map(as_proxy, proxy.parts) if proxy.parts else [proxy])]
     proxies = {part.name: part.with_options(dict(settings.get(part.name, {}))) for part in parts}
-    return list(proxies.values()), len(named) > 1 or named[0].log
+    dispensable = frozenset(part for proxy in named if proxy.partial for part in proxy.parts)
+    return list(proxies.values()), len(named) > 1 or named[0].log, dispensable
 
 
 def quantile(value: float, reference: Sequence[float], failed: int = 0) -> float:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from searches import DATA
 
-from nas.proxy import Proxy
+from nas.proxy import PROXIES, Proxy, combination
 from nas.scoring.objective import Objective, quantile, reference_sample
 from nas.scoring.scorer import Scorer
 from nas.testing import narrow_space
@@ -122,3 +122,24 @@ def test_the_reference_sample_is_no_searchers_and_its_members_are_no_known_trial
     both = Objective(scorer, "params+depth")
     assert [outcome.cached for outcome in both([sample[0], sample[1], sample[0]])] == [False, False, True]
     assert next(both([sample[2]])).seconds > 0
+
+
+@pytest.mark.parametrize("ranks", ["reference", "batch"])
+def test_a_partial_combination_does_without_what_measures_nothing_here(ranks):
+    """Dss measures transformers alone, so it is left out among cells, where all else is as without it."""
+    space, archs = narrow_space(), [narrow_space().sample(Random(seed)) for seed in range(4)]
+
+    def outcomes(expression):
+        return list(Objective(Scorer(space, DATA, device="cpu"), expression, ranks=ranks)(archs))
+
+    with PROXIES.put_back():
+        combination("some", ("params", "dss", "flops"), partial=True)
+        combination("all_of_them", ("params", "dss", "flops"))
+        with pytest.warns(UserWarning, match=r"ranked without dss, which measures none of \d+ networks: .*attention"):
+            some = outcomes("some")
+        assert [outcome.score for outcome in some] == [outcome.score for outcome in outcomes("params+flops")]
+        assert all(outcome.values["dss"] is None and outcome.status == "ok" for outcome in some)
+        assert {outcome.status for outcome in outcomes("all_of_them")} != {"ok"}
+        assert {outcome.status for outcome in outcomes("params+dss+flops")} != {"ok"}
+        combination("none", ("dss", "w_pca"), partial=True)
+        assert "dss: " in outcomes("none")[0].reason
