@@ -44,11 +44,14 @@ def pruned(graph: nx.DiGraph[int]) -> nx.DiGraph[int]:
     return graph.subgraph(fed & used).copy()
 
 
-def chain(layers: Sequence[str]) -> nx.DiGraph[int]:
-    """A network without branches as a graph: an input, these layers one after the other, an output."""
+def chain(layers: Sequence[str], widths: Sequence[int] = ()) -> nx.DiGraph[int]:
+    """A network without branches as a graph: an input, these layers one after the other, an output; where their widths
+    are given, each has its own."""
     graph: nx.DiGraph[int] = nx.path_graph(len(layers) + 2, create_using=nx.DiGraph)
     for node, layer in enumerate(layers, start=1):
         graph.nodes[node]["op"] = layer
+        if widths:
+            graph.nodes[node]["width"] = widths[node - 1]
     return graph
 
 
@@ -123,12 +126,13 @@ def described(graph: nx.DiGraph[int]) -> Iterator[str]:
         nodes = [node for node, attributes in graph.nodes(data=True) if attributes.get("cell") == cell]
         if cell:
             yield f"{cell}:"
-        name = {node: graph.nodes[node].get("label", str(node - nodes[0])) for node in nodes}
+        name = {node: graph.nodes[node].get("label", str(node - nodes[0])).replace("; ", ", ") for node in nodes}
         for node in nodes:
             if "op" in graph.nodes[node]:
                 before = sorted(graph.predecessors(node))
                 of = f"  of {', '.join(name[n] for n in before)}" if before and before != [node - 1] else ""
-                yield f"  {name[node]}  {graph.nodes[node]['op']}{of}"
+                op = graph.nodes[node]["op"]
+                yield f"  {name[node]}{of}" if op in name[node] else f"  {name[node]}  {op}{of}"
             for source, _, attributes in sorted(graph.in_edges(node, data=True), key=lambda edge: edge[0]):
                 if attributes.get("op"):
                     yield f"  {name[source]} -> {name[node]}  {attributes['op']}"

@@ -138,8 +138,9 @@ class Space(ABC):
         """The cell of ``arch``, or its layers as a chain; None where the space has no picture.
 
         Nodes are whole numbers in topological order. An operation is the attribute ``op`` of an edge or of a node; a
-        node may have a ``label``, the ``terminal`` that it is ("input" or "output"; else the lowest node and the
-        highest are these) and, in a space with several cells, the name of its ``cell``.
+        node may have a ``label``, a ``width`` (the height of its box in a chain), the ``terminal`` that it is
+        ("input" or "output"; else the lowest node and the highest are these) and, in a space with several cells, the
+        name of its ``cell``.
         """
         return None
 

@@ -56,7 +56,7 @@ class StageSpace(Space):
         for stage in range(STAGES):
             extra = "".join(f", {name} {chosen[name][stage]:g}" for name in further)
             layers.append(f"{chosen['ds'][stage]} blocks, {chosen['ws'][stage]}{extra}")
-        return chain(layers)
+        return chain(layers, chosen["ws"])
 
     def text(self, arch: Arch) -> str:
         if any(len(options) > 1 for options in arch):

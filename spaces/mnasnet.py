@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nas.choices import Choice, ChoiceSpace, choices, integers, one_of, repeated
 from nas.graph import chain
 from nas.registry import Range
-from nas.space import Arch, Counts, SpaceWrapper, Task, choice, space
+from nas.space import Arch, Counts, SpaceWrapper, Task, choice, is_leaf, space
 from spaces import _counted as counting
 from spaces._counted import Part, Shape
 from spaces._json import check_length
@@ -139,7 +139,12 @@ class MnasNetSpace(SpaceWrapper):
         return [(EXPANSIONS[e], KERNELS[k], layers + 1, bool(se)) for ((e,), (k,), (layers,), (se,)) in blocks]
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
-        return chain(self.text(arch).split())
+        if not is_leaf(arch):
+            return chain(self.text(arch).split(), self.widths)
+        layers = [
+            f"MB{e}, {k}x{k}{' SE' * se}; {layers} layer{'s' * (layers > 1)}" for e, k, layers, se in self._values(arch)
+        ]
+        return chain(layers, self.widths)
 
     def text(self, arch: Arch) -> str:
         return " ".join(_written(arch[start : start + 4], start // 4) for start in range(0, len(arch), 4))

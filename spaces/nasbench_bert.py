@@ -253,7 +253,7 @@ class BertSpace(SpaceWrapper):
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         width, blocks = self._built(self.space.choice(arch))  # type: ignore[attr-defined]
-        return chain([f"embedding, {width}", *map(str, blocks)])
+        return chain([f"embedding, {width}", *(str(block).replace(", ", "; ") for block in blocks)])
 
     def text(self, arch: Arch) -> str:
         if not is_leaf(arch):

@@ -78,7 +78,8 @@ class MacroSpace(Space):
         return counting.counts(lambda: counting.series(counting.of_image(task), layers))
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
-        return chain([LAYERS[option] for (option,) in arch])
+        widths = [self.width * 2**number for number, stage in enumerate(STAGES, start=1) for _ in range(stage)]
+        return chain([LAYERS[option] for (option,) in arch], widths)
 
     def text(self, arch: Arch) -> str:
         return "".join(str(o[0]) if len(o) == 1 else f"[{''.join(map(str, o))}]" for o in arch)

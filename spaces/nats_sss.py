@@ -71,7 +71,8 @@ class NatsSizeSpace(Space):
 
     def graph(self, arch: Arch) -> nx.DiGraph[int]:
         kinds = ("cell", "residual block", "cell", "residual block", "cell")
-        return chain([f"{kind}, {self.widths[option]}" for kind, (option,) in zip(kinds, arch, strict=True)])
+        widths = [self.widths[option] for (option,) in arch]
+        return chain([f"{kind}, {width}" for kind, width in zip(kinds, widths, strict=True)], widths)
 
     def text(self, arch: Arch) -> str:
         return ":".join("/".join(self.slots[0][option] for option in options) for options in arch)

@@ -103,7 +103,10 @@ def search_trials():
     ]
 
 
-FOUND = {"arch": ARCHS[12], "score": 5.0, "values": {"gradsign": 5.0}, "params": 1234567, "flops": 89}
+FOUND = {
+    "arch": ARCHS[12], "score": 5.0, "values": {"gradsign": 5.0}, "params": 1234567, "flops": 89,
+    "task": {"classes": 3},
+}  # fmt: skip
 SEARCH = {
     "space": "nasbench201", "proxy": "params", "searcher": "evolution", "budget": 12, "batch_size": 12,
     "data": "synthetic:classes=3,size=8",

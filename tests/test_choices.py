@@ -474,5 +474,4 @@ def test_the_page_draws_the_best(documented, tmp_path):
         run_folder=folder,
     )  # fmt: skip
     page = (folder / "report.html").read_text()
-    assert "This space has no pictures" not in page
     assert page.count("stage 1") >= 3

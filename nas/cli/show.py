@@ -20,7 +20,9 @@ def show(
         str | None, typer.Argument(help="An architecture in any notation of the space; without one, data are shown.")
     ] = None,
     space: Space = "nasbench201",
-    out: Annotated[Path | None, typer.Option(help="Draw the cell to this file (.svg, .png, .pdf).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw it to this file: .svg, .png, .pdf, .tex (TikZ), .dot (Graphviz).")
+    ] = None,
     config: Config = None,
     **options: Unpack[SetupOptions],
 ) -> None:
@@ -31,6 +33,7 @@ def show(
     from nas.data.description import describe
     from nas.data.minibatch import minibatch
     from nas.graph import described
+    from nas.report.networks import pictured
     from nas.scoring.measurer import costs
     from nas.space import make_space
 
@@ -52,16 +55,15 @@ def show(
         | in_use(search_space, parsed, batch, options)
         | {"task": str(batch.task).replace(" and images of", ",")},
     )
-    graph = search_space.graph(parsed)
-    for line in described(graph) if graph is not None else ():
+    graph = pictured(search_space, parsed, batch.task)
+    for line in described(graph):
         console.print(line)
     if out is not None:
-        from nas.report.cells import draw
+        from nas.report.cells import FORMATS, draw
 
-        if graph is None:
-            raise UsageError(f"the space {space} has no cells to draw")
-        if out.suffix.lower() not in (".svg", ".png", ".pdf") or not out.absolute().parent.is_dir():
-            raise UsageError(f"{out} cannot be drawn to: name a .svg, .png or .pdf file in a folder that exists")
+        if out.suffix.lower() not in FORMATS or not out.absolute().parent.is_dir():
+            endings = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            raise UsageError(f"{out} cannot be drawn to: name a {endings} file in a folder that exists")
         with replacing(out) as temporary:
-            draw(graph, temporary, search_space.text(parsed))
+            draw(graph, temporary, search_space.text(parsed), out.suffix)
         console.print(f"drawn to {out}")

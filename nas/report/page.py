@@ -16,6 +16,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from nas.report.palette import COLOURS
 from nas.report.svg import CYCLE, LEVELS, SERIES, Chart, inline_svg
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
     html: str = _environment.get_template("page.html").render(
         title=title, sections=shown, script=script, digest=digest,
         data={"texts": [texts[number] for number in used], "points": points},
-        palettes={"level": LEVELS, "series": SERIES, "cycle": list(CYCLE.values())},
+        palettes={"level": LEVELS, "series": SERIES, "cycle": list(CYCLE.values()),
+                  "operation": list(COLOURS.values())},
     )  # fmt: skip
     return html
 

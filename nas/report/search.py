@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,18 +13,17 @@ from matplotlib.figure import Figure
 from nas.report import charts
 from nas.report.cells import drawing
 from nas.report.evaluations import evaluations_section
+from nas.report.networks import pictured
 from nas.report.page import Section, Sheet, page
 from nas.report.svg import Chart
 from nas.runs.loop import Trial, best
-from nas.space import Arch, Space
+from nas.space import Arch, Space, Task
 from nas.statistics.fronts import hypervolume, hypervolumes, knee, nondominated
 
 MARKS = 5_000
 """Evaluations up to which all are drawn."""
 DRAWN = 4
 """How many of the best cells are drawn."""
-APART = 1.5
-"""Inches between the columns of a drawn cell, so that two cells stand side by side."""
 COLUMNS = 6
 """The most columns of a table against which the score is drawn."""
 MEASURED = ("latency", "memory")
@@ -75,7 +73,7 @@ def search_report(
         *([_front(singles, senses, place)] if senses is not None and len(senses) > 1 else []),
         *([_against_random(trials, random, senses or {}, truth)] if random else []),
         _against_cost(singles, costs or {}, place),
-        _best_cells(singles, space),
+        _best_cells(singles, space, Task(**described["task"])),
         _ancestry(trials, line, space),
         *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
         _cost(trials),
@@ -262,27 +260,19 @@ def _rising(drawn: Sequence[Trial], line: Sequence[Trial]) -> Figure:
     )
 
 
-def _best_cells(singles: Sequence[Trial], space: Space) -> Section:
+def _best_cells(singles: Sequence[Trial], space: Space, task: Task) -> Section:
     """The best architectures, each network once."""
     networks: dict[Arch, Trial] = {}
     for trial in sorted(singles, key=lambda trial: trial.score or 0.0, reverse=True):
         if len(networks) < DRAWN:
             networks.setdefault(space.canonical(space.parse(trial.arch)), trial)
-    graphs = [(trial, space.graph(space.parse(trial.arch))) for trial in networks.values()]
-    operations = sorted({op for _, graph in graphs if graph is not None for op in _operations(graph)})
     figures = [
-        Chart(drawing(graph, operations=operations, column=APART), f"{number}: {trial.arch}")
-        for number, (trial, graph) in enumerate(graphs, start=1)
-        if graph is not None
+        Chart(drawing(pictured(space, space.parse(trial.arch), task)), f"{number}: {trial.arch}")
+        for number, trial in enumerate(networks.values(), start=1)
     ]
     rows = [(number, trial.score, trial.number, trial.arch) for number, trial in enumerate(networks.values(), start=1)]
     table = pd.DataFrame(rows, columns=["place", "score", "evaluation", "architecture"])
-    return Section("Best cells", "" if figures else "This space has no pictures.", figures, [Sheet(table)])
-
-
-def _operations(graph: nx.DiGraph[int]) -> set[str]:
-    labels = [*(node for _, node in graph.nodes(data=True)), *(edge for *_, edge in graph.edges(data=True))]
-    return {label["op"] for label in labels if label.get("op")}
+    return Section("Best architectures", "", figures, [Sheet(table)])
 
 
 def _ancestry(trials: Sequence[Trial], line: Sequence[Trial], space: Space) -> Section:

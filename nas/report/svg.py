@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.report.palette import COLOURS
+
 if TYPE_CHECKING:
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
@@ -35,6 +37,7 @@ CYCLE = {
 THEMED = {"#000000": "currentColor", "#ffffff": "var(--paper)"}
 THEMED |= {light: f"var(--level-{number})" for number, (light, _) in enumerate(LEVELS)}
 THEMED |= {light: f"var(--series-{number})" for number, (light, _) in enumerate(SERIES)}
+THEMED |= {colour.light: f"var(--operation-{number})" for number, colour in enumerate(COLOURS.values())}
 THEMED |= {colour: f"var(--cycle-{number})" for number, colour in enumerate(CYCLE)}
 
 FAILED = "failed"

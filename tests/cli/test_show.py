@@ -43,6 +43,24 @@ def test_convert_finds_a_hash_in_a_table(nas, tmp_path):
     assert "did you mean 'hash'" in nas(*table, "hahs:0")[2]
 
 
+def test_a_network_without_cells_is_drawn_part_by_part(nas, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n"
+        "def small(classes):\n"
+        "    body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "    return nn.Sequential(body, nn.Linear(8, classes))\n"
+    )
+    arguments = ("show", "own.py:small", "--space", "networks", "--data", "synthetic:size=8,classes=3")
+    code, out, err = nas(*arguments, "--out", "net.tex")
+    assert (code, err) == (0, "")
+    assert "  0.0, Conv2d, 8 × 6 × 6, 224 params\n" in out
+    assert "  1, Linear, 3, 27 params\n" in out
+    assert r"8 $\times$ 6 $\times$ 6" in (tmp_path / "net.tex").read_text()
+    code, _, err = nas(*arguments, "--out", "net.gif")
+    assert code == 2
+    assert "name a .svg, .png, .pdf, .tex or .dot file" in err
+
+
 def test_convert_writes_every_notation_and_names_the_known_ones(nas):
     code, out, _ = nas("convert", "0")
     assert code == 0

@@ -70,6 +70,6 @@ def test_a_long_search_has_a_light_page():
     drawn = report_search._drawn(trials, ancestors(trials))
     assert report_search.MARKS <= len(drawn) < report_search.MARKS + len(records)
     assert set(records) <= {trial.number for trial in drawn}
-    html = search_report("long", trials, space, {"arch": "a", "score": highest})
+    html = search_report("long", trials, space, {"arch": "a", "score": highest, "task": {"classes": 3}})
     assert f"Of 20000 evaluations {len(drawn)} are drawn" in html
     assert len(html) < 2_000_000
