@@ -17,6 +17,7 @@ from nas.registry import options
 from nas.searcher import SEARCHERS
 from nas.space import SPACES
 
+pytest.importorskip("mkdocstrings", reason="no MkDocs: pip install -e '.[test]'")
 BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 FROM_ELSEWHERE = re.compile(
     r"<(?:script|link|img|iframe|source|video|object)\b[^>]*?\b(?:src|href|data)=[\"']?((?:https?:)?//[^\s\"'>]+)"
