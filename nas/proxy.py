@@ -16,8 +16,8 @@ from nas.registry import Range, Registry, checked_options, normal, options, orig
 from nas.space import Arch, Space
 
 __all__ = [
-    "PROXIES", "Initialisation", "Known", "Network", "Proxy", "ProxyFailure", "ProxyFn", "Saturated", "as_proxy",
-    "combination", "proxy",
+    "FAMILIES", "PROXIES", "Family", "Initialisation", "Known", "Need", "Network", "Proxy", "ProxyFailure", "ProxyFn",
+    "Saturated", "as_proxy", "combination", "proxy",
 ]  # fmt: skip
 
 ProxyFn = Callable[..., "Tensor | float"]

@@ -170,6 +170,7 @@ def test_the_files_of_a_run(runs):
 
 def test_the_exit_codes(monkeypatch):
     def ended_by(kind):
+        monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # a library may have taken it meanwhile
         monkeypatch.setattr(cli, "app", lambda *_, **__: signal.raise_signal(kind))
         with pytest.raises(SystemExit) as end:
             cli.main()

@@ -2,7 +2,9 @@
 
 import importlib.util
 import inspect
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +17,8 @@ from nas.registry import options
 from nas.searcher import SEARCHERS
 from nas.space import SPACES
 
+pytest.importorskip("mkdocstrings", reason="no MkDocs: pip install -e '.[test]'")
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 FROM_ELSEWHERE = re.compile(
     r"<(?:script|link|img|iframe|source|video|object)\b[^>]*?\b(?:src|href|data)=[\"']?((?:https?:)?//[^\s\"'>]+)"
     r"|(?:url\(|@import\s+)[\"']?((?:https?:)?//[^\s\"')]+)"
@@ -110,3 +114,24 @@ def test_what_no_page_would_show_is_an_error(pages):
 
         with pytest.raises(ValueError, match="of_the_test has a section of returns, which no page shows"):
             pages.reference()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(BROWSER is None, reason="no browser: apt-get install chromium-headless-shell")
+def test_a_page_opened_as_a_file_asks_for_files_alone(site):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[test]'")
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+        page = browser.new_page(viewport={"width": 390, "height": 900})
+        complaints, asked = [], []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        for name in ("index", "calls", "reference/proxies/gradalign_i"):
+            page.goto((site / f"{name}.html").as_uri(), wait_until="networkidle")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing is cut on a phone"
+        browser.close()
+    assert not complaints
+    assert len(asked) > 6
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
