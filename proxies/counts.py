@@ -8,13 +8,13 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("params", family="counts", static=True)
+@proxy("params", family="counts", grows=True, static=True)
 def params(probe: Probe) -> float:
     """The number of parameters, including those that the output does not depend on."""
     return float(probe.params)
 
 
-@proxy("flops", family="counts", static=True)
+@proxy("flops", family="counts", grows=True, static=True)
 def flops(probe: Probe) -> float:
     """Multiply-accumulates of the convolutions and linear layers for one input.
 

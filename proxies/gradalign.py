@@ -27,7 +27,7 @@ IMAGES = 16
 Direction = Literal["sign", "unit", "raw"]
 
 
-@proxy("gradalign_i", family="gradients", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
+@proxy("gradalign_i", family="gradients", grows=True, labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
 def gradalign_i(
     probe: Probe,
     *,
