@@ -71,8 +71,8 @@ class Proxy:
         family: what kind of thing it measures, see `FAMILIES`.
         own_needs: what it has no number without, besides labels and attention.
         grows: it adds up what a network has, so that without a limit the largest network is likely to have the best.
-        passes: its cost in plain forward and backward passes of the same 64 images, as `benchmarks/passes.py` measures
-            it; None where nobody has measured it.
+        passes: its cost in plain forward and backward passes of the same images, as `python -m benchmarks.passes`
+            measures it; None where nobody has measured it.
     """
 
     name: str

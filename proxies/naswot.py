@@ -15,7 +15,7 @@ PART = 0.95
 """How much of each convolution's weight is dropped."""
 
 
-@proxy("naswot", family="activations", needs=("ReLUs",), paper="Mellor et al. 2021, arXiv:2006.04647")
+@proxy("naswot", family="activations", passes=0.62, needs=("ReLUs",), paper="Mellor et al. 2021, arXiv:2006.04647")
 def naswot(probe: Probe) -> Tensor:
     """How differently the network's ReLUs respond to different images; larger is better.
 

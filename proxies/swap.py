@@ -20,7 +20,7 @@ MARKED = 16
 """Images up to which marking the patterns that occur among all possible ones is faster than sorting."""
 
 
-@proxy("swap", family="activations", needs=("ReLUs",), paper="Peng et al. 2024, arXiv:2403.04161")
+@proxy("swap", family="activations", passes=0.38, needs=("ReLUs",), paper="Peng et al. 2024, arXiv:2403.04161")
 def swap(
     probe: Probe, *,
     images: Annotated[int, Range(1, BITS)] = 16, mu: Annotated[float, Range(0)] = 0.0,
