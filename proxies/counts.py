@@ -29,7 +29,7 @@ def depth(probe: Probe) -> float:
     return float(probe.trace.depth)
 
 
-@proxy("convolutions", family="counts", static=True)
+@proxy("convolutions", family="counts", passes=0.11, static=True)
 def convolutions(probe: Probe) -> float:
     """The number of convolutions that run, whether the output depends on them or not."""
     return float(probe.convolutions)

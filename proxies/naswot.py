@@ -33,7 +33,7 @@ def naswot(probe: Probe) -> Tensor:
     return log_determinant(probe.map_relus(agreement))
 
 
-@proxy("naswot_ncd", family="activations", needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
+@proxy("naswot_ncd", family="activations", passes=0.65, needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
 def naswot_ncd(probe: Probe, *, part: Annotated[float, Range(0, 1)] = PART) -> Tensor:
     """`naswot` of the network with its convolutions thinned out; larger is better.
 

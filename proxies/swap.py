@@ -52,7 +52,7 @@ def swap(
     return score * factor
 
 
-@proxy("swap_ncd", family="activations", needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
+@proxy("swap_ncd", family="activations", passes=0.26, needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
 def swap_ncd(
     probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16, part: Annotated[float, Range(0, 1)] = 0.95
 ) -> float:
