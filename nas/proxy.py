@@ -77,8 +77,9 @@ class Proxy:
         options: the options set, when they are not the defaults.
         family: what kind of thing it measures, see `FAMILIES`.
         own_needs: what it has no number without, besides labels and attention.
-        passes: its cost in plain forward and backward passes of the same 64 images, as `benchmarks/passes.py` measures
-            it; None where nobody has measured it.
+        grows: it adds up what a network has, so that without a limit the largest network is likely to have the best.
+        passes: its cost in plain forward and backward passes of the same images, as `python -m benchmarks.passes`
+            measures it; None where nobody has measured it.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Proxy:
     options: dict[str, Any] = field(default_factory=dict)
     family: Family = "other"
     own_needs: tuple[Need, ...] = ()
+    grows: bool = False
     passes: float | None = None
 
     @property
@@ -197,6 +199,7 @@ def proxy(
     machine: bool = False,
     family: Family = "other",
     needs: tuple[Need, ...] = (),
+    grows: bool = False,
     passes: float | None = None,
 ) -> Callable[[Function], Function]:
     """Registers a function of a `Probe` as a proxy; see `Proxy` for what the declarations mean.
@@ -213,7 +216,8 @@ def proxy(
     def register(function: Function) -> Function:
         record = Proxy(
             name, function, larger_is_better, labels, static, network, initialisation, initialisations,
-            paper=paper, transformers=transformers, machine=machine, family=family, own_needs=needs, passes=passes,
+            paper=paper, transformers=transformers, machine=machine, family=family, own_needs=needs, grows=grows,
+            passes=passes,
         )  # fmt: skip
         PROXIES.add(name, record, origin(function))
         return function

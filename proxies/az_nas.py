@@ -22,7 +22,7 @@ from nas.proxy import ProxyFailure, combination, proxy
 PAPER = "Lee & Ham 2024, arXiv:2403.19232"
 
 
-@proxy("az_expressivity", family="activations", paper=PAPER)
+@proxy("az_expressivity", family="activations", passes=0.61, paper=PAPER)
 def az_expressivity(probe: Probe) -> Tensor:
     """How evenly the features fill their channels, summed over blocks; larger is better.
 
@@ -31,13 +31,13 @@ def az_expressivity(probe: Probe) -> Tensor:
     return probe.features(entropies).sum()  # type: ignore[no-any-return]
 
 
-@proxy("az_progressivity", family="activations", paper=PAPER)
+@proxy("az_progressivity", family="activations", passes=0.75, paper=PAPER)
 def az_progressivity(probe: Probe) -> Tensor:
     """Smallest increase of `az_expressivity`'s terms from block to block; larger is better."""
     return probe.features(entropies).diff().min()  # type: ignore[no-any-return]
 
 
-@proxy("az_trainability", family="Jacobians", paper=PAPER)
+@proxy("az_trainability", family="Jacobians", passes=1.4, paper=PAPER)
 def az_trainability(probe: Probe) -> Tensor:
     """How nearly each block preserves the lengths of gradients, mean over blocks; larger is better.
 
@@ -71,7 +71,7 @@ def az_trainability(probe: Probe) -> Tensor:
 
 
 az_nas = combination(
-    "az_nas", ("az_expressivity", "az_progressivity", "az_trainability", "flops"), log=True, paper=PAPER
+    "az_nas", ("az_expressivity", "az_progressivity", "az_trainability", "flops"), log=True, paper=PAPER, passes=1.3
 )
 
 

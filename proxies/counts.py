@@ -8,13 +8,13 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("params", family="counts", static=True)
+@proxy("params", family="counts", passes=0.0021, grows=True, static=True)
 def params(probe: Probe) -> float:
     """The number of parameters, including those that the output does not depend on."""
     return float(probe.params)
 
 
-@proxy("flops", family="counts", static=True)
+@proxy("flops", family="counts", passes=0.0025, grows=True, static=True)
 def flops(probe: Probe) -> float:
     """Multiply-accumulates of the convolutions and linear layers for one input.
 
@@ -23,19 +23,19 @@ def flops(probe: Probe) -> float:
     return float(probe.trace.flops)
 
 
-@proxy("depth", family="counts", static=True)
+@proxy("depth", family="counts", passes=0.0017, static=True)
 def depth(probe: Probe) -> float:
     """The number of convolutions on the longest path from the input to the output."""
     return float(probe.trace.depth)
 
 
-@proxy("convolutions", family="counts", static=True)
+@proxy("convolutions", family="counts", passes=0.11, static=True)
 def convolutions(probe: Probe) -> float:
     """The number of convolutions that run, whether the output depends on them or not."""
     return float(probe.convolutions)
 
 
-@proxy("layers", family="counts", static=True)
+@proxy("layers", family="counts", passes=0.92, static=True)
 def layers(probe: Probe) -> float:
     """The number of blocks that the network is a chain of: of a transformer its layers, of a cell network its cells and
     what lies between them.
@@ -45,7 +45,7 @@ def layers(probe: Probe) -> float:
     return float(len(_features(probe)) - 1)
 
 
-@proxy("width", family="counts", static=True)
+@proxy("width", family="counts", passes=0.71, static=True)
 def width(probe: Probe) -> float:
     """The number of channels of what the last block gives; blocks are those of `layers`."""
     shape = _features(probe)[-1]

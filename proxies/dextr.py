@@ -17,7 +17,7 @@ LOGITS = 10
 """How many are drawn, with replacement."""
 
 
-@proxy("dextr_condition", family="activations", paper=PAPER)
+@proxy("dextr_condition", family="activations", passes=0.53, paper=PAPER)
 def dextr_condition(probe: Probe) -> Tensor:
     """How evenly what each module gives fills its channels, summed over modules; larger is better.
 
@@ -40,7 +40,7 @@ def condition(output: Output) -> Tensor | None:
     return ratio
 
 
-@proxy("dextr", family="Jacobians", needs=("images",), paper=PAPER)
+@proxy("dextr", family="Jacobians", passes=1.7, needs=("images",), paper=PAPER)
 def dextr(probe: Probe, *, curves: Annotated[int, Range(1)] = 4, size: Annotated[int, Range(0)] = 0) -> Tensor:
     """Evenness of feature maps and curvature of what the network makes of a circle; larger is better.
 

@@ -9,7 +9,7 @@ from nas.probe import Flow, Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("dss", family="pruning", transformers=True, paper="Zhou et al. 2022, arXiv:2203.12217")
+@proxy("dss", family="pruning", passes=6.1, transformers=True, paper="Zhou et al. 2022, arXiv:2203.12217")
 def dss(probe: Probe) -> Tensor:
     """Synaptic diversity of attention and synaptic saliency of MLPs; larger is better.
 

@@ -27,7 +27,7 @@ IMAGES = 16
 Direction = Literal["sign", "unit", "raw"]
 
 
-@proxy("gradalign_i", family="gradients", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
+@proxy("gradalign_i", family="gradients", passes=0.62, grows=True, labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
 def gradalign_i(
     probe: Probe,
     *,
@@ -71,7 +71,7 @@ def gradalign_i(
     return score / sum(weights for _, weights in blocks) if mean_per_weight else score
 
 
-@proxy("gradalign_ii", family="gradients", labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
+@proxy("gradalign_ii", family="gradients", passes=0.44, labels=True, paper="Li & Guo 2024, arXiv:2411.19819")
 def gradalign_ii(
     probe: Probe,
     *,

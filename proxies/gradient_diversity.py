@@ -13,7 +13,7 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("knas", family="gradients", labels=True, paper="Xu et al. 2021, arXiv:2111.13293")
+@proxy("knas", family="gradients", passes=1.4, labels=True, paper="Xu et al. 2021, arXiv:2111.13293")
 def knas(probe: Probe) -> Tensor:
     """Mean of the Gram matrix of the per-sample gradients; larger is better.
 
@@ -29,6 +29,7 @@ def knas(probe: Probe) -> Tensor:
 @proxy(
     "grad_variance",
     family="gradients",
+    passes=1.5,
     labels=True,
     paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)",
 )
@@ -46,6 +47,7 @@ def grad_variance(probe: Probe) -> Tensor:
 @proxy(
     "grad_spectral_norm",
     family="gradients",
+    passes=1.7,
     labels=True,
     paper="Li & Guo 2024, arXiv:2411.19819 (as an alternative to GradAlign-II)",
 )
@@ -58,7 +60,7 @@ def grad_spectral_norm(probe: Probe) -> Tensor:
     return eigenvalues[-1]
 
 
-@proxy("grad_condition", family="kernels", larger_is_better=False, labels=True, paper="ours; compare `ntk`")
+@proxy("grad_condition", family="kernels", passes=1.4, larger_is_better=False, labels=True, paper="ours; compare `ntk`")
 def grad_condition(probe: Probe) -> Tensor:
     """Condition number of the Gram matrix of the per-sample gradients; smaller is better.
 

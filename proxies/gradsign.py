@@ -9,7 +9,7 @@ from nas.probe import Block, Probe
 from nas.proxy import proxy
 
 
-@proxy("gradsign", family="gradients", labels=True, paper="Zhang & Jia 2022, arXiv:2110.08616")
+@proxy("gradsign", family="gradients", passes=1.1, labels=True, paper="Zhang & Jia 2022, arXiv:2110.08616")
 def gradsign(probe: Probe) -> Tensor:
     """How far the samples agree on the sign of each weight's gradient; larger is better.
 

@@ -15,7 +15,7 @@ from nas.proxy import ProxyFailure, proxy
 TINY = 1e-5
 
 
-@proxy("jacov", family="Jacobians", paper="Mellor et al. 2020, arXiv:2006.04647v1")
+@proxy("jacov", family="Jacobians", passes=0.76, paper="Mellor et al. 2020, arXiv:2006.04647v1")
 def jacov(probe: Probe) -> Tensor:
     """How far the images' Jacobians are from being correlated; larger is better.
 
@@ -27,7 +27,7 @@ def jacov(probe: Probe) -> Tensor:
     return -(eigenvalues.log() + 1 / eigenvalues).sum()
 
 
-@proxy("epe_nas", family="Jacobians", labels=True, paper="Lopes et al. 2021, arXiv:2102.08099")
+@proxy("epe_nas", family="Jacobians", passes=1.1, labels=True, paper="Lopes et al. 2021, arXiv:2102.08099")
 def epe_nas(probe: Probe) -> Tensor:
     """How little the Jacobians of one class are correlated, over classes; larger is better.
 

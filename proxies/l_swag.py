@@ -19,7 +19,7 @@ BINS = 10
 
 
 @proxy(
-    "l_swag", family="gradients", labels=True, needs=("ReLUs",),
+    "l_swag", family="gradients", passes=1.4, labels=True, needs=("ReLUs",),
     paper="Casarin et al. 2025, arXiv:2505.07300 (our reading)",
 )  # fmt: skip
 def l_swag(

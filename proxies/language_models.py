@@ -28,7 +28,7 @@ PACKED = {"qkv", "in_proj", "c_attn", "Wqkv"}
 TINY = 1e-5
 
 
-@proxy("head_confidence", family="activations", transformers=True, paper=PAPER)
+@proxy("head_confidence", family="activations", passes=4.5, transformers=True, paper=PAPER)
 def head_confidence(probe: Probe) -> Tensor:
     """How large the projections of attention become at some token, summed over them; larger is better.
 
@@ -51,7 +51,7 @@ def head_confidence(probe: Probe) -> Tensor:
     return torch.stack(terms).sum()
 
 
-@proxy("synaptic_diversity", family="pruning", transformers=True, paper=PAPER)
+@proxy("synaptic_diversity", family="pruning", passes=8.3, transformers=True, paper=PAPER)
 def synaptic_diversity(probe: Probe) -> Tensor:
     """Nuclear norms of attention weights and of their gradients, multiplied and summed; larger is better.
 
@@ -70,7 +70,7 @@ def synaptic_diversity(probe: Probe) -> Tensor:
     return saliencies(probe, "attention", term)
 
 
-@proxy("synaptic_saliency", family="pruning", transformers=True, paper=PAPER)
+@proxy("synaptic_saliency", family="pruning", passes=4.9, transformers=True, paper=PAPER)
 def synaptic_saliency(probe: Probe) -> Tensor:
     """What removing single weights of the feed-forwards would change in the output; larger is better.
 
@@ -91,7 +91,7 @@ def saliencies(probe: Probe, role: str, term: Callable[[Tensor, Tensor], Tensor]
     return torch.stack([term(weight.detach(), gradient) for weight, gradient in gradients.items()]).sum()
 
 
-@proxy("activation_distance", family="activations", transformers=True, paper=PAPER)
+@proxy("activation_distance", family="activations", passes=3.6, transformers=True, paper=PAPER)
 def activation_distance(probe: Probe) -> Tensor:
     """How many units answer alike to the tokens of the first sample, two by two; larger is better.
 
@@ -118,7 +118,7 @@ def activation_distance(probe: Probe) -> Tensor:
     return torch.stack(terms).sum()
 
 
-@proxy("hidden_covariance", family="activations", paper=PAPER)
+@proxy("hidden_covariance", family="activations", passes=0.5, paper=PAPER)
 def hidden_covariance(probe: Probe, *, layer: Annotated[int, Range(1)] = 1) -> Tensor:
     """How far the units of a layer are from being correlated; larger is better. Made for recurrent networks.
 
@@ -147,7 +147,7 @@ def states(features: list[Tensor], layer: int) -> Tensor:
     return states.flatten(0, 1).T if states.ndim == 3 else states.transpose(0, 1).flatten(1)
 
 
-@proxy("zerolm", family="pruning", transformers=True, paper="ZeroLM 2025, arXiv:2503.18646")
+@proxy("zerolm", family="pruning", passes=2.5, transformers=True, paper="ZeroLM 2025, arXiv:2503.18646")
 def zerolm(probe: Probe, *, alpha: Annotated[float, Range(0)] = 1.0) -> Tensor:
     """Size of the weights against their rank, of feed-forwards and of attention; larger is better.
 
@@ -167,7 +167,7 @@ def zerolm(probe: Probe, *, alpha: Annotated[float, Range(0)] = 1.0) -> Tensor:
     return torch.stack(terms).sum()
 
 
-@proxy("w_pca", family="activations", transformers=True, paper="W-PCA, ICLR 2025")
+@proxy("w_pca", family="activations", passes=3.8, transformers=True, paper="W-PCA, ICLR 2025")
 def w_pca(probe: Probe, *, variance: Annotated[float, Range(above=0, most=1)] = 0.99, params: bool = True) -> float:
     """Parameters, times how many directions the feed-forwards use; larger is better.
 

@@ -24,7 +24,7 @@ WARM_UP = 5
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-@proxy("latency", family="costs", larger_is_better=False, machine=True)
+@proxy("latency", family="costs", passes=0.48, larger_is_better=False, machine=True)
 def latency(
     probe: Probe,
     *,
@@ -50,7 +50,7 @@ def latency(
     return 1000 * timer.blocked_autorange(min_run_time=seconds).median
 
 
-@proxy("memory", family="costs", larger_is_better=False, machine=True)
+@proxy("memory", family="costs", passes=0.16, larger_is_better=False, machine=True)
 def memory(probe: Probe, *, batch: Annotated[int, Range(1)] = 1) -> float:
     """Bytes: the most that the tensors of a forward pass in evaluation mode take together at any time.
 

@@ -12,6 +12,7 @@ from nas.proxy import Saturated, proxy
 @proxy(
     "linear_regions",
     family="activations",
+    passes=0.16,
     needs=("ReLUs", "images"),
     network="thin",
     initialisations=3,

@@ -9,7 +9,7 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("meco", family="activations", needs=("convolutions",), paper="Jiang et al. 2023, NeurIPS 36")
+@proxy("meco", family="activations", passes=0.13, needs=("convolutions",), paper="Jiang et al. 2023, NeurIPS 36")
 def meco(probe: Probe) -> Tensor:
     """Smallest eigenvalue of the channels' correlation matrix, summed over layers; larger is better.
 

@@ -9,5 +9,8 @@ from __future__ import annotations
 from nas.proxy import combination
 
 nas_rank = combination(
-    "nas_rank", ("gradalign_i", "grad_condition", "jacov", "synflow", "meco", "az_trainability"), paper="ours"
+    "nas_rank",
+    ("gradalign_i", "grad_condition", "jacov", "synflow", "meco", "az_trainability"),
+    paper="ours",
+    passes=3.2,
 )

@@ -15,7 +15,7 @@ PART = 0.95
 """How much of each convolution's weight is dropped."""
 
 
-@proxy("naswot", family="activations", needs=("ReLUs",), paper="Mellor et al. 2021, arXiv:2006.04647")
+@proxy("naswot", family="activations", passes=0.62, needs=("ReLUs",), paper="Mellor et al. 2021, arXiv:2006.04647")
 def naswot(probe: Probe) -> Tensor:
     """How differently the network's ReLUs respond to different images; larger is better.
 
@@ -33,7 +33,7 @@ def naswot(probe: Probe) -> Tensor:
     return log_determinant(probe.map_relus(agreement))
 
 
-@proxy("naswot_ncd", family="activations", needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
+@proxy("naswot_ncd", family="activations", passes=0.65, needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
 def naswot_ncd(probe: Probe, *, part: Annotated[float, Range(0, 1)] = PART) -> Tensor:
     """`naswot` of the network with its convolutions thinned out; larger is better.
 

@@ -15,6 +15,7 @@ from nas.registry import Range
 @proxy(
     "ntk",
     family="kernels",
+    passes=2.3,
     larger_is_better=False,
     labels=True,
     initialisations=3,

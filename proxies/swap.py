@@ -20,7 +20,7 @@ MARKED = 16
 """Images up to which marking the patterns that occur among all possible ones is faster than sorting."""
 
 
-@proxy("swap", family="activations", needs=("ReLUs",), paper="Peng et al. 2024, arXiv:2403.04161")
+@proxy("swap", family="activations", passes=0.38, needs=("ReLUs",), paper="Peng et al. 2024, arXiv:2403.04161")
 def swap(
     probe: Probe, *,
     images: Annotated[int, Range(1, BITS)] = 16, mu: Annotated[float, Range(0)] = 0.0,
@@ -52,7 +52,7 @@ def swap(
     return score * factor
 
 
-@proxy("swap_ncd", family="activations", needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
+@proxy("swap_ncd", family="activations", passes=0.26, needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
 def swap_ncd(
     probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16, part: Annotated[float, Range(0, 1)] = 0.95
 ) -> float:

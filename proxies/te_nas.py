@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from nas.proxy import combination
 
-te_nas = combination("te_nas", ("ntk", "linear_regions"), log=False, paper="Chen et al. 2021, arXiv:2102.11535")
+te_nas = combination(
+    "te_nas", ("ntk", "linear_regions"), log=False, paper="Chen et al. 2021, arXiv:2102.11535", passes=2.1
+)

@@ -18,7 +18,7 @@ SMOOTHING = 0.05
 """How much of each prediction is spread over all classes, as in the published code."""
 
 
-@proxy("vkdnw", family="kernels", needs=("images",), initialisation="kaiming", paper=PAPER)
+@proxy("vkdnw", family="kernels", passes=0.89, needs=("images",), initialisation="kaiming", paper=PAPER)
 def vkdnw(
     probe: Probe,
     *,
@@ -63,5 +63,5 @@ def vkdnw(
 
 
 vkdnw_agg = combination(
-    "vkdnw_agg", ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops"), log=True, paper=PAPER
+    "vkdnw_agg", ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops"), log=True, paper=PAPER, passes=2.2
 )

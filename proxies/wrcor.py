@@ -9,7 +9,9 @@ from nas.probe import Probe, Rectified
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("wrcor", family="activations", labels=True, needs=("ReLUs",), paper="Jing et al. 2025, arXiv:2507.08841")
+@proxy(
+    "wrcor", family="activations", passes=1.9, labels=True, needs=("ReLUs",), paper="Jing et al. 2025, arXiv:2507.08841"
+)
 def wrcor(probe: Probe, *, weighted: bool = True) -> Tensor:
     """How differently the units before ReLUs, and their gradients, respond to different images; larger is better.
 

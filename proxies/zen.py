@@ -15,6 +15,7 @@ from nas.registry import Range
 @proxy(
     "zen",
     family="Jacobians",
+    passes=1.5,
     needs=("images",),
     initialisation="gaussian",
     initialisations=2,

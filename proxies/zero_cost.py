@@ -18,7 +18,7 @@ from nas.proxy import ProxyFailure, proxy
 PAPER = "Abdelfattah et al. 2021, arXiv:2101.08134"
 
 
-@proxy("grad_norm", family="pruning", labels=True, paper=PAPER)
+@proxy("grad_norm", family="pruning", passes=1, labels=True, paper=PAPER)
 def grad_norm(probe: Probe) -> Tensor:
     """Norm of the loss gradient, summed over layers; larger is better.
 
@@ -27,7 +27,7 @@ def grad_norm(probe: Probe) -> Tensor:
     return total(gradient.double().norm() for _, gradient in probe.loss_gradients())
 
 
-@proxy("snip", family="pruning", labels=True, paper=f"{PAPER}; Lee et al. 2019, arXiv:1810.02340")
+@proxy("snip", family="pruning", passes=1.1, labels=True, paper=f"{PAPER}; Lee et al. 2019, arXiv:1810.02340")
 def snip(probe: Probe) -> Tensor:
     """How much removing single weights would change the loss, by size; larger is better.
 
@@ -36,7 +36,7 @@ def snip(probe: Probe) -> Tensor:
     return total((w * g).double().abs().sum() for w, g in probe.loss_gradients())
 
 
-@proxy("plain", family="pruning", labels=True, paper=PAPER)
+@proxy("plain", family="pruning", passes=1, labels=True, paper=PAPER)
 def plain(probe: Probe) -> Tensor:
     """How much removing single weights would change the loss, with its sign; larger is better.
 
@@ -48,7 +48,7 @@ def plain(probe: Probe) -> Tensor:
     return total((w.double() * g.double()).sum() for w, g in probe.loss_gradients())
 
 
-@proxy("l2_norm", family="pruning", paper=PAPER)
+@proxy("l2_norm", family="pruning", passes=0.072, paper=PAPER)
 def l2_norm(probe: Probe) -> Tensor:
     """Norm of the weights, summed over layers; larger is better.
 
@@ -57,7 +57,7 @@ def l2_norm(probe: Probe) -> Tensor:
     return total(weight.double().norm() for weight in probe.weights)
 
 
-@proxy("grasp", family="pruning", labels=True, paper=f"{PAPER}; Wang et al. 2020, arXiv:2002.07376")
+@proxy("grasp", family="pruning", passes=3.8, labels=True, paper=f"{PAPER}; Wang et al. 2020, arXiv:2002.07376")
 def grasp(probe: Probe) -> Tensor:
     """How much removing single weights would change the gradient's norm; larger is better.
 
@@ -68,7 +68,7 @@ def grasp(probe: Probe) -> Tensor:
     return -total((w.double() * h.double()).sum() for w, h in probe.hessian_gradients())
 
 
-@proxy("fisher", family="pruning", labels=True, paper=f"{PAPER}; Theis et al. 2018, arXiv:1801.05787")
+@proxy("fisher", family="pruning", passes=1.5, labels=True, paper=f"{PAPER}; Theis et al. 2018, arXiv:1801.05787")
 def fisher(probe: Probe) -> Tensor:
     """How much removing single channels would change the loss, to second order; larger is better.
 
@@ -86,7 +86,7 @@ def fisher(probe: Probe) -> Tensor:
     return total(probe.map_layers(saliency))
 
 
-@proxy("synflow", family="pruning", paper=f"{PAPER}; Tanaka et al. 2020, arXiv:2006.05467")
+@proxy("synflow", family="pruning", passes=0.43, paper=f"{PAPER}; Tanaka et al. 2020, arXiv:2006.05467")
 def synflow(probe: Probe) -> Tensor:
     """Logarithm of the synaptic flow; larger is better.
 

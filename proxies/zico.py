@@ -9,7 +9,7 @@ from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 
 
-@proxy("zico", family="gradients", labels=True, paper="Li et al. 2023, arXiv:2301.11300")
+@proxy("zico", family="gradients", passes=1.2, labels=True, paper="Li et al. 2023, arXiv:2301.11300")
 def zico(probe: Probe) -> Tensor:
     """How large gradients are relative to their spread between minibatches, over layers; larger is better.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from inspect import GEN_CLOSED, getgeneratorstate
@@ -58,6 +58,7 @@ def search(
     batch: int | None = None,
     baseline: bool = False,
     watch: Watch | None = None,
+    announce: Callable[[Plan], object] = lambda plan: None,
     **given: Unpack[SetupOptions],
 ) -> SearchResult:
     """Searches ``space`` for the architecture that ``proxy`` likes best.
@@ -81,7 +82,7 @@ def search(
             a score again.
         batch: architectures proposed at a time, which workers share; and evaluated at a time.
         baseline: score as many random architectures, too, as random search would, to be shown beside what was found.
-        watch: told of every evaluation.
+        watch: told of every evaluation; ``announce`` of the plan before the first one.
         given: see `nas.calls.setup.SetupOptions`.
 
     Raises:
@@ -98,6 +99,7 @@ def search(
         request = Request(space, given, table, target, evaluate, batch or 1, epochs, truth)
         plan = _prepare(setup, record, goals, budget, run_folder, baseline, request)
         with plan.opened() as folder:
+            announce(plan)
             trials, random = _run(plan, folder, watch)
             return _report(plan, folder, trials, random, _evaluated(plan, folder, trials, watch))
 

@@ -118,7 +118,8 @@ def takes_setup(*without: str, **defaults: Any) -> Callable[[Callable[..., None]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = list(signature(command, eval_str=True).parameters.values())
-        own = [parameter for parameter in own if parameter.kind is not Parameter.VAR_KEYWORD]
+        looks = any(parameter.name == "context" for parameter in own)  # where an option was given
+        own = [p for p in own if p.kind is not Parameter.VAR_KEYWORD and p.name != "context"]
 
         @wraps(command)
         def run(context: typer.Context, trust: bool, **values: Any) -> None:
@@ -128,7 +129,7 @@ def takes_setup(*without: str, **defaults: Any) -> Callable[[Callable[..., None]
                 ask_for_consent(context, values["config"])
             begin(options["plugin"])
             with trusting(trust):
-                command(**values, **options)
+                command(**values, **options, **({"context": context} if looks else {}))
 
         parameters = [*own, *(_parameter(name, DEFAULTS | defaults) for name in names), *COMMON]
         run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

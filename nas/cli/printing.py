@@ -21,6 +21,13 @@ def plain_console() -> Console:
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def announced(what: str, quiet: bool) -> None:
+    """Prints a line where `progress` shows its bar."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if console.is_terminal and not quiet:
+        console.print(what)
+
+
 @contextmanager
 def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar with rate and remaining time on standard error; nothing where that is no terminal."""

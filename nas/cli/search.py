@@ -12,10 +12,11 @@ from rich.console import Console
 
 from nas.calls.options import SetupOptions
 from nas.cli.options import Batch, Config, Quiet, Run, Space, takes_setup
-from nas.cli.printing import plain_console, print_failures, print_frame, print_mapping, progress
+from nas.cli.printing import announced, plain_console, print_failures, print_frame, print_mapping, progress
 
 if TYPE_CHECKING:
     from nas.calls.result import SearchResult
+    from nas.calls.search import Plan
 
 SHOWN = 20
 """Networks that were evaluated, of which the best are printed."""
@@ -23,6 +24,7 @@ SHOWN = 20
 
 @takes_setup()
 def search(
+    context: typer.Context,
     space: Space = "nasbench201",
     proxy: Annotated[str, typer.Option(help="Proxy to maximise; a+b combines two by rank.")] = "gradalign_i",
     searcher: Annotated[str, typer.Option(help="Search strategy; see 'nas list searchers'.")] = "evolution",
@@ -57,14 +59,32 @@ def search(
     """Search a space for the architecture that a proxy likes best."""
     from nas.calls.search import search as call
 
-    start = time.perf_counter()
+    start, source = time.perf_counter(), context.get_parameter_source("proxy")
+    asked = source is None or source.name != "DEFAULT"
     with progress("searching", quiet) as watch:
         result = call(
             space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table,
             target=target, evaluate=evaluate, epochs=epochs, truth=truth, batch=batch, baseline=baseline,
-            run_folder=run or "auto", watch=watch, **options,
+            run_folder=run or "auto", watch=watch, announce=lambda plan: announced(maximised(plan, asked), quiet),
+            **options,
         )  # fmt: skip
     _print(result, time.perf_counter() - start)
+
+
+def maximised(plan: Plan, asked: bool) -> str:
+    """What is maximised and why, by which searcher on which space, and what to know of it."""
+    from nas.proxy import as_proxy
+
+    (first, *others), single = plan.goals, plan.objective.proxies[0]
+    makes = "minimising" if not first.text.count("+") and not as_proxy(first.text).larger_is_better else "maximising"
+    what = ((single.function and single.function.__doc__) or "").partition(";")[0].partition(": ")[2]
+    why = "asked for" if asked else f"the default: {what}"
+    further = "".join(f", {goal.sense.removesuffix('e')}ing {goal.text}" for goal in others)
+    space = plan.setup.space_name or "a space"
+    line = f"{makes} {first.text} ({why}){further}, by {plan.searcher.name} on {space}"
+    if single.grows and len(plan.objective.proxies) == 1 and not plan.setup.constraints:
+        line += "; without a limit it favours the largest network: --constraint 'params<=…'"
+    return line
 
 
 def _print(result: SearchResult, seconds: float) -> None:

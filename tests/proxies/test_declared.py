@@ -64,3 +64,7 @@ def test_images():
     full = [p for p in OURS if p.network == "full"]
     failed = without_score(Sequences(), data, full)
     assert {*failed} == {p.name for p in full if {"images", "convolutions"} & {*p.needs}}, failed
+
+
+def test_every_proxy_of_ours_declares_its_cost():
+    assert not [name for name in PROXIES if PROXIES[name].passes is None]
