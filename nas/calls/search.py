@@ -75,8 +75,7 @@ def search(
         target: the column of ``table`` that is the truth. Without it and ``truth``, networks are trained on ``data``
             and compared by their validation accuracy.
         epochs: for which they are trained.
-        truth: a function of an architecture's notation that is the truth instead, larger is better; or
-            ``FILE.py:NAME``, the file and the name of one.
+        truth: a function of a notation that is the truth instead, larger is better; or ``FILE.py:NAME``.
         run_folder: where ``config.yaml``, ``trials.jsonl`` and ``best.yaml`` go, or ``auto`` for a folder below
             ``runs`` that is named after the settings; a run that was interrupted there is continued, without computing
             a score again.

@@ -86,6 +86,9 @@ def _run() -> int:
         return _refuse(str(error))
     except typer.TyperException as error:
         return _refuse(error.format_message())
+    except BrokenPipeError:  # whoever read the output has read enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the end: what is left would fail again)
+        return 0
     except OSError as error:
         return _refuse(f"{error.filename or 'output'}: {error.strerror}")
     except MemoryError as error:

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from nas.statistics.comparison import Comparison
 
 
+class _Plain(Console):
+    def on_broken_pipe(self) -> None:
+        """Raises what `nas.cli.main` takes for the end of the command, not rich's `SystemExit`."""
+        raise BrokenPipeError
+
+
 def plain_console() -> Console:
     """Standard output that prints texts as they are: brackets or colons in a user's name or path are not markup, and
     lines are not broken, so that they can be copied."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Plain(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def announced(what: str, quiet: bool) -> None:

@@ -1,6 +1,8 @@
 """``nas list``: what is registered, whole sentences at any width, proxies by family."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -42,11 +44,22 @@ def test_proxies_are_listed_by_family(nas):
 def test_a_proxy_without_a_family_is_among_the_others(nas, tmp_path):
     plugin = tmp_path / "p.py"
     plugin.write_text(
-        "from nas.proxy import proxy\n\n\n@proxy('mine')\ndef mine(probe):\n    '''Mine.'''\n    return 1.0\n"
+        "from nas.proxy import proxy\n\n\n@proxy('stray')\ndef stray(probe):\n    '''Stray.'''\n    return 1.0\n"
     )
     out = nas("list", "proxies", "--family", "other", "--plugin", str(plugin))[1]
-    assert "other: proxies that declare no family\n  mine\n      Mine.\n" in out
-    plugin.write_text(plugin.read_text().replace("'mine')", "'mine', family='kernel')"))
+    assert "other: proxies that declare no family\n  stray\n      Stray.\n" in out
+    plugin.write_text(plugin.read_text().replace("'stray')", "'stray', family='kernel')"))
     code, _, err = nas("list", "proxies", "--plugin", str(plugin))
     assert code == 2
     assert "did you mean 'kernels'?" in err
+
+
+def test_a_reader_that_has_read_enough_is_no_failure(tmp_path):
+    """As `nas list proxies | head -1`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "nas.cli", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as nas:
+        nas.stdout.read(1)
+        nas.stdout.close()
+        assert nas.stderr.read() == b""
+        assert nas.wait() == 0
