@@ -11,7 +11,7 @@ from itertools import permutations
 
 import networkx as nx
 
-__all__ = ["Edge", "alive", "canonical", "chain", "described", "pruned", "reached", "terminals"]
+__all__ = ["Edge", "alive", "canonical", "chain", "described", "forks", "pruned", "reached", "terminals"]
 
 Edge = tuple[int, int]
 
@@ -35,6 +35,11 @@ def terminals(graph: nx.DiGraph[int], kind: str) -> list[int]:
     """The nodes that are an ``input`` or an ``output``: those that say so, else the lowest or the highest."""
     marked = [node for node, attributes in graph.nodes(data=True) if attributes.get("terminal") == kind]
     return marked or ([min(graph)] if kind == "input" else [max(graph)])
+
+
+def forks(graph: nx.DiGraph[int]) -> bool:
+    """Whether it is no chain: a node has several successors."""
+    return any(degree > 1 for _, degree in graph.out_degree())
 
 
 def pruned(graph: nx.DiGraph[int]) -> nx.DiGraph[int]:

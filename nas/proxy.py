@@ -70,6 +70,7 @@ class Proxy:
         log: for a combination, whether quantiles are summed as logarithms.
         partial: for a combination, whether parts that can measure none of a space's networks are left out, with a
             warning; else every network fails.
+        on_cells: for a combination, the one that its name stands for on spaces of cells, if that is another.
         transformers: it looks at attention, and fails on networks without.
         machine: the value depends on the machine and on the moment: it is recorded with its run and kept nowhere else,
             is measured where the run is, never by workers, and is no part of ``all`` proxies.
@@ -93,6 +94,7 @@ class Proxy:
     parts: tuple[str, ...] = ()
     log: bool = True
     partial: bool = False
+    on_cells: str | None = None
     paper: str = ""
     transformers: bool = False
     machine: bool = False
@@ -231,11 +233,15 @@ def combination(
     *,
     log: bool = True,
     partial: bool = False,
+    on_cells: str | None = None,
     paper: str = "",
     passes: float | None = None,
 ) -> Proxy:
     """Registers the sum of the (log-)quantiles of several proxies under one name; larger is better."""
-    record = Proxy(name, None, parts=parts, log=log, partial=partial, paper=paper, family="combinations", passes=passes)
+    record = Proxy(
+        name, None, parts=parts, log=log, partial=partial, on_cells=on_cells, paper=paper, family="combinations",
+        passes=passes,
+    )  # fmt: skip
     PROXIES.add(name, record, "+".join(parts))
     return record
 

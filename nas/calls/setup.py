@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from types import TracebackType, UnionType
 from typing import Any, Self
 
@@ -23,7 +24,8 @@ from nas.data.minibatch import Data, Minibatch, minibatch
 from nas.data.opening import source_name
 from nas.engines import check_timeout, open_engine
 from nas.errors import UsageError, unknown
-from nas.proxy import Proxy, ProxyFn, is_registered
+from nas.graph import forks
+from nas.proxy import PROXIES, Proxy, ProxyFn, is_registered
 from nas.registry import Settings, check_number, normal
 from nas.runs.folder import plugin_source
 from nas.scoring.limits import Limit, Limited, parse_limit
@@ -176,8 +178,26 @@ class Setup:
         return record.with_options(dict(self.settings.get(record.name, {})))
 
     def named(self, proxy: str | Proxy | ProxyFn) -> str | Proxy | ProxyFn:
-        """The cost that ``proxy`` names, if it is one that is looked up; else ``proxy`` itself."""
-        return self._looked_up.get(normal(proxy), proxy) if isinstance(proxy, str) else proxy
+        """The cost that ``proxy`` names, if it is one that is looked up; the combination that it stands for on a space
+        of cells, if it names one that has another there; else ``proxy`` itself."""
+        if not isinstance(proxy, str):
+            return proxy
+        return self._looked_up.get(normal(proxy)) or "+".join(map(self._here, proxy.split("+")))
+
+    def _here(self, name: str) -> str:
+        on_cells = PROXIES[name].on_cells if name in PROXIES else None
+        if on_cells is None or not self._has_cells:
+            return name
+        LOG.info("on this space, of cells, %s is %s", name, on_cells)
+        return on_cells
+
+    @cached_property
+    def _has_cells(self) -> bool:
+        """Whether the space's networks are made of cells: one drawn at random has layers side by side."""
+        if type(self.space).graph is Space.graph:
+            return False
+        graph = self.space.graph(self.space.sample(Random(0)))
+        return graph is not None and forks(graph)
 
     def check_images(self, done: str) -> None:
         """`UsageError` where the space's networks take tokens alone, with which something is not ``done`` yet."""
@@ -194,6 +214,8 @@ class Setup:
     def proxies(self, names: Sequence[str | Proxy | ProxyFn] | str | ProxyFn) -> dict[str, str | Proxy | ProxyFn]:
         """`nas.calls.settings.proxy_list` with the costs that are looked up."""
         entries = names.split(",") if isinstance(names, str) else names
+        if entries == ["all"]:
+            entries = list(proxy_list("all"))
         return proxy_list([self.named(e) for e in entries] if isinstance(entries, Sequence) else entries)
 
     def limited(self, task: Task, scorer: Scorer) -> Space:
