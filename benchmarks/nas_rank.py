@@ -1,117 +1,199 @@
-"""How the parts of `nas_rank` were chosen, on the trained accuracies of fewer than 1,000 cells of NAS-Bench-201.
+"""How the parts of `nas_rank` and `nas_rank_cells` were chosen, on 410 trained architectures of five spaces.
 
-    python -m benchmarks.nas_rank cells large.csv
-    nas score --archs large.csv --proxies all --csv large_scores.csv --data $NAS_DATA/cifar10_probe.npz
-    nas compare --config runs/proxies_nasbench201.yaml --archs 500 --seeds 1 --run runs/random
-    python -m benchmarks.nas_rank choose runs/random/scores.csv large_scores.csv
+    NAS_DATA=... python -m benchmarks.nas_rank scores FOLDER [--spaces darts,nats_sss]
+    NAS_DATA=... python -m benchmarks.nas_rank choose FOLDER
 
-The cells are some random ones and all large ones: those with four or more 3 x 3 convolutions and without ``none``,
-among which a search without a limit ends. Every combination of two to six of the `CANDIDATES` is scored as `nas
-search` does, by the sum of log-quantiles, here among the random cells. Of the 400 combinations whose five best cells
-have the highest mean accuracy on CIFAR-10, the one with the highest Kendall τ-b with it on the random cells is taken. τ
-is printed for both datasets, on the random cells and, as a check, on the random half that a choice by the other half
-alone leaves. Reads the accuracies from ``nasbench201.csv.gz`` in the folder ``NAS_DATA``. A failure ranks last.
+``scores`` measures the `CANDIDATES` on 32 images of CIFAR-10: random architectures of each space and, of NAS-Bench-201,
+40 large cells (four or more 3 x 3 convolutions, no ``none``), among which a search without a limit ends, and 40 of .3
+to .6 million parameters, among which one with a limit does. SPACE.csv in the folder is continued.
+
+``choose`` looks at every combination of at most five candidates that costs at most three plain passes, scored as `nas
+search` does, by the sum of log-quantiles among the random architectures of its space. With τ Kendall's τ-b with trained
+accuracy:
+
+- `nas_rank_cells`: of those whose mean τ on NAS-Bench-201 and -101 is within .02 of the highest, which so few
+  architectures hardly tell apart, the one whose five best cells of NAS-Bench-201, with a limit of .6 million parameters
+  and without one, have the highest mean accuracy; of equals the one of the highest τ.
+- `nas_rank`, for all else: of those whose mean τ over all five spaces is within .01 of the highest, the one of the
+  highest mean τ over the other two.
+
+DARTS takes no part in the first choice, which is checked there. Printed beside both is what the same rules choose where
+each space in turn is left out, with τ there.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import typer
 
+import nas
 from nas import plugins
 from nas.proxy import PROXIES
 from nas.scoring.objective import quantile
-from nas.space import SPACES
 from nas.statistics.ranks import Vector, kendall
 
 CANDIDATES = (
-    "gradalign_i", "gradalign_ii", "gradsign", "grad_condition", "jacov", "meco", "swap", "naswot", "synflow", "depth",
-    "flops", "az_trainability", "l2_norm", "epe_nas", "az_expressivity", "grad_variance",
+    "params", "flops", "convolutions", "l2_norm", "meco", "swap", "synflow", "gradalign_ii", "dextr_condition",
+    "az_expressivity", "gradalign_i", "naswot", "near", "grad_norm", "snip", "gradsign", "zico", "grad_condition",
+    "az_trainability",
 )  # fmt: skip
-MAX_PARTS = 6
-SHORTLIST = 400
+"""Proxies of images that one network is enough for, cheap ones first."""
+MAX_PARTS, MAX_PASSES = 5, 3.0
+CELLS = ("nasbench201", "nasbench101")
+OTHERS = ("nats_sss", "nasbench_macro")
+NUMBERS = {"nasbench201": 100, "nasbench101": 80, "nats_sss": 50, "nasbench_macro": 60, "darts": 40}
+"""How many random architectures are taken of each space."""
+EXTREME = 40
+"""How many large cells, and how many below the limit."""
+LIMIT = 0.6e6
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "nasbench101": {"stem": 16}, "darts": {"width": 16, "depth": 8},
+}  # fmt: skip
 BEST = 5
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
-@app.command()
-def cells(out: Path) -> None:
-    """Writes the large cells, one for each set of isomorphic ones, to a CSV file."""
-    plugins.load()
-    space = SPACES["nasbench201"]()
-    none, convolution = (space.slots[0].index(name) for name in ("none", "nor_conv_3x3"))
-    texts = {}
-    for arch in space:
-        operations = [option for (option,) in arch]
-        if operations.count(convolution) >= 4 and none not in operations:
-            texts.setdefault(space.canonical(arch), space.text(arch))
-    pd.DataFrame({"arch": list(texts.values())}).to_csv(out, index=False)
-    print(f"{len(texts)} cells in {out}")
+class Scored(NamedTuple):
+    """Architectures of one space: log-quantiles [candidates, architectures], which are random ones, and what training
+    gave."""
+
+    quantiles: Vector
+    drawn: np.ndarray[Any, np.dtype[np.bool_]]
+    accuracy: Vector
+    params: Vector
+
+
+class Row(NamedTuple):
+    """A combination, its τ by space, and the accuracy of the best cells by it."""
+
+    names: tuple[str, ...]
+    taus: dict[str, float]
+    best: float
+
+    def mean(self, spaces: Sequence[str]) -> float:
+        return float(np.mean([self.taus[space] for space in spaces]))
 
 
 @app.command()
-def choose(random_scores: list[Path], large_scores: Path, seed: int = 0) -> None:
-    """Chooses from the scores of random and of large cells."""
+def scores(folder: Path, spaces: str = ",".join(NUMBERS)) -> None:
+    """Measures the candidates, ten architectures at a time."""
     plugins.load()
-    drawn, large = table(pd.concat(map(pd.read_csv, random_scores))), table(pd.read_csv(large_scores))
-    accuracies = pd.read_csv(Path(os.environ["NAS_DATA"]) / "nasbench201.csv.gz").set_index("arch")
-    large = large.loc[~large.index.isin(drawn.index)]
-    print(f"{len(drawn)} random cells and {len(large)} large ones; τ on CIFAR-10 / CIFAR-100")
-    order = np.random.default_rng(seed).permutation(len(drawn))
-    half, rest = drawn.iloc[order[: len(drawn) // 2]], drawn.iloc[order[len(drawn) // 2 :]]
-    names = best_combination(half, large, accuracies)
-    print(f"by half of the random cells: {', '.join(names)}; on the other half {taus(names, half, rest, accuracies)}")
-    names = best_combination(drawn, large, accuracies)
-    print(f"by all of them: {', '.join(names)}; {taus(names, drawn, drawn, accuracies)}")
-    names = PROXIES["nas_rank"].parts
-    print(f"nas_rank: {', '.join(names)}; {taus(names, drawn, drawn, accuracies)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for space in spaces.split(","):
+        file = folder / f"{space}.csv"
+        done = set(pd.read_csv(file, dtype={"arch": str})["arch"]) if file.exists() else set()
+        left = [arch for arch in labelled(space, table(space)) if arch not in done]
+        for start in range(0, len(left), 10):
+            frame = nas.score(
+                space, left[start : start + 10], ",".join(CANDIDATES), data=str(data() / "cifar10_probe.npz"),
+                batch_size=32, settings={space: OPTIONS.get(space, {})}, store="none",
+            )  # fmt: skip
+            frame.to_csv(file, mode="a", header=not file.exists(), index=False)
+            print(f"{space}: {len(done) + start + len(frame['arch'].unique())} architectures", flush=True)
 
 
-def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores by cell and candidate, larger is better, minus infinity for a failure."""
-    rows = rows[rows["seed"] == rows["seed"].min()]
+@app.command()
+def choose(folder: Path) -> None:
+    """Chooses by the rules above."""
+    plugins.load()
+    scored = {space: read(space, folder) for space in NUMBERS}
+    rows = list(judged(scored))
+    print(f"{len(rows)} combinations; {sum(len(one.accuracy) for one in scored.values())} architectures")
+    for kind, rule, own in (("nas_rank_cells", of_cells, CELLS), ("nas_rank", of_others, tuple(NUMBERS))):
+        show(kind, rule(rows, own))
+        for out in own:
+            row = rule(rows, [space for space in own if space != out])
+            print(f"  without {out}: {', '.join(row.names)}: τ there {row.taus[out]:.3f}")
+        names = PROXIES[kind].parts
+        show(f"{kind} as it is", next(row for row in rows if {*row.names} == {*names}))
+
+
+def of_cells(rows: Sequence[Row], spaces: Sequence[str]) -> Row:
+    highest = max(row.mean(spaces) for row in rows)
+    near = [row for row in rows if row.mean(spaces) > highest - 0.02]
+    return max(near, key=lambda row: (round(row.best, 2), row.mean(spaces)))
+
+
+def of_others(rows: Sequence[Row], spaces: Sequence[str]) -> Row:
+    highest = max(row.mean(spaces) for row in rows)
+    others = [space for space in OTHERS if space in spaces]
+    return max((row for row in rows if row.mean(spaces) > highest - 0.01), key=lambda row: row.mean(others))
+
+
+def show(title: str, row: Row) -> None:
+    taus = ", ".join(f"{space} {tau:.3f}" for space, tau in row.taus.items())
+    print(f"{title}: {', '.join(row.names)} ({cost(row.names):.2f} passes): τ {taus}; best cells {row.best:.2f} %")
+
+
+def judged(scored: Mapping[str, Scored]) -> Iterator[Row]:
+    for number in range(1, MAX_PARTS + 1):
+        for places in map(list, combinations(range(len(CANDIDATES)), number)):
+            names = tuple(CANDIDATES[place] for place in places)
+            if cost(names) <= MAX_PASSES:
+                taus = {
+                    space: kendall(one.quantiles[places].sum(0)[one.drawn], one.accuracy[one.drawn])
+                    for space, one in scored.items()
+                }
+                yield Row(names, taus, best_cells(scored["nasbench201"], places))
+
+
+def best_cells(cells: Scored, places: list[int]) -> float:
+    order = np.argsort(-cells.quantiles[places].sum(0), kind="stable")
+    small = order[cells.params[order] <= LIMIT]
+    return float(np.mean([cells.accuracy[order[:BEST]].mean(), cells.accuracy[small[:BEST]].mean()]))
+
+
+def cost(names: Sequence[str]) -> float:
+    return sum(PROXIES[name].passes or 0.0 for name in names)
+
+
+def read(space: str, folder: Path) -> Scored:
+    """The scores in a folder as log-quantiles among the random architectures; a failure ranks last."""
+    rows = pd.read_csv(folder / f"{space}.csv", dtype={"arch": str})
+    signs = rows["proxy"].map({name: 1 if PROXIES[name].larger_is_better else -1 for name in CANDIDATES})
+    rows["value"] = (rows["value"] * signs).where(rows["status"] == "ok", -np.inf)
     values = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first", dropna=False)
-    missing = set(CANDIDATES) - set(values)
-    if missing:
-        raise SystemExit(f"the scores lack {', '.join(sorted(missing))}")
-    signs = [1 if PROXIES[name].larger_is_better else -1 for name in CANDIDATES]
-    return (values[list(CANDIDATES)] * signs).fillna(-np.inf)
+    trained = table(space)
+    order = labelled(space, trained)
+    values, trained = values.loc[order, list(CANDIDATES)], trained.loc[order]
+    drawn = np.arange(len(order)) < NUMBERS[space]
+    quantiles = []
+    for column in values.to_numpy(float).T:
+        members = sorted(value for value in column[drawn] if value > -np.inf)
+        quantiles.append([quantile(value, members, int(drawn.sum()) - len(members)) for value in column])
+    params = trained["params"].to_numpy(float) if "params" in trained else np.zeros(len(order))
+    return Scored(np.log(quantiles), drawn, trained["accuracy"].to_numpy(float), params)
 
 
-def log_quantiles(cells: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Vector]:
-    """The logarithm of the quantile of each cell among the reference cells, by candidate."""
-    logarithms = {}
-    for name in CANDIDATES:
-        members = sorted(value for value in reference[name] if value > -np.inf)
-        failed = len(reference) - len(members)
-        logarithms[name] = np.log([quantile(value, members, failed) for value in cells[name]])
-    return logarithms
+def labelled(space: str, trained: pd.DataFrame) -> list[str]:
+    """The architectures that are taken of a space, the random ones first."""
+    archs = list(trained.sample(NUMBERS[space], random_state=0).index)
+    if space != "nasbench201":
+        return archs
+    names = trained.index.to_series()
+    whole = trained[~names.str.contains("none")]
+    large = whole[whole.index.str.count("nor_conv_3x3") >= 4]
+    small = whole[(whole["params"] > LIMIT / 2) & (whole["params"] <= LIMIT)]
+    for part in (large, small):
+        archs += list(part[~part.index.isin(archs)].sample(EXTREME, random_state=0).index)
+    return archs
 
 
-def best_combination(drawn: pd.DataFrame, large: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[str, ...]:
-    both = pd.concat([drawn, large])
-    quantiles, accuracy = log_quantiles(both, drawn), accuracies.loc[both.index, "cifar10_test"].to_numpy()
-    reached = {}
-    for number in range(2, MAX_PARTS + 1):
-        for names in combinations(CANDIDATES, number):
-            best = np.argpartition(-sum(quantiles[name] for name in names), BEST)[:BEST]
-            reached[names] = float(accuracy[best].mean())
-    candidates = sorted(reached, key=lambda names: -reached[names])[:SHORTLIST]
-    first = slice(0, len(drawn))
-    return max(candidates, key=lambda names: kendall(sum(quantiles[name][first] for name in names), accuracy[first]))
+def table(space: str) -> pd.DataFrame:
+    trained = pd.read_csv(data() / f"{space}.csv.gz", dtype={"arch": str}).set_index("arch")
+    return trained.assign(accuracy=trained["cifar10_valid" if space == "darts" else "cifar10_test"])
 
 
-def taus(names: tuple[str, ...], reference: pd.DataFrame, cells: pd.DataFrame, accuracies: pd.DataFrame) -> str:
-    quantiles = log_quantiles(cells, reference)
-    score = np.asarray(sum(quantiles[name] for name in names))
-    columns = (accuracies.loc[cells.index, target].to_numpy() for target in ("cifar10_test", "cifar100_test"))
-    return " / ".join(f"{kendall(score, column):.3f}" for column in columns)
+def data() -> Path:
+    return Path(os.environ["NAS_DATA"])
 
 
 if __name__ == "__main__":
