@@ -19,6 +19,7 @@ from nas.calls.score import DEFAULT_PROXIES, ProxyNames
 from nas.calls.settings import draw
 from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.calls.train import train_some
+from nas.calls.watching import shown_in_notebooks
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
@@ -58,6 +59,7 @@ TRAINED = "test_accuracy"
 """The target of what is trained here."""
 
 
+@shown_in_notebooks("scoring")
 def compare(
     space: Space | str,
     table: str | Path | None = None,

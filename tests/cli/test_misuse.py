@@ -56,6 +56,7 @@ WRONG = {
     "unknown space": (["search", "--space", "nasbench210"], "did you mean 'nasbench201'"),
     "unknown proxy": (["search", "--proxy", "gradalign"], "did you mean 'gradalign_i"),
     "unknown proxy in a combination": (["search", "--proxy", "naswot+dpeth"], "did you mean 'depth'"),
+    "a list of proxies": (["search", "--proxy", "naswot, params"], "naswot+params combines them by rank"),
     "unknown searcher": (["search", "--searcher", "evolutoin"], "did you mean 'evolution'"),
     "unknown device": (["search", "--device", "tpu9"], "device 'tpu9' cannot be used here"),
     "budget 0": (["search", "--budget", "0"], "give at least 1"),
