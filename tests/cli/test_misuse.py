@@ -137,7 +137,7 @@ WRONG = {
     "no architecture": (["score", "conv"], "not in this space's notation"),
     "ambiguous tuple": (["score", "(1, 2, 3, 4, 0, 1)"], "nats:"),
     "no folder for the scores": (["score", "0", "--csv", "there/out.csv"], "no folder"),
-    "picture of another kind": (["show", "0", "--out", "cell.xyz"], ".svg, .png or .pdf"),
+    "picture of another kind": (["show", "0", "--out", "cell.xyz"], ".svg, .png, .pdf, .tex or .dot"),
     "nothing to search": (["search", "--space", "networks"], "(options: names)"),
     "network that cannot be made": (["show", "--space", "networks", "own.py:net"], "own.py:net raises KeyError: 1"),
     "unknown kind": (["list", "searcher"], "did you mean 'searchers'"),
