@@ -198,8 +198,8 @@ class Plan:
 
     @property
     def command(self) -> str:
-        """The one that makes this run."""
-        return command("compare", self.config | {"run": str(self.folder)})
+        """The one that makes this run, wherever its folder is."""
+        return command("compare", self.config)
 
 
 def _prepare(
