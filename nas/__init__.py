@@ -44,9 +44,15 @@ LOBBY = ("choices", "errors", "files", "graph", "plugins", "probe", "proxy", "re
 """The modules that plug-ins import."""
 
 
+BRIDGES = ("optuna",)
+"""Modules of calls, each with what takes another package."""
+
+
 def __getattr__(name: str) -> Any:
     if name in LOBBY:
         return import_module(f"nas.{name}")
+    if name in BRIDGES:
+        return import_module(f"nas.calls.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     value = getattr(import_module(_HOMES.get(name, f"nas.calls.{name}")), name)

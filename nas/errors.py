@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["ProxyError", "ProxyFailure", "UsageError", "unknown", "unreadable"]
+__all__ = ["ProxyError", "ProxyFailure", "UsageError", "missing_extra", "unknown", "unreadable"]
 
 
 class UsageError(ValueError):
@@ -35,6 +35,17 @@ def unreadable(file: object, what: str, error: BaseException) -> UsageError:
     """The error for a file that is not ``what`` it should be, with the first line of its reader's message."""
     message = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UsageError(f"{file}: cannot be read as {what}: {message[:300]}")
+
+
+def missing_extra(what: str, module: str, extra: str, error: BaseException) -> UsageError:
+    """The error for ``what`` takes a module that cannot be imported: it is not installed, or it is and fails."""
+    if isinstance(error, ModuleNotFoundError) and error.name == module:
+        return UsageError(f"{what} takes {module}, which is not installed: pip install 'gradalign-nas[{extra}]'")
+    reason = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+    return UsageError(
+        f"{what} takes {module}, which is installed but cannot be imported ({reason}): 'nas doctor' lists what is "
+        "installed"
+    )
 
 
 def without_pyarrow(path: Path) -> UsageError:

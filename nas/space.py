@@ -242,6 +242,23 @@ class Space(ABC):
         return first
 
     @final
+    def repaired(self, arch: Arch) -> Arch:
+        """A valid leaf, the same one whenever it is asked for the same leaf ``arch``: ``arch`` itself, `settled`, where
+        that is valid; else it takes slot after slot the option of ``arch``, or the next one with something valid below,
+        or where `valid` cannot tell of open architectures a draw that depends on ``arch`` alone."""
+        if self.valid(near := self.settled(arch)):
+            return near
+        if self.lattice:
+            near = self.full()
+            for slot, (wanted,) in enumerate(arch):
+                count = len(self.slots[slot])
+                below = [_with(near, slot, ((wanted + step) % count,)) for step in range(count)]
+                near = next(filter(self.valid, below), below[0])
+            if self.valid(near):
+                return near
+        return self.sample(Random(str(arch)))
+
+    @final
     def neighbours(self, arch: Arch) -> list[Arch]:
         """All valid leaves that differ from the leaf ``arch`` in exactly one slot, and in those that this leaves
         unused, in a fixed order."""

@@ -13,5 +13,6 @@ nas_rank = combination(
     passes=2.1,
 )  # fmt: skip
 nas_rank_cells = combination(
-    "nas_rank_cells", ("params", "meco", "dextr_condition", "near", "az_trainability"), partial=True, paper="ours", passes=2.74,
+    "nas_rank_cells", ("params", "meco", "dextr_condition", "near", "az_trainability"), partial=True,
+    paper="ours", passes=2.74,
 )  # fmt: skip

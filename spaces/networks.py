@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from nas.errors import missing_extra
 from nas.files import check_may_run
 from nas.space import Arch, Space, Task, space
 
@@ -138,14 +139,7 @@ def _timm_model(name: str) -> Make:
     try:
         timm = import_module("timm")
     except Exception as error:  # missing, or at odds with the installed torch
-        if isinstance(error, ModuleNotFoundError) and error.name == "timm":
-            raise ValueError(
-                f"{name} takes timm, which is not installed: pip install 'gradalign-nas[networks]'"
-            ) from error
-        raise ValueError(
-            f"{name} takes timm, which is installed but cannot be imported ({_reason(error)}): 'nas doctor' lists what "
-            "is installed"
-        ) from error
+        raise missing_extra(name, "timm", "networks", error) from error
     if not timm.is_model(model):
         models = timm.list_models()
         raise ValueError(f"{model!r} is none of the {len(models)} models of timm{_nearest(model, models)}")

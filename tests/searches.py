@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from nas.data.minibatch import minibatch
 
 DATA = minibatch("synthetic:classes=3,size=8", 12)
@@ -17,3 +19,9 @@ def recorded(folder):
     """The trials, but for what they took."""
     lines = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def needs(searcher):
+    """Skips a test of a searcher whose package is not installed."""
+    if searcher == "optuna":
+        pytest.importorskip("optuna", reason="no Optuna: pip install 'gradalign-nas[optuna]'")

@@ -12,6 +12,7 @@ from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.calls.score import ProxyNames
 from nas.calls.settings import as_list, checked_settings, parse, proxy_list
 from nas.calls.setup import Setup
+from nas.calls.watching import shown_in_notebooks
 from nas.data.minibatch import Minibatch
 from nas.proxy import PROXIES
 from nas.registry import normal
@@ -37,6 +38,7 @@ def in_use(space: Space, arch: Arch, data: Minibatch, options: Mapping[str, Any]
     return shown | {"measured on": machine(scorer.device)}
 
 
+@shown_in_notebooks("measuring")
 def bench(
     space: Space | str = "nasbench201",
     archs: Sequence[str] | str = (),

@@ -19,11 +19,13 @@ from nas.calls.score import DEFAULT_PROXIES, ProxyNames
 from nas.calls.settings import draw
 from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.calls.train import train_some
+from nas.calls.watching import shown_in_notebooks
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
 from nas.registry import check_number
 from nas.report.words import chance_in_words, words
+from nas.runs.command import command
 from nas.runs.folder import NETWORKS, RunFolder, default_run
 from nas.runs.machine import MachineScores
 from nas.runs.resume import resume_comparison, resume_memory
@@ -58,6 +60,7 @@ TRAINED = "test_accuracy"
 """The target of what is trained here."""
 
 
+@shown_in_notebooks("scoring")
 def compare(
     space: Space | str,
     table: str | Path | None = None,
@@ -192,6 +195,11 @@ class Plan:
     def opened(self) -> AbstractContextManager[RunFolder | None]:
         """The run's folder, locked, where there is one."""
         return nullcontext() if self.folder is None else RunFolder(self.folder, self.config, normalised=normalised)
+
+    @property
+    def command(self) -> str:
+        """The one that makes this run, wherever its folder is."""
+        return command("compare", self.config)
 
 
 def _prepare(
@@ -329,7 +337,7 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
     coefficients = correlations(scores, truth, directions, seed, peaks)
     pairs = paired(means, truth, seed)
     judged = verdict(coefficients, pairs, means, truth, seed, repeatability(columns))
-    command = recommendation(plan.setup, judged, plan.config, plan.table.given, plan.target)
+    recommended = recommendation(plan.setup, judged, plan.config, plan.table.given, plan.target)
     result = Comparison(
         scores,
         coefficients if len(plan.repeats) > 1 else coefficients[coefficients["seed"] == "all"].reset_index(drop=True),
@@ -341,13 +349,13 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
         None if folder is None else folder.path,
         agreement(columns, means),
         judged,
-        (*words(judged, plan.target), *([f"next: {command}"] if command else [])),
+        (*words(judged, plan.target), *([f"next: {recommended}"] if recommended else [])),
         None if plan.groups is None else within_groups(means, truth, plan.groups.set_axis(texts)[first]),
     )
     if folder is not None:
         from nas.report.comparison import comparison_report  # matplotlib takes a while to import
 
-        _write_verdict(folder, result, {"target": plan.target, **judged._asdict(), "recommendation": command})
+        _write_verdict(folder, result, {"target": plan.target, **judged._asdict(), "recommendation": recommended})
         folder.write("correlations.csv", coefficients.to_csv(index=False))
         if result.groups is not None:
             folder.write("groups.csv", result.groups.to_csv(index=False))
@@ -355,7 +363,9 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
             folder.write(f"{name}.csv", getattr(result, name).to_csv(index=False))
         folder.write("targets.csv", result.targets.to_csv(index_label="proxy"))
         title = f"{plan.target} on {plan.setup.space_name}"
-        folder.write("report.html", comparison_report(title, result, directions, plan.target))
+        folder.write(
+            "report.html", comparison_report(title, result, directions, plan.target, plan.config, plan.command)
+        )
     return result
 
 
@@ -374,7 +384,10 @@ def _agreement(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame) -> Co
         from nas.report.comparison import agreement_report  # matplotlib takes a while to import
 
         _write_verdict(folder, result, {"architectures": len(means), "chance": chance, "repeatability": repeated})
-        folder.write("report.html", agreement_report(f"Proxies on {plan.setup.space_name}", result, means))
+        folder.write(
+            "report.html",
+            agreement_report(f"Proxies on {plan.setup.space_name}", result, means, plan.config, plan.command),
+        )
     return result
 
 

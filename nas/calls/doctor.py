@@ -16,6 +16,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "ray": ("ray",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "optuna": ("optuna",),
     "tensorboard": ("tensorboard",),
 }
 """The modules that each extra brings."""

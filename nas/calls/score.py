@@ -12,6 +12,7 @@ from nas.calls.modules import Modules
 from nas.calls.options import SetupOptions
 from nas.calls.settings import as_list, parse
 from nas.calls.setup import Setup
+from nas.calls.watching import shown_in_notebooks
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
 from nas.registry import check_number
@@ -26,6 +27,7 @@ ProxyNames = Sequence[str | Proxy | ProxyFn] | str | ProxyFn
 """Names joined with commas, ``all``, a function of a probe, or a list of these."""
 
 
+@shown_in_notebooks("scoring")
 def score(
     space: Space | str,
     archs: Sequence[str | nn.Module] | str | nn.Module,

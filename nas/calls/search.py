@@ -17,6 +17,7 @@ from nas.calls.result import EVALUATIONS, Goal, SearchResult, describe_best
 from nas.calls.settings import with_batch
 from nas.calls.setup import UNDETERMINING, Setup, normalised
 from nas.calls.truth import TruthFn
+from nas.calls.watching import shown_in_notebooks
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn
@@ -31,7 +32,7 @@ from nas.runs.versions import every_option, run_versions
 from nas.scoring.limits import quantities
 from nas.scoring.measurer import costs
 from nas.scoring.objective import REFERENCE_SIZE, Objective, Objectives
-from nas.scoring.scorer import Scorer, Watch, try_out
+from nas.scoring.scorer import Log, Scorer, Watch, try_out
 from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher, told
 from nas.space import SPACES, Arch, Space, is_leaf
 
@@ -41,6 +42,7 @@ OF_EVALUATIONS = ("evaluate", "table", "target", "epochs", "truth")
 """Settings that a search which is continued may have anew: `nas.calls.evaluate` sees to it that they are the same."""
 
 
+@shown_in_notebooks("searching")
 def search(
     space: Space | str = "nasbench201",
     proxy: str | Proxy | ProxyFn = "gradalign_i",
@@ -59,6 +61,7 @@ def search(
     baseline: bool = False,
     watch: Watch | None = None,
     announce: Callable[[Plan], object] = lambda plan: None,
+    log: Log | None = None,
     **given: Unpack[SetupOptions],
 ) -> SearchResult:
     """Searches ``space`` for the architecture that ``proxy`` likes best.
@@ -82,6 +85,7 @@ def search(
         batch: architectures proposed at a time, which workers share; and evaluated at a time.
         baseline: score as many random architectures, too, as random search would, to be shown beside what was found.
         watch: told of every evaluation; ``announce`` of the plan before the first one.
+        log: called with its number and what is known of it in numbers: see `Log`.
         given: see `nas.calls.setup.SetupOptions`.
 
     Raises:
@@ -99,7 +103,7 @@ def search(
         plan = _prepare(setup, record, goals, budget, run_folder, baseline, request)
         with plan.opened() as folder:
             announce(plan)
-            trials, random = _run(plan, folder, watch)
+            trials, random = _run(plan, folder, watch, log)
             return _report(plan, folder, trials, random, _evaluated(plan, folder, trials, watch))
 
 
@@ -222,13 +226,13 @@ def _check_searcher(searcher: Searcher, setup: Setup, goals: int) -> None:
         )
 
 
-def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None) -> tuple[list[Trial], list[Trial]]:
+def _run(plan: Plan, folder: RunFolder | None, watch: Watch | None, log: Log | None) -> tuple[list[Trial], list[Trial]]:
     """The trials, written down as they are made where there is a folder; and those of random search, where these are
     wanted beside them."""
     with ExitStack() as stack:
         if folder is not None:
             plan.machine.open(stack, folder)
-        trials = _trials(plan, plan.started, folder, stack, watch)
+        trials = _trials(plan, plan.started, folder, stack, watch, log=log)
         if best(trials) is None:
             raise UsageError(_why_nothing(trials, plan))
         if not plan.baseline:
@@ -244,6 +248,8 @@ def _trials(
     stack: ExitStack,
     watch: Watch | None,
     name: str = "trials.jsonl",
+    *,
+    log: Log | None = None,
 ) -> list[Trial]:
     trials: list[Trial] = []
     append, winner = trials.append, None
@@ -255,11 +261,21 @@ def _trials(
     what = "best" if name != RANDOM else "random search beside it: best"
     called = plan.searcher.name if name != RANDOM else "random_search"
     for trial in run(plan.space, started, plan.objective, plan.budget, ancestry, many=many, called=called):
-        append(trial._replace(**_counts(plan, trial)))
+        counted = trial._replace(**_counts(plan, trial))
+        append(counted)
         winner = best([trial] if winner is None else [winner, trial])
         if watch is not None:
             watch(trial.number + 1, plan.budget, f"{what} {winner.score:.6g}" if winner else "")
+        if log is not None:
+            log(trial.number, _numbers(counted, winner))
     return trials
+
+
+def _numbers(trial: Trial, winner: Trial | None) -> dict[str, float]:
+    """What a trial tells in numbers; what it does not have is not there."""
+    numbers: dict[str, float | None] = {"score": trial.score, "best": winner.score if winner else None}
+    numbers |= trial.values | {name: getattr(trial, name) for name in ("params", "flops", "seconds")}
+    return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
 def _counts(plan: Plan, trial: Trial) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.calls.score import ProxyNames
 from nas.calls.settings import as_list, draw, parse, proxy_list
 from nas.calls.setup import UNDETERMINING, Setup, normalised
+from nas.calls.watching import shown_in_notebooks
 from nas.data.minibatch import minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
@@ -35,6 +36,7 @@ DRAWS_PER_ARCHITECTURE = 50
 """Draws for each architecture of the study before it gives up."""
 
 
+@shown_in_notebooks("studying")
 def study(
     name: str,
     space: Space | str = "nasbench201",

@@ -19,6 +19,7 @@ from nas.calls.result import load
 from nas.calls.settings import as_list, parse, proxy_expression
 from nas.calls.setup import LOG, Setup, normalised
 from nas.calls.trained import TrainResult
+from nas.calls.watching import shown_in_notebooks
 from nas.data.opening import source_name
 from nas.data.splits import PARTS, Splits, splits
 from nas.errors import UsageError
@@ -28,12 +29,13 @@ from nas.runs.versions import run_versions
 from nas.scoring.limits import Limited
 from nas.scoring.measurer import resolve_device
 from nas.scoring.objective import Objective
+from nas.scoring.scorer import Log
 from nas.space import Arch, Space, is_leaf
 from nas.training.draw import drawn, spread
 from nas.training.events import check_tensorboard
 from nas.training.network import Conditions, Trained
 from nas.training.recipe import Recipe, recipe_of
-from nas.training.several import Job, Plan, RunWatch, train_here, train_in_processes
+from nas.training.several import Job, Plan, RunWatch, log_epoch, train_here, train_in_processes
 from nas.training.table import TABLE, enlisted, jobs_in, table_of
 
 WITHOUT = ("store", "ray", "timeout")
@@ -42,6 +44,7 @@ UNDETERMINING = ("images", "plugin_source", "versions")
 """What ``config.yaml`` holds that has no part in the name of a run folder."""
 
 
+@shown_in_notebooks("training")
 def train(
     space: Space | str | None = None,
     archs: Sequence[str | nn.Module] | str | nn.Module | int = (),
@@ -57,6 +60,7 @@ def train(
     out: str | Path | None = None,
     events: bool = False,
     watch: RunWatch | None = None,
+    log: Log | None = None,
     **given: Unpack[SetupOptions],
 ) -> TrainResult:
     """Trains architectures on all images of ``data``, and tests each once.
@@ -75,6 +79,8 @@ def train(
             settings. What was interrupted there is continued, and further architectures are added.
         events: write TensorBoard's events there, too.
         watch: told how many steps are done of how many.
+        log: called with the number of each epoch, counted over all networks, and its row of ``history.csv``; with
+            workers, when a network is done.
         given: see `nas.calls.setup.SetupOptions`; no store. ``batch_size`` and ``precision`` are by default those that
             suit the data and the device; constraints limit what is drawn.
 
@@ -96,7 +102,7 @@ def train(
     with replace(setup, batch_size=recipe.batch_size) as setup:
         plan = _prepare(setup, parts, recipe, _archs(setup, parts, named, spread_by, watch), out, events)
         with plan.opened() as folder:
-            return _report(plan, folder, _run(plan, folder, watch))
+            return _report(plan, folder, _run(plan, folder, watch, log))
 
 
 class NothingTrained(UsageError):
@@ -296,7 +302,7 @@ def _fingerprint(parts: Splits) -> str:
     return digest.hexdigest()[:16]
 
 
-def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None) -> list[Trained]:
+def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None, log: Log | None) -> list[Trained]:
     """What became of the architectures, those before in the folder included; its table is written as they are done."""
     space = plan.setup.space
     forms = dict.fromkeys(space.canonical(arch) for arch in plan.archs)
@@ -314,8 +320,11 @@ def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None) -> l
     if plan.setup.workers is not None and folder is not None:
         trainings = train_in_processes(plan.plan(), ask, plan.setup.workers, watch)
     else:
-        trainings = train_here(plan.conditions, ask, watch)
+        trainings = train_here(plan.conditions, ask, watch, log)
     for number, trained in trainings:
+        if log is not None and trained.trained and plan.setup.workers is not None and folder is not None:
+            for row in trained.history():
+                log_epoch(log, number, plan.conditions.recipe.epochs, row)
         finished[left[number]] = trained
         if folder is not None:
             table = table_of(finished[n].result for n in sorted(finished))

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from types import FrameType
 from typing import Any
 
@@ -55,7 +56,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands, help="Neural architecture search without training.", pretty_exceptions_enable=False,
-    add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(store, name="store")
 app.add_typer(table, name="table")
@@ -81,7 +82,7 @@ def main() -> None:
 def _run() -> int:
     try:
         plugins.check_packages()  # before torch, and what may fail for that reason, is imported
-        return app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        return app(sys.argv[1:] or ["--help"], prog_name="nas", standalone_mode=False) or 0
     except UsageError as error:
         return _refuse(str(error))
     except typer.TyperException as error:
@@ -93,11 +94,20 @@ def _run() -> int:
         return _refuse(f"{error.filename or 'output'}: {error.strerror}")
     except MemoryError as error:
         return _refuse(f"not enough memory: {error}")
-    except SystemExit as error:  # raised by a plug-in; it would pass for the end of the command
+    except SystemExit as error:
+        if _ended_by_ours(error):
+            return 0
         return _refuse(f"a plug-in would have ended the program: SystemExit: {error.code}")
     except (Interrupted, KeyboardInterrupt):
         say("interrupted; the same command continues where it stopped")
         return INTERRUPTED
+
+
+def _ended_by_ours(error: SystemExit) -> bool:
+    """Whether it was raised by typer, which has completed a name for the shell, or by rich, whose output nobody reads
+    any more; else it was a plug-in, and would pass for the end of the command."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("typer", "rich")
 
 
 @contextmanager

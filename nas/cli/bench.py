@@ -10,7 +10,7 @@ import typer
 
 from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.cli.options import Config, Proxies, Quiet, Space, takes_setup
-from nas.cli.printing import plain_console, print_frame, progress
+from nas.cli.printing import plain_console, print_frame
 from nas.files import check_writable, replacing
 
 
@@ -29,6 +29,7 @@ def bench(
 ) -> None:
     """Measure what proxies cost, against one plain forward and backward pass."""
     from nas.calls.bench import bench as call
+    from nas.calls.watching import progress
 
     if json_ is not None:
         check_writable(json_)

@@ -9,7 +9,7 @@ import typer
 
 from nas.calls.options import SetupOptions
 from nas.cli.options import Config, Proxies, Quiet, Run, takes_setup
-from nas.cli.printing import plain_console, print_agreement, print_comparison, progress
+from nas.cli.printing import plain_console, print_agreement, print_comparison
 
 
 @takes_setup()
@@ -44,6 +44,7 @@ def compare(
 ) -> None:  # fmt: skip
     """Rank proxies by their correlation with trained accuracy."""
     from nas.calls.compare import compare as call
+    from nas.calls.watching import progress
 
     with progress("scoring", quiet) as watch:
         result = call(

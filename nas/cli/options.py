@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from nas.calls.options import DEFAULTS, OPTIONS
+from nas.cli import completion
 from nas.errors import UsageError, unknown
 from nas.files import trusting
 
@@ -83,8 +84,13 @@ RECORDED = ("minibatch", "images", "machine", "plugin_source", "versions")
 """What a run folder's config.yaml holds beside the options, for comparison."""
 REPEATABLE = ("constraint", "cost", "maximise", "minimise", "plugin", "set")
 
-Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.")]
-Proxies = Annotated[str, typer.Option(help="Proxies joined with commas, or 'all'; a+b combines two by rank.")]
+Space = Annotated[str, typer.Option(help="Search space; see 'nas list spaces'.", autocompletion=completion.spaces)]
+Proxies = Annotated[
+    str,
+    typer.Option(
+        help="Proxies joined with commas, or 'all'; a+b combines two by rank.", autocompletion=completion.proxies
+    ),
+]
 Seeds = Annotated[int, typer.Option(help="Repeats with another minibatch and initialisation.")]
 Batch = Annotated[int | None, typer.Option(help="Architectures proposed at a time, which workers share.")]
 Run = Annotated[

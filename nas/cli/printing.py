@@ -1,10 +1,7 @@
-"""What the command line prints: progress, tables, reasons."""
+"""What the command line prints: tables, reasons."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,16 +12,10 @@ if TYPE_CHECKING:
     from nas.statistics.comparison import Comparison
 
 
-class _Plain(Console):
-    def on_broken_pipe(self) -> None:
-        """Raises what `nas.cli.main` takes for the end of the command, not rich's `SystemExit`."""
-        raise BrokenPipeError
-
-
 def plain_console() -> Console:
     """Standard output that prints texts as they are: brackets or colons in a user's name or path are not markup, and
     lines are not broken, so that they can be copied."""
-    return _Plain(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def announced(what: str, quiet: bool) -> None:
@@ -32,25 +23,6 @@ def announced(what: str, quiet: bool) -> None:
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if console.is_terminal and not quiet:
         console.print(what)
-
-
-@contextmanager
-def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar with rate and remaining time on standard error; nothing where that is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-               TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=None, rate="", note="")
-        start = time.perf_counter()
-
-        def advance(done: int, total: int, note: str) -> None:
-            rate = f"{done / (time.perf_counter() - start):.1f}/s"
-            bar.update(task, completed=done, total=total, note=note, rate=rate)
-
-        yield advance
 
 
 def print_frame(console: Console, frame: pd.DataFrame, title: str = "") -> None:

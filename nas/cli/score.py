@@ -9,7 +9,7 @@ import typer
 
 from nas.calls.options import SetupOptions
 from nas.cli.options import Config, Proxies, Quiet, Seeds, Space, takes_setup
-from nas.cli.printing import plain_console, print_failures, print_frame, progress
+from nas.cli.printing import plain_console, print_failures, print_frame
 from nas.errors import UsageError
 from nas.files import check_writable, replacing
 
@@ -28,6 +28,7 @@ def score(
 ) -> None:
     """Score architectures."""
     from nas.calls.score import score as call
+    from nas.calls.watching import progress
     from nas.data.table import Table
     from nas.space import make_space
 

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 
 from nas.calls.options import SetupOptions
+from nas.cli import completion
 from nas.cli.options import Batch, Config, Quiet, Run, Space, takes_setup
-from nas.cli.printing import announced, plain_console, print_failures, print_frame, print_mapping, progress
+from nas.cli.printing import announced, plain_console, print_failures, print_frame, print_mapping
 
 if TYPE_CHECKING:
     from nas.calls.result import SearchResult
@@ -26,13 +27,18 @@ SHOWN = 20
 def search(
     context: typer.Context,
     space: Space = "nasbench201",
-    proxy: Annotated[str, typer.Option(help="Proxy to maximise; a+b combines two by rank.")] = "gradalign_i",
-    searcher: Annotated[str, typer.Option(help="Search strategy; see 'nas list searchers'.")] = "evolution",
+    proxy: Annotated[
+        str, typer.Option(help="Proxy to maximise; a+b combines two by rank.", autocompletion=completion.proxies)
+    ] = "gradalign_i",
+    searcher: Annotated[
+        str, typer.Option(help="Search strategy; see 'nas list searchers'.", autocompletion=completion.searchers)
+    ] = "evolution",
     budget: Annotated[int, typer.Option(help="Evaluations.")] = 200,
     batch: Batch = None,
     minimise: Annotated[
         list[str] | None,
-        typer.Option(help="Proxy to make small as a further objective, for a searcher that takes several; repeatable."),
+        typer.Option(help="Proxy to make small as a further objective, for a searcher that takes several; repeatable.",
+                     autocompletion=completion.proxies),
     ] = None,
     maximise: Annotated[list[str] | None, typer.Option(help="Likewise, to make large; repeatable.")] = None,
     evaluate: Annotated[
@@ -58,6 +64,7 @@ def search(
 ) -> None:  # fmt: skip
     """Search a space for the architecture that a proxy likes best."""
     from nas.calls.search import search as call
+    from nas.calls.watching import progress
 
     start, source = time.perf_counter(), context.get_parameter_source("proxy")
     asked = source is None or source.name != "DEFAULT"

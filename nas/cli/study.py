@@ -10,7 +10,7 @@ import typer
 
 from nas.calls.options import ELSEWHERE, SetupOptions
 from nas.cli.options import Config, Proxies, Quiet, Run, Space, takes_setup
-from nas.cli.printing import plain_console, print_frame, progress
+from nas.cli.printing import plain_console, print_frame
 
 INTERRUPTED = 130
 
@@ -35,6 +35,7 @@ def study(
 ) -> None:
     """Test a claim about scores: tables, figures and a text."""
     from nas.calls.study import study as call
+    from nas.calls.watching import progress
 
     start = time.perf_counter()
     targets = [column.strip() for column in target.split(",")] if target else []

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.printing import plain_console, progress
+from nas.cli.printing import plain_console
 
 INTERRUPTED = 130
 TARGET = re.compile(r"\w+_(valid|test|validtest)_(\d+ep_mean|naslib)")
@@ -23,6 +23,7 @@ def import_(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Make a plain table of a benchmark's official file, without running anything in the file."""
+    from nas.calls.watching import progress
     from nas.data.official.table import import_table
 
     try:

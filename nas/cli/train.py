@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Unpack
 import typer
 
 from nas.calls.options import SetupOptions
+from nas.cli import completion
 from nas.cli.options import Config, Quiet, takes_setup
-from nas.cli.printing import plain_console, print_failures, print_frame, progress
+from nas.cli.printing import plain_console, print_failures, print_frame
 from nas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ SHOWN = 20
 def train(
     archs_given: Annotated[list[str] | None, typer.Argument(metavar="[ARCH]...", help="Architectures.")] = None,
     space: Annotated[
-        str | None, typer.Option(help="Search space; that of --run, else 'nasbench201'. See 'nas list spaces'.")
+        str | None,
+        typer.Option(help="Search space; that of --run, else 'nasbench201'. See 'nas list spaces'.",
+                     autocompletion=completion.spaces),
     ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Folder of a search, whose best architecture is trained, on its data.")
@@ -59,6 +62,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train architectures, or the best of a search, on your data: weights, test accuracies, a table of them."""
     from nas.calls.train import train as call
+    from nas.calls.watching import progress
 
     if archs is not None and archs_given:
         raise UsageError("--archs draws architectures: leave it out for those that you name")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nas.report import charts
 from nas.report.page import Section, Sheet, page
+from nas.report.settings import settings_section
 from nas.report.svg import Chart
 from nas.statistics.comparison import Comparison, decimals, mean_over_seeds, oriented
 
@@ -33,13 +35,22 @@ ABOUT = {
 }
 
 
-def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapping[str, bool], target: str) -> str:
+def comparison_report(
+    title: str,
+    comparison: Comparison,
+    larger_is_better: Mapping[str, bool],
+    target: str,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+) -> str:
     """The page as HTML.
 
     Args:
         comparison: the result of `nas.compare`; tables without rows are left out.
         larger_is_better: the declared direction of each proxy.
         target: the column that the proxies are compared with.
+        settings: the content of ``config.yaml``.
+        command: the one that makes this run.
     """
     by_seed = comparison.correlations[comparison.correlations["seed"] != "all"]
     overall = comparison.correlations[comparison.correlations["seed"] == "all"].drop(columns="seed")
@@ -70,13 +81,22 @@ def comparison_report(title: str, comparison: Comparison, larger_is_better: Mapp
         cells = cells.loc[list(dict.fromkeys(comparison.selection["proxy"]))].add_prefix("best of ").reset_index()
         sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))
     sections.append(_failures(comparison.scores))
+    if settings:
+        sections.append(settings_section(settings, command))
     return page(title, sections, [*archs, *overall["proxy"]])
 
 
-def agreement_report(title: str, comparison: Comparison, means: pd.DataFrame) -> str:
+def agreement_report(
+    title: str,
+    comparison: Comparison,
+    means: pd.DataFrame,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+) -> str:
     """The page of a comparison without a target, as HTML.
 
     Args:
+        settings, command: see `comparison_report`.
         means: see `nas.statistics.comparison.mean_over_seeds`.
     """
     assert comparison.agreement is not None
@@ -84,7 +104,10 @@ def agreement_report(title: str, comparison: Comparison, means: pd.DataFrame) ->
         comparison.agreement, "Spearman's ρ of any two; of a proxy with itself under another seed", folded=True
     )
     sections = [Section("Verdict", "\n\n".join(comparison.words), tables=[table]), _agreement(means)]
-    return page(title, [*sections, _failures(comparison.scores)], [str(arch) for arch in means.index])
+    sections.append(_failures(comparison.scores))
+    if settings:
+        sections.append(settings_section(settings, command))
+    return page(title, sections, [str(arch) for arch in means.index])
 
 
 def _ranking(overall: pd.DataFrame, by_seed: pd.DataFrame, target: str, duplicates: int) -> Section:
@@ -94,10 +117,30 @@ def _ranking(overall: pd.DataFrame, by_seed: pd.DataFrame, target: str, duplicat
     )
     if duplicates:
         text += f" {duplicates} of the architectures are the same network as another one."
-    tables = [Sheet(overall, "Mean over seeds" if by_seed["seed"].nunique() > 1 else "", about=ABOUT)]
-    if by_seed["seed"].nunique() > 1:
+    several = by_seed["seed"].nunique() > 1
+    about = {HEADS[name]: explanation for name, explanation in ABOUT.items() if name in HEADS}
+    tables = [
+        Sheet(_in_words(overall), "Mean over seeds" if several else "", about=about),
+        Sheet(overall, "All statistics, by their names in correlations.csv", folded=True, about=ABOUT),
+    ]
+    if several:
         tables.append(Sheet(by_seed, "Each seed alone", folded=True, about=ABOUT))
     return Section("Ranking", text, [Chart(charts.intervals(overall), "Kendall's τ with its 95 % interval")], tables)
+
+
+HEADS = {
+    "proxy": "proxy", "kendall": "τ, Kendall", "spearman": "ρ, Spearman", "kendall_given_params": "τ given size",
+    "kendall_top_10pct": "τ, best tenth", "regret": "short of the best", "ms_per_arch": "ms each", "failed": "failed",
+}  # fmt: skip
+"""What the table shows at once, and what it is called there."""
+
+
+def _in_words(overall: pd.DataFrame) -> pd.DataFrame:
+    """The statistics that a reader wants first, as far as there are any, with words for heads."""
+    shown = overall[[name for name in HEADS if name in overall]].dropna(axis=1, how="all").rename(columns=HEADS)
+    low, high = overall["kendall_lo"], overall["kendall_hi"]
+    shown.insert(2, "95 % of τ", [f"{one:.2f} to {other:.2f}" for one, other in zip(low, high, strict=True)])
+    return shown
 
 
 def _scatters(

@@ -15,7 +15,7 @@ SWEEPS = 20
 """Passes to and fro over the layers, for their orders and for the heights."""
 APART = 0.14
 """Inches between two parts of one layer, at least."""
-STUB = 0.08
+STUB = 0.03
 """How far an edge goes level beside a node, its head not counted."""
 STRAIGHT = 20.0
 """How much more two places of one edge count than the nodes at its ends, when heights are chosen."""
@@ -129,7 +129,7 @@ class Layers:
             beside = 2 * (STUB + self._head)
             width = max((item.width + beside * (item.kind == "node") for item in layer), default=0.0)
             rise = max((abs(one.y - item.y) for item in layer for one in item.before), default=0.0)
-            x += before + (min(0.75, 0.14 + 0.28 * rise) if number else 0.0)
+            x += before + (min(0.7, 0.12 + 0.24 * rise) if number else 0.0)
             self._left[number], self._right[number] = x, x + width
             for item in layer:
                 item.x = x + width / 2

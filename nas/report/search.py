@@ -15,6 +15,7 @@ from nas.report.cells import drawing
 from nas.report.evaluations import evaluations_section
 from nas.report.networks import pictured
 from nas.report.page import Section, Sheet, page
+from nas.report.settings import settings_section
 from nas.report.svg import Chart
 from nas.runs.loop import Trial, best
 from nas.space import Arch, Space, Task
@@ -77,7 +78,7 @@ def search_report(
         _ancestry(trials, line, space),
         *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
         _cost(trials),
-        *([_settings(settings, command)] if settings else []),
+        *([settings_section(settings, command)] if settings else []),
     ]
     return page(title, sections, texts)
 
@@ -239,12 +240,6 @@ def _against_cost(
     return Section("Against cost", text, figures)
 
 
-def _settings(settings: Mapping[str, Any], command: str) -> Section:
-    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list | tuple) else str(v)) for name, v in settings.items()]
-    tables = [Sheet(pd.DataFrame(rows, columns=["what", "value"]), sortable=False)]
-    return Section("Settings", f"The command that makes this run:\n\n{command}" if command else "", tables=tables)
-
-
 def course(trials: Sequence[Trial]) -> Figure:
     """The scores in the order of evaluation, the best so far, and the ancestry of the best one."""
     line = ancestors(trials)
@@ -267,7 +262,7 @@ def _best_cells(singles: Sequence[Trial], space: Space, task: Task) -> Section:
         if len(networks) < DRAWN:
             networks.setdefault(space.canonical(space.parse(trial.arch)), trial)
     figures = [
-        Chart(drawing(pictured(space, space.parse(trial.arch), task)), f"{number}: {trial.arch}")
+        Chart(drawing(pictured(space, space.parse(trial.arch), task)), f"{number}: score {trial.score:.6g}")
         for number, trial in enumerate(networks.values(), start=1)
     ]
     rows = [(number, trial.score, trial.number, trial.arch) for number, trial in enumerate(networks.values(), start=1)]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nas.report import charts
 from nas.report.page import Section, Sheet, page
+from nas.report.settings import settings_section
 from nas.report.svg import Chart
 from nas.training.loop import Epoch
 
@@ -38,8 +39,7 @@ def training_report(
     if len(table) > 1:
         sections.append(_against(table))
     sections += [_curves(number, arch, histories[arch]) for number, arch in enumerate(best_first["arch"][:DRAWN], 1)]
-    rows = [(name, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for name, v in settings.items()]
-    sections.append(Section("Settings", tables=[Sheet(pd.DataFrame(rows, columns=["what", "value"]), sortable=False)]))
+    sections.append(settings_section(settings))
     return page(title, sections, texts)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, final
 
 import pandas as pd
 
+from nas.errors import UsageError
 from nas.proxy import Proxy, ProxyFn, as_proxy
 from nas.scoring.measurer import Score
 from nas.scoring.scorer import Scorer
@@ -231,7 +232,16 @@ def resolve(
     expression: str | Proxy | ProxyFn, settings: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[Proxy], bool, frozenset[str]]:
     """The proxies named by ``expression`` with their options, whether their quantiles are summed as logarithms, and the
-    names of those that may be left out."""
+    names of those that may be left out.
+
+    Raises:
+        UsageError: an unknown name or option, or names that are joined with commas.
+    """
+    if isinstance(expression, str) and "," in expression:
+        joined = "+".join(part.strip() for part in expression.split(","))
+        raise UsageError(
+            f"{expression!r} lists several proxies, where one objective is wanted: {joined} combines them by rank"
+        )
     named = list(map(as_proxy, expression.split("+") if isinstance(expression, str) else [expression]))
     parts = [part for proxy in named for part in (map(as_proxy, proxy.parts) if proxy.parts else [proxy])]
     proxies = {part.name: part.with_options(dict(settings.get(part.name, {}))) for part in parts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
@@ -17,6 +17,10 @@ MAX_TRIES = 10
 
 Watch = Callable[[int, int, str], None]
 """Called with progress: how many are done, of how many, and a remark."""
+
+Log = Callable[[int, Mapping[str, float]], None]
+"""Called with the number of a step and numbers by name, for a tracker of experiments; a run that is continued begins
+with the steps that it had."""
 
 
 class Job(NamedTuple):

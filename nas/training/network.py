@@ -72,6 +72,7 @@ def train_network(
     arch: Arch,
     folder: TrainingFolder | None = None,
     watch: Callable[[int, str], None] | None = None,
+    log: Callable[[Epoch], None] | None = None,
 ) -> Trained:
     """Trains the network of ``arch``, in its canonical form, which is what is scored, and tests it once, with the
     weights that did best on the validation images.
@@ -81,10 +82,11 @@ def train_network(
     Args:
         watch: called after each step with the number done in this training, and now and then with its loss and
             accuracy.
+        log: called with each epoch, those before it was continued included.
     """
     text = conditions.space.text(arch)
     try:
-        return _trained(conditions, arch, text, folder, watch)
+        return _trained(conditions, arch, text, folder, watch, log)
     except TrainingFailure as failure:
         result = {"arch": text, "status": failure.status, "reason": str(failure)}
         if folder is not None:
@@ -99,6 +101,7 @@ def _trained(
     text: str,
     folder: TrainingFolder | None,
     watch: Callable[[int, str], None] | None,
+    log: Callable[[Epoch], None] | None,
 ) -> Trained:
     splits, recipe = conditions.splits, conditions.recipe
     training = Training(_built(conditions, arch), splits, recipe, conditions.device)
@@ -108,8 +111,13 @@ def _trained(
             folder.begin(training)
             if conditions.events:
                 events = stack.enter_context(Events(folder.path, training.history))
+        if log is not None:
+            for row in training.history:
+                log(row)
         while not training.done:
             row = training.epoch(watch)
+            if log is not None:
+                log(row)
             if folder is not None:
                 folder.keep(training)
             if events is not None:

@@ -26,8 +26,10 @@ from nas.engines.children import end_with_parent, how_it_ended, uninterrupted
 from nas.engines.crew import TRIES
 from nas.registry import normal
 from nas.scoring.memory import tune_process
+from nas.scoring.scorer import Log
 from nas.space import make_space
 from nas.training.checkpoint import HISTORY, TrainingFolder
+from nas.training.loop import Epoch
 from nas.training.network import Conditions, Trained, train_network
 from nas.training.recipe import Recipe
 
@@ -76,9 +78,9 @@ class Plan:
 
 
 def train_here(
-    conditions: Conditions, jobs: Sequence[Job], watch: RunWatch | None = None
+    conditions: Conditions, jobs: Sequence[Job], watch: RunWatch | None = None, log: Log | None = None
 ) -> Iterator[tuple[int, Trained]]:
-    """The number of each job with its outcome, one after the other."""
+    """The number of each job with its outcome, one after the other; ``log``: see `log_epoch`."""
     steps = conditions.recipe.steps(len(conditions.splits.train))
     for number, job in enumerate(jobs):
 
@@ -87,7 +89,16 @@ def train_here(
                 which = f"network {number + 1} of {len(jobs)}, " if len(jobs) > 1 else ""
                 watch(number * steps + done, len(jobs) * steps, f"{which}{note}" if note else "")
 
-        yield number, train_network(conditions, conditions.space.parse(job.text), job.folder, step)
+        def note(row: Epoch, number: int = number) -> None:
+            if log is not None:
+                log_epoch(log, number, conditions.recipe.epochs, row)
+
+        yield number, train_network(conditions, conditions.space.parse(job.text), job.folder, step, note)
+
+
+def log_epoch(log: Log, network: int, epochs: int, row: Epoch) -> None:
+    """Calls ``log`` with the epoch's number, counted over all networks from 1, and the numbers of its row."""
+    log(network * epochs + row.epoch, {"network": network + 1, **row._asdict()})
 
 
 def train_in_processes(

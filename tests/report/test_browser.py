@@ -57,6 +57,9 @@ def test_a_heading_sorts_and_turns_round(opened):
     page = opened()
     column = page.locator("section table").first
     names = column.locator("tbody th")
+    page.locator("details summary").first.click()
+    column = page.locator("section details table").first
+    names = column.locator("tbody th")
     button = column.get_by_role("button", name="kendall_top10")
     head = button.locator("..")
     button.click()
@@ -127,6 +130,13 @@ def test_a_phone_scrolls_tables_not_the_page(opened, scheme):
     assert wide > 0
     page.locator("summary").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_ranking_fits_a_small_screen(opened):
+    page = opened(1280)
+    box = page.locator("section:has(h2:text('Ranking')) .box:has(table)").first
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert "kendall" not in box.locator("thead").text_content()
 
 
 def test_a_sheet_of_paper_holds_the_page(opened):

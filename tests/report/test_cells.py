@@ -1,6 +1,8 @@
 """Pictures of cells: nothing lies on anything else, arrows touch, colours tell apart, and the texts are well formed."""
 
 import re
+import shutil
+import subprocess
 from itertools import combinations, pairwise
 from random import Random
 
@@ -154,6 +156,14 @@ def test_graphviz_reads_what_is_written():
     assert {(int(i), int(j)): op for i, j, op in edges} == {(i, j): op for i, j, op in graph.edges(data="op")}
     assert text.count("{") == text.count("}") + sum(label.count("_{") - label.count("}") for _, label in nodes)
     assert r'label="a \"title\" \\ with\nlines";' in text
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="no Graphviz: apt-get install graphviz")
+@pytest.mark.parametrize("name", ["nasbench201", "nasbench_nlp", "mnasnet"])
+def test_graphviz_itself_draws_it(name):
+    (graph, *_) = cells(name)
+    done = subprocess.run(["dot", "-Tsvg"], input=dot(graph, "a title"), capture_output=True, text=True, check=True)
+    assert done.stdout.count('class="edge"') == graph.number_of_edges()
 
 
 def test_latex_reads_what_is_written():

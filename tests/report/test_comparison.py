@@ -17,6 +17,9 @@ def test_the_page_of_a_comparison_holds_its_numbers():
         assert body[row.proxy]["kendall"] == f"{row.kendall:.3f}"
         assert body[row.proxy]["failed"] == str(row.failed)
     assert body["params"]["kendall_top10"] == "–"
+    words = ["proxy", "τ, Kendall", "95 % of τ", "ms each", "failed"]
+    assert words in seen.rows, "what is seen at once is said in words"
+    assert next(row for row in seen.rows if row[0] == "last" and len(row) == 5)[:3] == ["last", "0.800", "0.75 to 0.85"]
     assert ["last", "failed", "no gradient", "8"] in seen.rows
     assert sum(tag == "svg" for tag, _ in seen.tags) == 1 + 1 + 4 + 1 + 2, "intervals, key, scatters, time, heat maps"
     texts = seen.points["texts"]

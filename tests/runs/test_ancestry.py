@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from searches import needs
 
 from nas.runs.ancestry import Ancestry
 from nas.scoring.limits import Limited, parse_limit
@@ -29,6 +30,7 @@ def test_mutations_and_crossovers_are_noted():
 
 @pytest.mark.parametrize("name", list(SEARCHERS))
 def test_a_searcher_proposes_the_same_on_a_space_that_notes(name):
+    needs(name)
     for space in (narrow_space(), Limited(narrow_space(), [parse_limit("params<=2000")], Task(3, 3, 8))):
         histories = []
         for searched in (space, Ancestry().noting(space)):

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 import torch
-from searches import DATA
+from searches import DATA, needs
 
 from nas.errors import UsageError
 from nas.probe import Probe
@@ -82,6 +82,7 @@ def test_what_is_no_limit(text, reason):
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_every_searcher_keeps_the_limits(searcher):
+    needs(searcher)
     toy = narrow_space()
     limited = Limited(toy, [parse_limit("params<=1500")], Task(3, 3, 8))
     search = SEARCHERS[searcher].start(limited, Random(0), {})

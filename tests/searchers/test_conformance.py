@@ -1,6 +1,7 @@
 """Every registered searcher keeps what its kind promises. A new one is tested by being registered."""
 
 import pytest
+from searches import needs
 
 from nas.searcher import SEARCHERS
 from nas.testing import SEARCHER_CHECKS
@@ -13,4 +14,5 @@ def name_of(check):
 @pytest.mark.parametrize("check", SEARCHER_CHECKS, ids=name_of)
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_searcher(name, check):
+    needs(name)
     check(name)

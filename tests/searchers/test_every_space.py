@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 from cases import OF_TOKENS, SMALL
+from searches import needs
 
 import nas
 from nas.errors import UsageError
@@ -24,6 +25,7 @@ STEEP = ("mnasnet", "multi_resolution")
 def test_every_searcher_on_every_space(name, searcher):
     """Twenty evaluations, and as many of pruning as it takes on NAS-Bench-201; where a space has no supernet, or a
     round of pruning takes more, it says so."""
+    needs(searcher)
     space, own = SPACES[name](**SMALL[name]), options(SEARCHERS[searcher].function)
     size = 64 if name in STEEP else 16
     call = {
