@@ -1,7 +1,6 @@
 """The site: built strictly, read without a network, its reference what is registered."""
 
 import importlib.util
-import inspect
 import os
 import re
 import shutil
@@ -72,7 +71,7 @@ def test_every_plugin_is_in_the_site_and_its_navigation(site):
 def registered_here(names, name):
     """Tests of other files register plug-ins of their own; the site is built in another process."""
     function = getattr(names[name], "function", names[name])
-    return function is None or inspect.getmodule(function).__name__.split(".")[0] in ("proxies", "spaces", "searchers")
+    return function is None or function.__module__.split(".")[0] in ("proxies", "spaces", "searchers")
 
 
 def test_the_calls_are_documented(site):

@@ -84,8 +84,7 @@ def search(
             a score again.
         batch: architectures proposed at a time, which workers share; and evaluated at a time.
         baseline: score as many random architectures, too, as random search would, to be shown beside what was found.
-        watch: told of every evaluation; ``announce`` of the plan before the first one.
-        log: called with its number and what is known of it in numbers: see `Log`.
+        watch, log: told of every evaluation, ``log`` with its numbers (see `Log`); ``announce`` of the plan before.
         given: see `nas.calls.setup.SetupOptions`.
 
     Raises:
@@ -97,8 +96,7 @@ def search(
     settings = with_batch(given.get("settings") or {}, record, own)
     setup = Setup.of(space, dict(given) | {"settings": settings})
     with setup:
-        goals = [Goal(setup.named(proxy)), *(Goal(setup.named(name), "minimise") for name in _names(minimise)),
-                 *(Goal(setup.named(name), "maximise") for name in _names(maximise))]  # fmt: skip
+        goals = _goals(setup, proxy, _names(minimise), _names(maximise))
         request = Request(space, given, table, target, evaluate, batch or 1, epochs, truth)
         plan = _prepare(setup, record, goals, budget, run_folder, baseline, request)
         with plan.opened() as folder:
@@ -373,6 +371,11 @@ def evaluations(searcher: Searcher, space: Space, setup: Setup) -> int:
             break
         proposals = told(search, [(0.0,) if searcher.objectives == "many" else 0.0] * len(proposals))
     return total
+
+
+def _goals(setup: Setup, proxy: str | Proxy | ProxyFn, minimise: Sequence[str], maximise: Sequence[str]) -> list[Goal]:
+    further = [Goal(setup.named(name), "minimise") for name in minimise]
+    return [Goal(setup.named(proxy)), *further, *(Goal(setup.named(name), "maximise") for name in maximise)]
 
 
 def _names(given: Sequence[str] | str) -> list[str]:
