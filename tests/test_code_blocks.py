@@ -29,6 +29,8 @@ RUN_ELSEWHERE = {
     "my_proxy.py": "test_readme.py", "my_searcher.py": "test_readme.py", "test_my_proxy.py": "test_readme.py",
     "digits.py": "test_code_blocks.py", "my_mobile.py": "test_choices.py", "my_vit.py": "test_choices.py",
     "my_data.py": "data/test_sources.py", "from_optuna.py": "test_code_blocks.py",
+    "my_study.py": "searchers/test_optuna.py", "to_tensorboard.py": "calls/test_watching.py",
+    "to_mlflow.py": "calls/test_watching.py",
 }  # fmt: skip
 """A block of Python, by the file's name in its first line -> the test that runs it."""
 NOT_RUN = {

@@ -93,11 +93,11 @@ def test_every_epoch_of_every_network_is_logged(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("name", "package"), [("to_tensorboard", "tensorboard"), ("to_mlflow", "mlflow")])
+@pytest.mark.parametrize(("name", "package"), [("to_tensorboard.py", "tensorboard"), ("to_mlflow.py", "mlflow")])
 def test_the_examples_of_the_docs(name, package, tmp_path, monkeypatch):
     pytest.importorskip(package, reason=f"no {package}")
     page = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
-    (code,) = re.findall(rf"```python\n# {name}\.py\n(.*?)```", page, re.DOTALL)
+    (code,) = re.findall(rf"```python\n# {re.escape(name)}\n(.*?)```", page, re.DOTALL)
     (tmp_path / "example.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())  # else a database, which its small

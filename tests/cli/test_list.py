@@ -14,7 +14,7 @@ def test_no_sentence_is_cut(nas, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     for kind, entries in json.loads(nas("list", "--json")[1]).items():
         code, out, _ = nas("list", kind)
-        text = " ".join(out.split())
+        text = f"{' '.join(out.split())} "
         assert code == 0
         assert all(len(line) <= columns or len(line.split()) == 1 for line in out.splitlines())
         for entry in entries:
@@ -47,7 +47,8 @@ def test_a_proxy_without_a_family_is_among_the_others(nas, tmp_path):
         "from nas.proxy import proxy\n\n\n@proxy('stray')\ndef stray(probe):\n    '''Stray.'''\n    return 1.0\n"
     )
     out = nas("list", "proxies", "--family", "other", "--plugin", str(plugin))[1]
-    assert "other: proxies that declare no family\n  stray\n      Stray.\n" in out
+    assert "\n\nother: proxies that declare no family\n" in out
+    assert "\n  stray\n      Stray.\n" in out
     plugin.write_text(plugin.read_text().replace("'stray')", "'stray', family='kernel')"))
     code, _, err = nas("list", "proxies", "--plugin", str(plugin))
     assert code == 2
