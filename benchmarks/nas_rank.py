@@ -1,21 +1,22 @@
-"""How the parts of `nas_rank` and `nas_rank_cells` were chosen, on 410 trained architectures of five spaces.
+"""How the parts of `nas_rank` and `nas_rank_cells` were chosen, on some 600 trained architectures of five spaces.
 
     NAS_DATA=... python -m benchmarks.nas_rank scores FOLDER [--spaces darts,nats_sss]
     NAS_DATA=... python -m benchmarks.nas_rank choose FOLDER
 
 ``scores`` measures the `CANDIDATES` on 32 images of CIFAR-10: random architectures of each space and, of NAS-Bench-201,
-40 large cells (four or more 3 x 3 convolutions, no ``none``), among which a search without a limit ends, and 40 of .3
-to .6 million parameters, among which one with a limit does. SPACE.csv in the folder is continued.
+all large cells (four or more 3 x 3 convolutions, no ``none``), among which a search without a limit ends, and 100 of .3
+to .6 million parameters, among which one with a limit does, one of each set of isomorphic cells. SPACE.csv in the
+folder is continued.
 
-``choose`` looks at every combination of at most five candidates that costs at most three plain passes, scored as `nas
-search` does, by the sum of log-quantiles among the random architectures of its space. With τ Kendall's τ-b with trained
-accuracy:
+``choose`` looks at every combination of at most five candidates that costs at most `MAX_PASSES` plain passes, scored as
+`nas search` does, by the sum of log-quantiles among the random architectures of its space. With τ Kendall's τ-b with
+trained accuracy:
 
-- `nas_rank_cells`: of those whose mean τ on NAS-Bench-201 and -101 is within .02 of the highest, which so few
-  architectures hardly tell apart, the one whose five best cells of NAS-Bench-201, with a limit of .6 million parameters
-  and without one, have the highest mean accuracy; of equals the one of the highest τ.
-- `nas_rank`, for all else: of those whose mean τ over all five spaces is within .01 of the highest, the one of the
-  highest mean τ over the other two.
+- `nas_rank_cells`: of those whose mean τ on NAS-Bench-201 and -101 is within .05 of the highest, which so few
+  architectures do not tell apart, the one whose best cells of NAS-Bench-201 are the most accurate: the mean over the
+  five and the ten best, below .6 million parameters and of all.
+- `nas_rank`, for all else: of those of at most `LESS_PASSES` whose mean τ over all five spaces is within .01 of the
+  highest, the one of the highest mean τ over the two that are no cells.
 
 DARTS takes no part in the first choice, which is checked there. Printed beside both is what the same rules choose where
 each space in turn is left out, with τ there.
@@ -37,26 +38,26 @@ import nas
 from nas import plugins
 from nas.proxy import PROXIES
 from nas.scoring.objective import quantile
+from nas.space import SPACES, Arch
 from nas.statistics.ranks import Vector, kendall
 
 CANDIDATES = (
-    "params", "flops", "convolutions", "l2_norm", "meco", "swap", "synflow", "gradalign_ii", "dextr_condition",
-    "az_expressivity", "gradalign_i", "naswot", "near", "grad_norm", "snip", "gradsign", "zico", "grad_condition",
-    "az_trainability",
+    "params", "flops", "l2_norm", "convolutions", "meco", "swap", "synflow", "gradalign_ii", "dextr_condition",
+    "az_expressivity", "gradalign_i", "naswot", "near", "jacov", "gradsign", "grad_condition", "az_trainability",
 )  # fmt: skip
 """Proxies of images that one network is enough for, cheap ones first."""
-MAX_PARTS, MAX_PASSES = 5, 3.0
+MAX_PARTS, MAX_PASSES, LESS_PASSES = 5, 3.3, 3.0
 CELLS = ("nasbench201", "nasbench101")
 OTHERS = ("nats_sss", "nasbench_macro")
 NUMBERS = {"nasbench201": 100, "nasbench101": 80, "nats_sss": 50, "nasbench_macro": 60, "darts": 40}
 """How many random architectures are taken of each space."""
-EXTREME = 40
-"""How many large cells, and how many below the limit."""
+SMALL = 100
+"""How many cells below the limit."""
 LIMIT = 0.6e6
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "nasbench101": {"stem": 16}, "darts": {"width": 16, "depth": 8},
 }  # fmt: skip
-BEST = 5
+BEST = (5, 10)
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -118,11 +119,11 @@ def choose(folder: Path) -> None:
 
 def of_cells(rows: Sequence[Row], spaces: Sequence[str]) -> Row:
     highest = max(row.mean(spaces) for row in rows)
-    near = [row for row in rows if row.mean(spaces) > highest - 0.02]
-    return max(near, key=lambda row: (round(row.best, 2), row.mean(spaces)))
+    return max((row for row in rows if row.mean(spaces) > highest - 0.05), key=lambda row: row.best)
 
 
 def of_others(rows: Sequence[Row], spaces: Sequence[str]) -> Row:
+    rows = [row for row in rows if cost(row.names) <= LESS_PASSES]
     highest = max(row.mean(spaces) for row in rows)
     others = [space for space in OTHERS if space in spaces]
     return max((row for row in rows if row.mean(spaces) > highest - 0.01), key=lambda row: row.mean(others))
@@ -148,7 +149,11 @@ def judged(scored: Mapping[str, Scored]) -> Iterator[Row]:
 def best_cells(cells: Scored, places: list[int]) -> float:
     order = np.argsort(-cells.quantiles[places].sum(0), kind="stable")
     small = order[cells.params[order] <= LIMIT]
-    return float(np.mean([cells.accuracy[order[:BEST]].mean(), cells.accuracy[small[:BEST]].mean()]))
+    return float(
+        np.mean(
+            [cells.accuracy[cells_by_score[:number]].mean() for cells_by_score in (order, small) for number in BEST]
+        )
+    )
 
 
 def cost(names: Sequence[str]) -> float:
@@ -178,12 +183,16 @@ def labelled(space: str, trained: pd.DataFrame) -> list[str]:
     archs = list(trained.sample(NUMBERS[space], random_state=0).index)
     if space != "nasbench201":
         return archs
-    names = trained.index.to_series()
-    whole = trained[~names.str.contains("none")]
+    whole = trained[~trained.index.str.contains("none")]
     large = whole[whole.index.str.count("nor_conv_3x3") >= 4]
-    small = whole[(whole["params"] > LIMIT / 2) & (whole["params"] <= LIMIT)]
-    for part in (large, small):
-        archs += list(part[~part.index.isin(archs)].sample(EXTREME, random_state=0).index)
+    small = whole[(whole["params"] > LIMIT / 2) & (whole["params"] <= LIMIT)].sample(frac=1.0, random_state=0)
+    made = SPACES[space]()
+    forms = {made.canonical(made.parse(arch)): arch for arch in archs}
+    for part, number in ((large, len(large)), (small, SMALL)):
+        classes: dict[Arch, str] = {}
+        for arch in part.index:
+            classes.setdefault(made.canonical(made.parse(arch)), arch)
+        archs += [arch for form, arch in list(classes.items())[:number] if form not in forms]
     return archs
 
 
