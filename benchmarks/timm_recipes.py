@@ -12,6 +12,7 @@ import tempfile
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import typer
@@ -19,6 +20,7 @@ import typer
 import nas
 from nas import plugins
 from nas.space import SPACES, Task
+from nas.statistics.ranks import kendall
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from models import import_timm
@@ -48,6 +50,11 @@ def main(models: int = 8, size: int = 64, run_folder: Path = Path("runs/timm_rec
         )  # fmt: skip
     print(result.correlations.to_string(columns=["proxy", "failed", "kendall", "kendall_lo", "kendall_hi"]))
     print(result.groups.to_string())
+    print("within recipes, τ of top1 with what was measured of the models by others:")
+    for column in (name for name in chosen if name.endswith("_ips") or name.startswith("infer_")):
+        groups = [group for _, group in chosen.dropna(subset=[column]).groupby("recipe") if len(group) > 2]
+        taus = [kendall(group[column].to_numpy(float), group["top1"].to_numpy(float)) for group in groups]
+        print(f"{column} {np.average(taus, weights=list(map(len, groups))):.2f}, {sum(map(len, groups))} models")
 
 
 def runs(name: str, task: Task) -> bool:
