@@ -3,12 +3,11 @@
     NAS_DATA=... python -m benchmarks.timm_recipes [--models 8] [--size 64] [--run-folder DIR]
 
 Of each of timm's recipes with enough models of at most 30 million parameters, ``models`` are drawn that take images of
-``size`` pixels, whatever they were trained at. Continued from the folder.
+``size`` pixels, whatever they were trained at; their table lies beside the folder. Continued from the folder.
 """
 
 import os
 import sys
-import tempfile
 from itertools import islice
 from pathlib import Path
 
@@ -42,12 +41,12 @@ def main(models: int = 8, size: int = 64, run_folder: Path = Path("runs/timm_rec
             drawn += list(islice((row for _, row in shuffled.iterrows() if runs(row["model"], task)), models))
     chosen = pd.DataFrame(drawn)
     print(f"{len(chosen)} models of {chosen['recipe'].nunique()} recipes")
-    with tempfile.TemporaryDirectory() as place:
-        chosen.to_csv(file := Path(place) / "drawn.csv", index=False)
-        result = nas.compare(
-            "networks", file, "top1", PROXIES, archs=len(chosen), within="recipe", run_folder=run_folder,
-            data=f"synthetic:size={size}", batch_size=16, store="none",
-        )  # fmt: skip
+    run_folder.parent.mkdir(parents=True, exist_ok=True)
+    chosen.to_csv(file := run_folder.with_name(f"{run_folder.name}.csv"), index=False)
+    result = nas.compare(
+        "networks", file, "top1", PROXIES, archs=len(chosen), within="recipe", run_folder=run_folder,
+        data=f"synthetic:size={size}", batch_size=16, store="none",
+    )  # fmt: skip
     print(result.correlations.to_string(columns=["proxy", "failed", "kendall", "kendall_lo", "kendall_hi"]))
     print(result.groups.to_string())
     print("within recipes, τ of top1 with what was measured of the models by others:")
