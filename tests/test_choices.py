@@ -399,7 +399,7 @@ def documented(tmp_path_factory):
 
 
 def test_the_documented_spaces_take_25_lines():
-    assert set(BLOCKS) == {"my_mobile.py", "my_vit.py"}
+    assert set(BLOCKS) == {"my_mobile.py", "my_vit.py", "my_macro.py"}
     for name, code in BLOCKS.items():
         assert len([line for line in code.splitlines() if line.strip()]) <= 25, name
         assert max(map(len, code.splitlines())) <= 120, name
@@ -409,6 +409,16 @@ def test_the_documented_spaces_take_25_lines():
 @pytest.mark.parametrize("name", ["my_mobile", "my_vit"])
 def test_documented_space(documented, name, check):
     check(name)
+
+
+@pytest.mark.usefixtures("documented")
+def test_a_declared_space_builds_what_the_one_by_hand_does():
+    declared, by_hand, task = SPACES["my_macro"](), SPACES["nasbench_macro"](), Task(7, 3, 16)
+    assert declared.size() == by_hand.size() == 3**8
+    for arch in map(by_hand.sample, map(Random, range(4))):
+        own, other = (build(space, arch, task, 5).state_dict() for space in (declared, by_hand))
+        assert own.keys() == other.keys()
+        assert all(torch.equal(own[name], other[name]) for name in own)
 
 
 def test_notations_in_the_document(documented):

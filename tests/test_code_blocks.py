@@ -28,6 +28,7 @@ RUN_ELSEWHERE = {
     "my_space.py": "test_readme.py", "my_networks.py": "test_readme.py", "first_comparison.py": "test_readme.py",
     "my_proxy.py": "test_readme.py", "my_searcher.py": "test_readme.py", "test_my_proxy.py": "test_readme.py",
     "digits.py": "test_code_blocks.py", "my_mobile.py": "test_choices.py", "my_vit.py": "test_choices.py",
+    "my_macro.py": "test_choices.py",
     "my_data.py": "data/test_sources.py", "from_optuna.py": "test_code_blocks.py",
     "my_study.py": "searchers/test_optuna.py", "to_tensorboard.py": "calls/test_watching.py",
     "to_mlflow.py": "calls/test_watching.py",
