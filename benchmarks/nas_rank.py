@@ -19,7 +19,7 @@ trained accuracy:
   highest, the one of the highest mean τ over the two that are no cells.
 
 DARTS takes no part in the first choice, which is checked there. Printed beside both is what the same rules choose where
-each space in turn is left out, with τ there.
+each space in turn is left out, with τ there; what `nas_rank` was before; and each candidate alone.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "nasbench101": {"stem": 16}, "darts": {"width": 16, "depth": 8},
 }  # fmt: skip
 BEST = (5, 10)
+FORMER = ("gradalign_i", "grad_condition", "jacov", "synflow", "meco", "az_trainability")
+"""What `nas_rank` was before."""
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -115,6 +117,9 @@ def choose(folder: Path) -> None:
             print(f"  without {out}: {', '.join(row.names)}: τ there {row.taus[out]:.3f}")
         names = PROXIES[kind].parts
         show(f"{kind} as it is", next(row for row in rows if {*row.names} == {*names}))
+    show("nas_rank as it was", row_of(FORMER, scored))
+    for name in CANDIDATES:
+        show("alone", row_of([name], scored))
 
 
 def of_cells(rows: Sequence[Row], spaces: Sequence[str]) -> Row:
@@ -136,14 +141,18 @@ def show(title: str, row: Row) -> None:
 
 def judged(scored: Mapping[str, Scored]) -> Iterator[Row]:
     for number in range(1, MAX_PARTS + 1):
-        for places in map(list, combinations(range(len(CANDIDATES)), number)):
-            names = tuple(CANDIDATES[place] for place in places)
+        for names in combinations(CANDIDATES, number):
             if cost(names) <= MAX_PASSES:
-                taus = {
-                    space: kendall(one.quantiles[places].sum(0)[one.drawn], one.accuracy[one.drawn])
-                    for space, one in scored.items()
-                }
-                yield Row(names, taus, best_cells(scored["nasbench201"], places))
+                yield row_of(names, scored)
+
+
+def row_of(names: Sequence[str], scored: Mapping[str, Scored]) -> Row:
+    places = [CANDIDATES.index(name) for name in names]
+    taus = {
+        space: kendall(one.quantiles[places].sum(0)[one.drawn], one.accuracy[one.drawn])
+        for space, one in scored.items()
+    }
+    return Row(tuple(names), taus, best_cells(scored["nasbench201"], places))
 
 
 def best_cells(cells: Scored, places: list[int]) -> float:

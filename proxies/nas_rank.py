@@ -11,9 +11,9 @@ from nas.proxy import combination
 
 nas_rank = combination(
     "nas_rank", ("az_expressivity", "swap", "synflow", "near"), partial=True, on_cells="nas_rank_cells", paper="ours",
-    passes=2.1,
+    passes=1.6,
 )  # fmt: skip
 nas_rank_cells = combination(
     "nas_rank_cells", ("meco", "synflow", "dextr_condition", "grad_condition", "jacov"), partial=True,
-    paper="ours", passes=3.25,
+    paper="ours", passes=3.0,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from torch import Tensor
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
 from nas.registry import Range
+from proxies.naswot import PART
 
 BITS = 48
 """The most images: a pattern is one whole number in float64."""
@@ -54,7 +55,7 @@ def swap(
 
 @proxy("swap_ncd", family="activations", passes=0.26, needs=("ReLUs",), paper="Kang et al. 2025, ICCV (our reading)")
 def swap_ncd(
-    probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16, part: Annotated[float, Range(0, 1)] = 0.95
+    probe: Probe, *, images: Annotated[int, Range(1, BITS)] = 16, part: Annotated[float, Range(0, 1)] = PART
 ) -> float:
     """`swap` of the network with its convolutions thinned out; larger is better.
 

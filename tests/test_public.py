@@ -171,10 +171,14 @@ def test_the_files_of_a_run(runs):
 
 def test_the_exit_codes(monkeypatch):
     def ended_by(kind):
-        monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # a library may have taken it meanwhile
+        default = signal.default_int_handler if kind == signal.SIGINT else signal.SIG_DFL
+        before = signal.signal(kind, default)  # a library, as Ray, may have taken it meanwhile
         monkeypatch.setattr(cli, "app", lambda *_, **__: signal.raise_signal(kind))
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        try:
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        finally:
+            signal.signal(kind, before)
         return str(end.value.code)
 
     monkeypatch.setattr(sys, "argv", ["nas", "list", "--nonsense"])

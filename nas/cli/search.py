@@ -119,7 +119,8 @@ def _print(result: SearchResult, seconds: float) -> None:
     if covered := result.hypervolumes:
         console.print(f"hypervolume: random search {covered['random']:.6g}, here {covered['search']:.6g}")
     plugins = [part for file in read_yaml(folder / "config.yaml")["plugin"] for part in ("--plugin", file)]
-    console.print(f"next: {shlex.join(['nas', 'train', '--run', str(folder), *plugins])}")
+    if result.best.task.kind == "images":  # networks of tokens are not trained
+        console.print(f"next: {shlex.join(['nas', 'train', '--run', str(folder), *plugins])}")
     if (folder / NETWORKS).is_dir():
         console.print(f"or: {shlex.join(['nas', 'export', '--run', str(folder), *plugins, '--out', 'net.py'])}")
 

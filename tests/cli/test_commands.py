@@ -147,3 +147,11 @@ def test_another_version_of_a_plugin_is_another_run(nas, tmp_path):
     assert "holds a run with plugin_source" in err
     assert nas(*search)[0] == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_search_of_networks_of_tokens_does_not_propose_to_train_them(nas):
+    call = ["search", "--space", "nasbench_bert", "--proxy", "params", "--searcher", "random_search", "--budget", "2"]
+    code, out, _ = nas(*call, "--data", "tokens", "--batch-size", "4", "--run", "r", "--quiet")
+    assert code == 0
+    assert "results in r" in out
+    assert "nas train" not in out
