@@ -194,7 +194,9 @@ class Plan:
 
     def opened(self) -> AbstractContextManager[RunFolder | None]:
         """The run's folder, locked, where there is one."""
-        return nullcontext() if self.folder is None else RunFolder(self.folder, self.config, normalised=normalised)
+        if self.folder is None:
+            return nullcontext()
+        return RunFolder(self.folder, self.config, normalised=normalised, made=self.setup.made())
 
     @property
     def command(self) -> str:
@@ -354,6 +356,7 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
     )
     if folder is not None:
         from nas.report.comparison import comparison_report  # matplotlib takes a while to import
+        from nas.report.settings import settings_section
 
         _write_verdict(folder, result, {"target": plan.target, **judged._asdict(), "recommendation": recommended})
         folder.write("correlations.csv", coefficients.to_csv(index=False))
@@ -362,10 +365,9 @@ def _report(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame, peaks: d
         for name in ("pairs", "selection"):
             folder.write(f"{name}.csv", getattr(result, name).to_csv(index=False))
         folder.write("targets.csv", result.targets.to_csv(index_label="proxy"))
-        title = f"{plan.target} on {plan.setup.space_name}"
-        folder.write(
-            "report.html", comparison_report(title, result, directions, plan.target, plan.config, plan.command)
-        )
+        title = f"Proxies against {plan.target} on {plan.setup.space_name}"
+        made = settings_section(plan.config, plan.command, folder.made)
+        folder.write("report.html", comparison_report(title, result, directions, plan.target, made))
     return result
 
 
@@ -382,12 +384,11 @@ def _agreement(plan: Plan, folder: RunFolder | None, scores: pd.DataFrame) -> Co
     )  # fmt: skip
     if folder is not None:
         from nas.report.comparison import agreement_report  # matplotlib takes a while to import
+        from nas.report.settings import settings_section
 
         _write_verdict(folder, result, {"architectures": len(means), "chance": chance, "repeatability": repeated})
-        folder.write(
-            "report.html",
-            agreement_report(f"Proxies on {plan.setup.space_name}", result, means, plan.config, plan.command),
-        )
+        made = settings_section(plan.config, plan.command, folder.made)
+        folder.write("report.html", agreement_report(f"Proxies on {plan.setup.space_name}", result, means, made))
     return result
 
 

@@ -130,12 +130,18 @@ class Plan:
         """The run's folder, locked, where there is one."""
         if self.folder is None:
             return nullcontext()
-        return RunFolder(self.folder, self.config, free=("budget", *OF_EVALUATIONS), normalised=normalised)
+        return RunFolder(self.folder, self.config, free=("budget", *OF_EVALUATIONS), normalised=normalised,
+                         made=self.setup.made())  # fmt: skip
+
+    def command(self, folder: Path) -> str:
+        """The one that makes this run and its page."""
+        shown = {"table": None if self.table is None else self.table.given, "baseline": self.baseline}
+        return command("search", self.config | shown | {"run": str(folder)})
 
     @property
     def title(self) -> str:
         goals = ", ".join(goal.text for goal in self.goals)
-        return f"{self.searcher.name} on {self.setup.space_name or 'a space'}, by {goals}"
+        return f"A search of {self.setup.space_name or 'a space'}: {self.searcher.name} by {goals}"
 
 
 def _prepare(
@@ -328,6 +334,7 @@ def _report(
     )  # fmt: skip
     if folder is not None:
         from nas.report.search import search_report  # matplotlib takes a while to import
+        from nas.report.settings import settings_section
 
         folder.write_yaml("best.yaml", values)
         if evaluations is not None:
@@ -339,7 +346,7 @@ def _report(
         page = search_report(
             plan.title, trials, plan.space, values, plan.table.rows(archs) if plan.table is not None else None,
             {goal.text: goal.sense for goal in plan.goals}, costs=_limited(plan, leaves), random=random,
-            settings=plan.config, command=command("search", plan.config | {"run": str(folder.path)}),
+            made=settings_section(plan.config, plan.command(folder.path), folder.made),
             evaluations=None if evaluations is None else (evaluations.source.column, evaluations.table),
         )  # fmt: skip
         folder.write("report.html", page)

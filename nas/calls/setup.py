@@ -28,6 +28,7 @@ from nas.graph import forks
 from nas.proxy import PROXIES, Proxy, ProxyFn, is_registered
 from nas.registry import Settings, check_number, normal
 from nas.runs.folder import plugin_source
+from nas.runs.made import made_here
 from nas.scoring.limits import Limit, Limited, parse_limit
 from nas.scoring.machine import machine
 from nas.scoring.measurer import PRECISIONS, resolve_device
@@ -227,6 +228,10 @@ class Setup:
         """What to record about the machine if one of ``proxies`` or of the limits depends on it."""
         every = [*proxies, *(limit.proxy for limit in self.limits)]
         return {"machine": machine(device)} if any(record.machine for record in every) else {}
+
+    def made(self) -> dict[str, str]:
+        """What makes the records of a run with this setup here and now."""
+        return made_here(resolve_device(self.device), self.workers, self.ray)
 
     @property
     def versions(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,16 @@ from nas.data.minibatch import minibatch
 from nas.data.table import Table
 from nas.errors import UsageError
 from nas.registry import normal, options
+from nas.runs.command import command
 from nas.runs.folder import RunFolder, default_run
 from nas.runs.versions import run_versions
 from nas.scoring.objective import resolve
 from nas.scoring.scorer import Watch, try_out
 from nas.space import SPACES, Arch, Space, make_space
 from nas.studies import STUDIES, Findings, Material, Study
+
+if TYPE_CHECKING:
+    from nas.report.page import Section
 
 DEFAULT_STUDIED = ("gradalign_i", "gradalign_ii", "gradsign", "naswot", "synflow", "linear_regions")
 MAX_OPEN_ROWS = 40
@@ -90,10 +94,20 @@ def study(
     config["versions"] = run_versions(
         setup.space, setup.space_name, chosen, material.proxies, scorer.device.type, setup.plugin, study=record.function
     )
-    with RunFolder(_folder(run_folder, record, config), config, normalised=normalised) as folder:
+    with RunFolder(_folder(run_folder, record, config), config, normalised=normalised, made=setup.made()) as folder:
         findings = replace(run(), folder=folder.path)
-        write(findings, folder, f"The study {record.name} on {setup.space_name}")
+        folder.note_made()
+        given = () if isinstance(archs, int | str) else tuple(map(str, archs))
+        write(findings, folder, f"The study {record.name} on {setup.space_name}", _made(config, given, folder))
     return findings
+
+
+def _made(config: Mapping[str, Any], archs: Sequence[str], folder: RunFolder) -> Section:
+    """What made the run; ``archs``: those that were named."""
+    from nas.report.settings import settings_section  # matplotlib takes a while to import
+
+    said = {key: value for key, value in config.items() if key not in ("study", "archs_given") and value != ""}
+    return settings_section(config | {"constraint": []}, command("study", said, [config["study"], *archs]), folder.made)
 
 
 def _truth(
@@ -160,7 +174,7 @@ def choose(
     )
 
 
-def write(findings: Findings, folder: RunFolder, title: str) -> None:
+def write(findings: Findings, folder: RunFolder, title: str, made: Section) -> None:
     """The findings as files: ``NAME.csv``, ``NAME.svg``, ``findings.txt``, and ``report.html`` with all of them."""
     from matplotlib import rc_context
 
@@ -174,12 +188,19 @@ def write(findings: Findings, folder: RunFolder, title: str) -> None:
             figure.savefig(picture, format="svg", metadata={"Date": None})
             contents[f"{name}.svg"] = picture.getvalue()
     contents["findings.txt"] = findings.text + "\n"
-    charts = [Chart(figure, name) for name, figure in findings.figures.items()]
-    tables = [Sheet(frame, name, folded=len(frame) > MAX_OPEN_ROWS) for name, frame in findings.frames.items()]
-    sections = [Section("Findings", findings.text, charts), Section("Tables", tables=tables)]
+    charts = [Chart(figure, _in_words(name)) for name, figure in findings.figures.items()]
+    tables = [
+        Sheet(frame.rename(columns=_in_words), _in_words(name), folded=len(frame) > MAX_OPEN_ROWS)
+        for name, frame in findings.frames.items()
+    ]
+    sections = [Section("Findings", findings.text, charts), Section("Tables", tables=tables), made]
     contents["report.html"] = page(title, sections)
     for name, content in contents.items():
         folder.write(name, content)
+
+
+def _in_words(name: object) -> str:
+    return str(name).replace("_", " ")
 
 
 def _varied(space: str | None, settings: Mapping[str, Mapping[str, Any]], **changed: Any) -> Space:

@@ -24,6 +24,7 @@ from nas.data.opening import source_name
 from nas.data.splits import PARTS, Splits, splits
 from nas.errors import UsageError
 from nas.registry import check_number, normal
+from nas.runs.command import command
 from nas.runs.folder import RunFolder, default_run, read_yaml
 from nas.runs.versions import run_versions
 from nas.scoring.limits import Limited
@@ -41,6 +42,8 @@ from nas.training.table import TABLE, enlisted, jobs_in, table_of
 WITHOUT = ("store", "ray", "timeout")
 """Options of a setup that mean nothing to training."""
 UNDETERMINING = ("images", "plugin_source", "versions")
+MAX_NAMED = 6
+"""The most architectures that the command on a page names."""
 """What ``config.yaml`` holds that has no part in the name of a run folder."""
 
 
@@ -149,7 +152,17 @@ class Trainings:
         """The run's folder, locked, where there is one."""
         if self.folder is None:
             return nullcontext()
-        return RunFolder(self.folder, self.config, normalised=normalised, option="--out", compares=False)
+        return RunFolder(
+            self.folder, self.config, normalised=normalised, option="--out", compares=False, made=self.setup.made()
+        )
+
+    def command(self, archs: Sequence[str]) -> str:
+        """The one that trains these architectures; up to `MAX_NAMED` of them are named."""
+        if self.config.get("space") is None:
+            return ""
+        named = archs if len(archs) <= MAX_NAMED else ("ARCH", "…")
+        options = {name: None if value == "auto" else value for name, value in self.config.items()}
+        return command("train", options | {"out": str(self.folder)}, named)
 
     def plan(self) -> Plan:
         """What workers are told."""
@@ -316,6 +329,8 @@ def _run(plan: Trainings, folder: RunFolder | None, watch: RunWatch | None, log:
     finished = {number: result for number, job in enumerate(jobs) if (result := _known(job)) is not None}
     wanted = [n for n, job in enumerate(jobs) if not forms or space.canonical(parse(space, job.text)) in forms]
     left = [number for number in wanted if number not in finished]
+    if left and folder is not None:
+        folder.note_made()
     ask = [jobs[number] for number in left]
     if plan.setup.workers is not None and folder is not None:
         trainings = train_in_processes(plan.plan(), ask, plan.setup.workers, watch)
@@ -343,11 +358,13 @@ def _report(plan: Trainings, folder: RunFolder | None, trained: Sequence[Trained
     """The result, and its files where there is a folder."""
     result = TrainResult.of(plan.setup.space, trained, plan.folder)
     if folder is not None:
-        from nas.report.training import training_report  # matplotlib takes a while to import
+        from nas.report.settings import settings_section  # matplotlib takes a while to import
+        from nas.report.training import training_report
 
         histories = {one.result["arch"]: one.history() for one in trained if one.trained}
         title = f"Trained networks of {plan.setup.space_name}"
-        page = training_report(title, result.table, result.failures, histories, plan.config)
+        made = settings_section(plan.config, plan.command(list(histories)), folder.made)
+        page = training_report(title, result.table, result.failures, histories, made)
         folder.write("report.html", page)
         folder.write(TABLE, result.table.to_csv(index=False))
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +40,31 @@ def draw(graph: nx.DiGraph[int], path: Path, title: str = "", suffix: str = "") 
 def drawing(graph: nx.DiGraph[int], title: str = "") -> Figure:
     """A figure of the cells of ``graph`` (see `nas.space.Space.graph`), as `nas.report.layout.picture` places them; an
     operation has the same colour in every picture."""
+    return _drawn(picture(graph), title)
+
+
+def drawings(graphs: Sequence[nx.DiGraph[int]]) -> list[Figure]:
+    """Figures of several cells to be seen beside each other, all of the same width, and so at one scale wherever they
+    shrink alike: from top to bottom where that is narrower."""
+    ways = [[picture(graph, down=down) for graph in graphs] for down in (True, False)]
+    pictures = min(ways, key=lambda way: max(map(_width, way), default=0.0))
+    width = max(map(_width, pictures), default=0.0)
+    return [_drawn(one, width=width) for one in pictures]
+
+
+def _width(drawn: Picture) -> float:
+    left, _, right, _ = drawn.bounds
+    return right - left
+
+
+def _drawn(drawn: Picture, title: str = "", width: float = 0.0) -> Figure:
+    """A figure at least ``width`` inches wide, without its margin."""
     from matplotlib.figure import Figure
 
-    drawn = picture(graph)
     left, bottom, right, top = drawn.bounds
     lines = textwrap.wrap(title, max(30, int(14 * (right - left))))
-    left, right, bottom = left - MARGIN, right + MARGIN, bottom - MARGIN
+    beside = MARGIN + max(0.0, width - (right - left)) / 2
+    left, right, bottom = left - beside, right + beside, bottom - MARGIN
     top += MARGIN + 0.14 * len(lines)
     figure = Figure(figsize=(right - left, top - bottom))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -57,7 +77,7 @@ def drawing(graph: nx.DiGraph[int], title: str = "") -> Figure:
             parse_math=False,
         )  # fmt: skip
     for arrow in drawn.arrows:
-        _draw_arrow(axes, arrow)
+        _draw_arrow(axes, arrow, drawn.down)
     _draw_nodes(axes, drawn)
     return figure
 
@@ -78,7 +98,7 @@ def _draw_nodes(axes: Any, drawn: Picture) -> None:
         axes.text(x, y, name, ha="left", va="center", fontsize=9, style="italic", parse_math=False)
 
 
-def _draw_arrow(axes: Any, arrow: Arrow) -> None:
+def _draw_arrow(axes: Any, arrow: Arrow, down: bool) -> None:
     """A line that ends where its head begins; the head's point is on the node's border."""
     from matplotlib.patches import PathPatch, Polygon
     from matplotlib.path import Path as Way
@@ -87,7 +107,7 @@ def _draw_arrow(axes: Any, arrow: Arrow) -> None:
     points = [*arrow.points[:-1], _before_head(arrow.points)]
     vertices, codes = [points[0]], [Way.MOVETO]
     for start, end in pairwise(points):
-        steps = [end] if is_straight(start, end) else [*curve(start, end), end]
+        steps = [end] if is_straight(start, end) else [*curve(start, end, down=down), end]
         vertices += steps
         codes += [Way.LINETO] if len(steps) == 1 else [Way.CURVE4] * 3
     axes.add_patch(

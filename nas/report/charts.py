@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nas.report.svg import CYCLE, FAILED, LEVELS, SERIES
+from nas.report.ticks import plain_ticks, short, whole_ticks
 
 Vector = NDArray[np.float64]
-SMALL, MEDIUM = (3.4, 2.7), (4.8, 3.0)
+SMALL, MEDIUM = (3.4, 2.7), (4.6, 3.0)
 """Inches: one of many figures, and one of a few."""
-WIDE_RANGE = 100.0
+WIDE_RANGE = 10.0
 """The ratio of the largest size to the median beyond which an axis is logarithmic."""
 MAX_LABEL_CHARACTERS = 32
 """The most characters of a name, so that it leaves room for the chart."""
@@ -29,13 +30,19 @@ Groups = list[NDArray[np.int64]]
 """Places of architectures that share a mark."""
 GRID = 60, 45
 """Cells of the grid in which marks are grouped, across and up."""
-SIZES = (9, 1), (16, 2), (25, 5), (36, 15), (49, 50)
+SIZES = (25, 1), (36, 2), (49, 5), (64, 15), (81, 50)
 """Areas of marks, each with the fewest architectures that such a mark stands for."""
+DOT, LARGE = 25.0, 49.0
+"""Areas of a mark and of one that stands out, in square points."""
 MOST_DRAWN = 1e120
 """Beyond this size, or below its inverse, the ratio of the ends of an axis, which is longer than its data, may be
 infinite."""
 REACH = 0.75
 """How far a mark may lie beyond the middle 90 %, as a share of their width."""
+FEW = 12
+"""Points up to which their names find room on a figure that a phone shows whole."""
+MOST_MARKED = 40
+"""The most values of a line that are marked by dots."""
 MAIN, STANDING_OUT, STANDING_BACK = (colour for colour, _ in SERIES)
 
 
@@ -82,11 +89,11 @@ def scatter(
     if not finite.all():
         crosses = first[~finite[first]]
         axes.scatter(
-            np.full(len(crosses), 0.03), targets[crosses], s=22, c=STANDING_OUT, marker="x", linewidths=0.9,
+            np.full(len(crosses), 0.03), targets[crosses], s=36, c=STANDING_OUT, marker="x", linewidths=1.2,
             label=FAILED, clip_on=False, transform=axes.get_yaxis_transform(),
         )  # fmt: skip
         axes.margins(x=0.12)
-        axes.text(0.03, 1.0, FAILED, transform=axes.transAxes, fontsize=7, color=STANDING_OUT, ha="center", va="bottom")
+        axes.text(0.03, 1.0, FAILED, transform=axes.transAxes, fontsize=8, color=STANDING_OUT, ha="center", va="bottom")
     return figure
 
 
@@ -124,9 +131,9 @@ def selection(scores: Vector, targets: Vector, chosen: NDArray[np.bool_], *, up:
     chosen."""
     figure, axes = _axes(MEDIUM, "", "score", up)
     scores = drawable(scores)
-    axes.scatter(scores[~chosen], targets[~chosen], s=9, c=STANDING_BACK, label="evaluated")
-    sizes = np.full(chosen.sum(), 25.0)
-    sizes[-1:] = 64.0
+    axes.scatter(scores[~chosen], targets[~chosen], s=DOT, c=STANDING_BACK, label="evaluated")
+    sizes = np.full(chosen.sum(), LARGE)
+    sizes[-1:] = 2 * LARGE
     axes.scatter(scores[chosen], targets[chosen], s=sizes, c=STANDING_OUT, label="best when it was found")
     _scale(axes, scores, "x")
     _legend(figure)
@@ -140,12 +147,12 @@ def front(
     Marks: the others, the members."""
     figure, axes = _axes(MEDIUM, "", across, up)
     first, second = drawable(first), drawable(second)
-    axes.scatter(first[~members], second[~members], s=9, c=STANDING_BACK, label="dominated")
-    axes.scatter(first[members], second[members], s=25, c=STANDING_OUT, label="front")
+    axes.scatter(first[~members], second[~members], s=DOT, c=STANDING_BACK, label="dominated")
+    axes.scatter(first[members], second[members], s=LARGE, c=STANDING_OUT, label="front")
     order = np.argsort(first[members], kind="stable")
     axes.plot(first[members][order], second[members][order], color=STANDING_OUT, linewidth=0.8)
     if bend is not None:
-        axes.plot(first[bend], second[bend], "o", markersize=11, color=STANDING_OUT, fillstyle="none", label="knee")
+        axes.plot(first[bend], second[bend], "o", markersize=13, color=STANDING_OUT, fillstyle="none", label="knee")
     _scale(axes, first, "x")
     _scale(axes, second, "y")
     _legend(figure)
@@ -156,25 +163,35 @@ def progress_of(numbers: NDArray[np.int64], values: Vector, *, up: str) -> Figur
     """A quantity that only grows, by trial."""
     figure, axes = _axes(MEDIUM, "", "evaluation", up)
     axes.step(numbers, drawable(values), where="post", color=MAIN, linewidth=1.5)
+    whole_ticks(axes.xaxis, numbers)
     return figure
 
 
 def curves(across_values: Vector, series: Mapping[str, Vector], *, across: str, up: str) -> Figure:
-    """Several quantities over one, each a line by its name; a single value is a dot."""
+    """Several quantities over one, each a line by its name; a single value is a dot. The first line is the widest, so
+    that it is seen below one that runs alike."""
     figure, axes = _axes(MEDIUM, "", across, up)
-    for (name, values), colour in zip(series.items(), (STANDING_BACK, MAIN, STANDING_OUT), strict=False):
-        axes.plot(across_values, values, color=colour, linewidth=1.5, marker="o", markersize=2.5, label=plain(name))
+    looks = zip((STANDING_BACK, MAIN, STANDING_OUT), (4.0, 1.5, 1.0), strict=True)
+    for (name, values), (colour, width) in zip(series.items(), looks, strict=False):
+        marker = "o" if len(across_values) <= MOST_MARKED else ""
+        axes.plot(across_values, values, color=colour, linewidth=width, marker=marker, markersize=4, label=plain(name))
+    whole_ticks(axes.xaxis, across_values)
     _legend(figure)
     return figure
 
 
 def beliefs(numbers: Vector, weights: Mapping[str, Vector], doubts: Mapping[str, Vector]) -> Figure:
     """What each proxy was believed to be worth after each evaluation, with one standard deviation around it."""
-    figure, axes = _axes((6.4, 3.4), "", "evaluation", "weight")
+    figure, axes = _axes((MEDIUM[0], 3.4), "", "evaluation", "weight")
     axes.axhline(0, color="0.5", linewidth=0.8)
-    for (name, own), colour in zip(weights.items(), cycle(CYCLE)):
+    looks = zip(cycle(CYCLE), cycle(("-", "--", ":")), cycle("osD^"))  # lines that run alike are all seen
+    for (name, own), (colour, dashes, marker) in zip(weights.items(), looks, strict=False):
         axes.fill_between(numbers, own - doubts[name], own + doubts[name], color=colour, alpha=0.12, linewidth=0)
-        axes.plot(numbers, own, color=colour, linewidth=1.5, marker="o", markersize=2.5, label=plain(name))
+        marker = marker if len(numbers) <= MOST_MARKED else ""
+        axes.plot(
+            numbers, own, color=colour, linewidth=1.8, linestyle=dashes, marker=marker, markersize=4, label=plain(name)
+        )
+    whole_ticks(axes.xaxis, numbers)
     _legend(figure)
     return figure
 
@@ -188,9 +205,9 @@ def level_key(params: Vector) -> Figure:
     for number, (colour, _) in enumerate(LEVELS):
         within = params[(level == number) & np.isfinite(params)]
         if len(within):
-            least, most = _short(within.min()), _short(within.max())
-            axes.plot(0, number, "o", color=colour, markersize=5)
-            axes.text(0.05, number, least if least == most else f"{least} to {most}", va="center", fontsize=8.5)
+            least, most = (short(count, count) for count in (within.min(), within.max()))
+            axes.plot(0, number, "o", color=colour, markersize=7)
+            axes.text(0.05, number, least if least == most else f"{least} to {most}", va="center", fontsize=9)
     return figure
 
 
@@ -210,7 +227,8 @@ def progress(
     """
     figure, axes = _axes(MEDIUM, "", "evaluation", up)
     scores = drawable(scores)
-    axes.scatter(numbers, scores, s=9, c=np.where(leaf, MAIN, STANDING_BACK), label="evaluated")
+    axes.scatter(numbers, scores, s=DOT, c=np.where(leaf, MAIN, STANDING_BACK), label="evaluated")
+    whole_ticks(axes.xaxis, numbers)
     single = leaf & np.isfinite(scores)
     if single.any():
         best = np.maximum.accumulate(scores[single])
@@ -223,7 +241,7 @@ def progress(
         places = np.searchsorted(numbers, [parent, child])
         axes.plot(
             numbers[places], scores[places], color=STANDING_OUT, linewidth=1.0, marker="o",
-            markersize=3, label="" if number else "ancestry of the best",
+            markersize=4, label="" if number else "ancestry of the best",
         )  # fmt: skip
     _legend(figure)
     return figure
@@ -246,6 +264,7 @@ def distribution(
         half = max(0.5, 1e-3 * abs(values[0]))
         bins = np.linspace(values[0] - half, values[0] + half, bins + 1)
     axes.hist(values, bins=bins, color=MAIN, alpha=0.8)
+    whole_ticks(axes.yaxis)
     for name, value in (marked or {}).items():
         axes.axvline(float(drawable(np.array(value))), color=STANDING_OUT, linewidth=1.5, label=plain(name))
     if marked:
@@ -256,13 +275,13 @@ def distribution(
 def intervals(table: pd.DataFrame) -> Figure:
     """Kendall's τ of each proxy with its interval, the best at the top; the columns of ``correlations.csv``."""
     rows = table.sort_values("kendall", na_position="first", kind="stable")
-    figure, axes = _axes((4.8, 0.8 + 0.2 * len(rows)), "", "Kendall's τ", "")
+    figure, axes = _axes((MEDIUM[0], 0.9 + 0.22 * len(rows)), "", "Kendall's τ", "")
     places = np.arange(len(rows), dtype=np.float64)
     tau = rows["kendall"].to_numpy(np.float64)
     reach = np.abs(rows[["kendall_lo", "kendall_hi"]].to_numpy(np.float64) - tau[:, None]).T
-    axes.errorbar(tau, places, xerr=reach, fmt="o", markersize=3.5, color=MAIN, elinewidth=1.2)
+    axes.errorbar(tau, places, xerr=reach, fmt="o", markersize=5, color=MAIN, elinewidth=1.4)
     axes.axvline(0, color="0.5", linewidth=0.8)
-    axes.set_yticks(places, [plain(str(name)) for name in rows["proxy"]], fontsize=8)
+    axes.set_yticks(places, [plain(str(name)) for name in rows["proxy"]], fontsize=9)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     return figure
 
@@ -272,10 +291,11 @@ def against_time(table: pd.DataFrame) -> Figure:
 
     Names are beside their points where there is room, or a little way off.
     """
-    figure, axes = _axes((6.4, 4.4), "", "milliseconds for one architecture", "Kendall's τ")
+    size = (MEDIUM[0], 3.6) if len(table) <= FEW else (6.4, 4.4)
+    figure, axes = _axes(size, "", "ms for one architecture", "Kendall's τ")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.scatter(table["ms_per_arch"], table["kendall"], s=25, c=MAIN)
+    axes.scatter(table["ms_per_arch"], table["kendall"], s=DOT, c=MAIN)
     axes.margins(x=0.12, y=0.08)
     _name_points(figure, axes, [plain(str(name)) for name in table["proxy"]], table[["ms_per_arch", "kendall"]])
     return figure
@@ -285,7 +305,7 @@ def heat_map(table: pd.DataFrame) -> Figure:
     """A square for each number from -1 to 1, rows and columns named; grey where there is none."""
     rows, columns = table.shape
     longest = max((len(plain(str(name))) for name in table.index), default=0)
-    figure = Figure(figsize=(1.0 + 0.075 * longest + 0.42 * columns, 1.2 + 0.26 * rows), layout="constrained")
+    figure = Figure(figsize=(0.8 + 0.075 * longest + 0.36 * columns, 1.2 + 0.26 * rows), layout="constrained")
     axes = figure.add_subplot()
     from matplotlib import colormaps
 
@@ -322,25 +342,17 @@ def _axes(size: tuple[float, float], title: str, across: str, up: str) -> tuple[
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(plain(title), fontsize=9.5)
-    axes.set_xlabel(plain(across), fontsize=8.5)
-    axes.set_ylabel(plain(up), fontsize=8.5)
-    axes.tick_params(labelsize=8)
-    axes.xaxis.get_offset_text().set_fontsize(8)
-    axes.yaxis.get_offset_text().set_fontsize(8)
+    axes.set_xlabel(plain(across), fontsize=9)
+    axes.set_ylabel(plain(up), fontsize=9)
+    axes.tick_params(labelsize=8.5)
+    plain_ticks(axes.xaxis, axes.yaxis)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
 def _legend(figure: Figure) -> None:
     """Adds the legend above the axes, where it covers nothing."""
-    figure.legend(loc="outside upper right", ncols=3, fontsize=7.5, frameon=False)
-
-
-def _short(count: float) -> str:
-    for unit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= unit:
-            return f"{count / unit:.3g} {sign}"
-    return f"{count:.3g}"
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8.5, frameon=False)
 
 
 def _within(values: Vector) -> Vector:
@@ -384,7 +396,7 @@ def _name_points(figure: Figure, axes: Axes, names: Sequence[str], places: pd.Da
     frame = axes.get_window_extent()
     obstacles = [(x - 3, y - 3, x + 3, y + 3) for x, y in axes.transData.transform(places.to_numpy(np.float64)) * unit]
     for name, (left, low, _, _) in zip(names, list(obstacles), strict=True):
-        x, y, width = left + 3, low + 3, 4.2 * len(name)
+        x, y, width = left + 3, low + 3, 4.8 * len(name)
         spots = [
             (x + side * 6 - (side < 0) * width, y + up - 4, side, abs(up) > 8)
             for up in (0, 7, -7, 14, -14, 22, -22, 30, -30, 40, -40, 52, -52)
@@ -401,7 +413,7 @@ def _name_points(figure: Figure, axes: Axes, names: Sequence[str], places: pd.Da
         obstacles.append(box)
         line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3}
         axes.annotate(
-            name, (x, y), (box[0] if side > 0 else box[2], box[1] + 4), fontsize=7.5, va="center",
+            name, (x, y), (box[0] if side > 0 else box[2], box[1] + 4), fontsize=8.5, va="center",
             ha="left" if side > 0 else "right", xycoords="figure points", textcoords="figure points",
             arrowprops=line if far else None,
         )  # fmt: skip

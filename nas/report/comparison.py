@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from nas.report import charts
 from nas.report.page import Section, Sheet, page
-from nas.report.settings import settings_section
 from nas.report.svg import Chart
 from nas.statistics.comparison import Comparison, decimals, mean_over_seeds, oriented
 
 POINTS = 30_000
 """Architectures in all scatters together; more would make the page heavy, so that then neighbours share a mark."""
+NEXT = "next: "
+"""How the sentence begins that is a command."""
 TARGETS = 24
 """The most columns of the heat map."""
 ABOUT = {
@@ -40,8 +40,7 @@ def comparison_report(
     comparison: Comparison,
     larger_is_better: Mapping[str, bool],
     target: str,
-    settings: Mapping[str, Any] | None = None,
-    command: str = "",
+    made: Section | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -49,8 +48,7 @@ def comparison_report(
         comparison: the result of `nas.compare`; tables without rows are left out.
         larger_is_better: the declared direction of each proxy.
         target: the column that the proxies are compared with.
-        settings: the content of ``config.yaml``.
-        command: the one that makes this run.
+        made: what made it, see `nas.report.settings.settings_section`.
     """
     by_seed = comparison.correlations[comparison.correlations["seed"] != "all"]
     overall = comparison.correlations[comparison.correlations["seed"] == "all"].drop(columns="seed")
@@ -60,7 +58,7 @@ def comparison_report(
     truth = np.array(comparison.truth.loc[archs], dtype=np.float64)
     drawings = _scatters(comparison.scores, means, truth, larger_is_better, overall.set_index("proxy"), target)
     sections = [
-        *([Section("Verdict", "\n\n".join(comparison.words))] if comparison.words else []),
+        *([_verdict(comparison.words)] if comparison.words else []),
         _ranking(overall, by_seed, target, comparison.duplicates),
         Section(f"{target} against each proxy", *drawings),
         _against_time(overall, len(archs)),
@@ -81,8 +79,8 @@ def comparison_report(
         cells = cells.loc[list(dict.fromkeys(comparison.selection["proxy"]))].add_prefix("best of ").reset_index()
         sections.append(Section("Best of several", text, tables=[Sheet(cells, sortable=False)]))
     sections.append(_failures(comparison.scores))
-    if settings:
-        sections.append(settings_section(settings, command))
+    if made is not None:
+        sections.append(made)
     return page(title, sections, [*archs, *overall["proxy"]])
 
 
@@ -90,24 +88,30 @@ def agreement_report(
     title: str,
     comparison: Comparison,
     means: pd.DataFrame,
-    settings: Mapping[str, Any] | None = None,
-    command: str = "",
+    made: Section | None = None,
 ) -> str:
     """The page of a comparison without a target, as HTML.
 
     Args:
-        settings, command: see `comparison_report`.
+        made: see `comparison_report`.
         means: see `nas.statistics.comparison.mean_over_seeds`.
     """
     assert comparison.agreement is not None
     table = Sheet(
         comparison.agreement, "Spearman's ρ of any two; of a proxy with itself under another seed", folded=True
     )
-    sections = [Section("Verdict", "\n\n".join(comparison.words), tables=[table]), _agreement(means)]
+    sections = [_verdict(comparison.words)._replace(tables=[table]), _agreement(means)]
     sections.append(_failures(comparison.scores))
-    if settings:
-        sections.append(settings_section(settings, command))
+    if made is not None:
+        sections.append(made)
     return page(title, sections, [str(arch) for arch in means.index])
+
+
+def _verdict(words: Sequence[str]) -> Section:
+    """The verdict's sentences; what to do next is a command."""
+    following = [one for one in words if one.startswith(NEXT)]
+    said = [one for one in words if not one.startswith(NEXT)] + (["To go on:"] if following else [])
+    return Section("Verdict", "\n\n".join(said), command=" ".join(one.removeprefix(NEXT) for one in following))
 
 
 def _ranking(overall: pd.DataFrame, by_seed: pd.DataFrame, target: str, duplicates: int) -> Section:

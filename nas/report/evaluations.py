@@ -13,6 +13,8 @@ from nas.report.svg import Chart
 
 BELIEF, DOUBT = "belief_", "doubt_"
 """How the columns begin that hold a proxy's weight and its standard deviation."""
+HEADS = {"arch": "architecture", "place": "place by score", "chance": "chance to be better"}
+"""What columns of the table are called on the page."""
 
 
 def evaluations_section(table: pd.DataFrame, truth: str, place: Mapping[str, int]) -> Section:
@@ -43,7 +45,8 @@ def evaluations_section(table: pd.DataFrame, truth: str, place: Mapping[str, int
         if arch in place
     ]
     shown = table[[column for column in table if not str(column).startswith((BELIEF, DOUBT))]]
+    shown = shown.replace("", np.nan).dropna(axis=1, how="all").rename(columns={**HEADS, "truth": truth})
     return Section("Evaluations", text, [
         Chart(rising, f"{truth} in the order of evaluation", points if len(points) == len(table) else ()),
         Chart(charts.beliefs(numbers, weights, doubts), "What each proxy is believed to be worth"),
-    ], [Sheet(shown.dropna(axis=1, how="all"), sortable=False)])  # fmt: skip
+    ], [Sheet(shown, sortable=False)])  # fmt: skip

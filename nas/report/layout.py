@@ -59,7 +59,7 @@ class Node(NamedTuple):
 
 class Arrow(NamedTuple):
     """From the border of one node to that of another. Between two points of the same height or the same place across,
-    the way is straight, between others it is a curve that begins and ends level (see `curve`).
+    the way is straight, between others it is a curve (see `curve`).
 
     Attributes:
         label: where its operation is written.
@@ -78,11 +78,13 @@ class Picture:
 
     Attributes:
         names: what is written in italics, and where it begins: a cell's name, or what heights stand for.
+        down: its cells go from the top to the bottom, not from left to right.
     """
 
     nodes: dict[int, Node] = field(default_factory=dict)
     arrows: list[Arrow] = field(default_factory=list)
     names: list[tuple[Point, str]] = field(default_factory=list)
+    down: bool = False
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -107,8 +109,12 @@ class Picture:
         self.names += [(moved(place), name) for place, name in other.names]
 
 
-def curve(start: Point, end: Point) -> tuple[Point, Point]:
-    """The two points that, between these, control a cubic curve which begins and ends level."""
+def curve(start: Point, end: Point, *, down: bool = False) -> tuple[Point, Point]:
+    """The two points that, between these, control a cubic curve which begins and ends level, or upright in a picture
+    that goes ``down``."""
+    if down:
+        middle = (start[1] + end[1]) / 2
+        return (start[0], middle), (end[0], middle)
     middle = (start[0] + end[0]) / 2
     return (middle, start[1]), (middle, end[1])
 
@@ -117,14 +123,19 @@ def is_straight(start: Point, end: Point) -> bool:
     return abs(start[0] - end[0]) < 1e-9 or abs(start[1] - end[1]) < 1e-9
 
 
-def picture(graph: nx.DiGraph[int]) -> Picture:
+def picture(graph: nx.DiGraph[int], *, down: bool = False) -> Picture:
     """The picture of the cells of ``graph`` (see `nas.space.Space.graph`), one above the other. A vertex with an
-    operation but without edges is left out."""
+    operation but without edges is left out.
+
+    Args:
+        down: cells go from the top to the bottom, which makes those with operations on their edges narrower; a chain
+            goes to and fro all the same.
+    """
     graph = graph.subgraph([n for n, node in graph.nodes(data=True) if "op" not in node or graph.degree(n)])
-    whole, top = Picture(), 0.0
+    whole, top = Picture(down=down), 0.0
     for cell in dict.fromkeys(str(graph.nodes[node].get("cell", "")) for node in graph):
         part = graph.subgraph([node for node in graph if str(graph.nodes[node].get("cell", "")) == cell])
-        drawn = _chain(part) if _is_chain(part) else _layered(part)
+        drawn = _chain(part) if _is_chain(part) else _layered(part, down)
         left, bottom, _, highest = drawn.bounds
         if cell:
             whole.names.append(((0.0, top - 0.1), cell))
@@ -200,24 +211,30 @@ def _chain(graph: nx.DiGraph[int]) -> Picture:
     return drawn
 
 
-def _layered(graph: nx.DiGraph[int]) -> Picture:
+def _layered(graph: nx.DiGraph[int], down: bool) -> Picture:
+    def turned(one: Point) -> Point:
+        """A place in the picture, of a place in a drawing from left to right."""
+        return (-one[1], -one[0]) if down else one
+
+    def sized(width: float, height: float) -> Point:
+        return (height, width) if down else (width, height)
+
     nodes = {node: text_of(graph, node) for node in sorted(graph)}
     labels = {(i, j): str(edge["op"]) for i, j, edge in graph.edges(data=True) if edge.get("op")}
-    layers = Layers({node: (one.box.width, one.box.height) for node, one in nodes.items()}, HEAD)
+    layers = Layers({node: sized(one.box.width, one.box.height) for node, one in nodes.items()}, HEAD)
     ranks = _ranks(graph, 2 if labels else 1)
     for source, target in sorted(graph.edges):
-        size = label_size(labels[source, target]) if (source, target) in labels else None
+        size = sized(*label_size(labels[source, target])) if (source, target) in labels else None
         layers.add_edge(source, target, ranks, size)
     layers.arrange(ranks)
     drawn = Picture()
     for node, one in nodes.items():
         item = layers.nodes[node]
-        drawn.nodes[node] = one._replace(box=Box(item.x, item.y, item.width, item.height))
+        drawn.nodes[node] = one._replace(box=Box(*turned((item.x, item.y)), *sized(item.width, item.height)))
     for (source, target), way in layers.ways.items():
-        label = next((Box(item.x, item.y, item.width, item.height) for item in way if item.kind == "label"), None)
-        drawn.arrows.append(
-            Arrow(source, target, layers.points(source, target), labels.get((source, target), ""), label)
-        )
+        spots = [Box(*turned((i.x, i.y)), *sized(i.width, i.height)) for i in way if i.kind == "label"]
+        points = tuple(map(turned, layers.points(source, target)))
+        drawn.arrows.append(Arrow(source, target, points, labels.get((source, target), ""), *spots[:1]))
     return drawn
 
 

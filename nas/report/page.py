@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+STACKED = 24
+"""Characters of a cell from which on a phone shows the cells of a row one below the other."""
+
+
 class Sheet(NamedTuple):
     """A table of a page; the first column names the rows.
 
@@ -40,12 +44,19 @@ class Sheet(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A part of a page: paragraphs (an empty line between two), figures, tables."""
+    """A part of a page: paragraphs (an empty line between two), figures, tables.
+
+    Attributes:
+        command: of a shell, below the text.
+        row: the figures, which are of the same width, stand in one row where there is room, and else shrink alike.
+    """
 
     title: str
     text: str = ""
     figures: Sequence[Figure | Chart] = ()
     tables: Sequence[pd.DataFrame | Sheet] = ()
+    command: str = ""
+    row: bool = False
 
 
 class Cell(NamedTuple):
@@ -71,6 +82,7 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
         sheets = [table if isinstance(table, Sheet) else Sheet(table) for table in section.tables]
         shown.append({
             "title": section.title, "paragraphs": [p for p in section.text.split("\n\n") if p.strip()],
+            "command": _options_apart(section.command), "row": section.row,
             "figures": figures, "tables": [_rendered(sheet) for sheet in sheets],
         })  # fmt: skip
     used = sorted({number for first, _ in points.values() for number in first})
@@ -92,6 +104,12 @@ _environment = Environment(
 )
 
 
+def _options_apart(command: str) -> list[str]:
+    """The parts of a command between which a line may be broken: its name, and each option with its value."""
+    first, *others = command.split(" --")
+    return [first, *(f"--{other}" for other in others)] if command else []
+
+
 def _rendered(sheet: Sheet) -> dict[str, Any]:
     columns = [_cells(sheet.frame.iloc[:, place]) for place in range(sheet.frame.shape[1])]
     heads = [
@@ -104,28 +122,46 @@ def _rendered(sheet: Sheet) -> dict[str, Any]:
     ]
     rows = list(zip(*columns, strict=True))
     sortable = sheet.sortable and len(rows) > 1
-    return {"heads": heads, "rows": rows, "caption": sheet.caption, "folded": sheet.folded, "sortable": sortable}
+    longest = max((len(cell.text) for row in rows for cell in row), default=0)
+    look = "record" if len(heads) == 2 else "stacked" if longest > STACKED and not sheet.folded else ""
+    return {
+        "heads": heads, "rows": rows, "caption": sheet.caption, "folded": sheet.folded, "sortable": sortable,
+        "look": look,
+    }  # fmt: skip
 
 
 def _cells(column: pd.Series[Any]) -> list[Cell]:
-    """The column's cells; all its numbers with as many digits after the point."""
+    """The column's cells; all its numbers with as many digits after the point, but those that would be zero then."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return [Cell("–" if value is None or value != value else str(value)) for value in column]
     numbers = [float(value) for value in column]
-    digits = _digits([abs(number) for number in numbers if isfinite(number)])
+    digits = _digits([number for number in numbers if isfinite(number)])
     return [
-        Cell(f"{number:.{digits}f}" if digits is not None else f"{number:.4g}", number)
-        if isfinite(number)
-        else Cell("–" if number != number else str(number))
+        Cell(_in_digits(number, digits), number) if isfinite(number) else Cell("–" if number != number else str(number))
         for number in numbers
     ]
 
 
-def _digits(sizes: Sequence[float]) -> int | None:
-    """The digits after the point that give the largest three significant ones; None where that makes long numbers."""
-    largest = max(sizes, default=0.0)
-    if all(size == int(size) for size in sizes):
+def _in_digits(number: float, digits: int | None) -> str:
+    if digits is None:
+        return f"{number:.4g}"
+    text = f"{number:.{digits}f}"
+    return f"{number:.2g}" if number and not float(text) else text
+
+
+def _digits(numbers: Sequence[float]) -> int | None:
+    """The digits after the point that give the largest three significant ones, or up to six where those from 10 on
+    would look alike; None where that makes long numbers."""
+    largest = max(map(abs, numbers), default=0.0)
+    if all(number == int(number) for number in numbers):
         return 0 if largest < 1e12 else None
     if not 1e-3 <= largest < 1e6:
         return None
-    return max(0, min(3, 2 - floor(log10(largest)))) if largest >= 1 else 3
+    if largest < 10:
+        return 3 if largest < 1 else 2
+    before = floor(log10(largest))
+    large = {float(f"{number:.6g}") for number in numbers if abs(number) >= 10}
+    digits = max(0, 2 - before)
+    while digits < 5 - before and len({f"{number:.{digits}f}" for number in large}) < len(large):
+        digits += 1
+    return digits

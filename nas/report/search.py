@@ -11,11 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nas.report import charts
-from nas.report.cells import drawing
+from nas.report.cells import drawings
 from nas.report.evaluations import evaluations_section
 from nas.report.networks import pictured
 from nas.report.page import Section, Sheet, page
-from nas.report.settings import settings_section
 from nas.report.svg import Chart
 from nas.runs.loop import Trial, best
 from nas.space import Arch, Space, Task
@@ -30,6 +29,9 @@ COLUMNS = 6
 MEASURED = ("latency", "memory")
 """Quantities that a score is drawn against if they were measured as objectives."""
 AXES = {"params": "parameters", "flops": "multiply-accumulates", "latency": "latency, ms", "memory": "memory, bytes"}
+WORDS = AXES | {"arch": "architecture", "index": "number in the table"}
+"""What entries of ``best.yaml`` are called on a page."""
+TASK = {"classes": "classes of the data", "channels": "channels of an image", "size": "side of an image, pixels"}
 NOT_TRAINED = ("index", "params", "flops")
 """Columns of a table that are not results of training."""
 
@@ -44,8 +46,7 @@ def search_report(
     *,
     costs: Mapping[str, Mapping[str, float]] | None = None,
     random: Sequence[Trial] = (),
-    settings: Mapping[str, Any] | None = None,
-    command: str = "",
+    made: Section | None = None,
     evaluations: tuple[str, pd.DataFrame] | None = None,
 ) -> str:
     """The page as HTML.
@@ -57,8 +58,7 @@ def search_report(
         senses: for each objective by its name, whether it was to be ``best``, or to ``maximise`` or ``minimise``.
         costs: by name, each architecture's costs besides parameters and multiply-accumulates.
         random: the trials of random search beside it, where it was run.
-        settings: the content of ``config.yaml``.
-        command: the one that makes this run.
+        made: what made it, see `nas.report.settings.settings_section`.
         evaluations: what the truth is called, and the table of `nas.calls.evaluate.Evaluations`, where some were
             evaluated.
     """
@@ -78,7 +78,7 @@ def search_report(
         _ancestry(trials, line, space),
         *([_against_training(singles, truth, place)] if truth is not None and len(truth) else []),
         _cost(trials),
-        *([settings_section(settings, command)] if settings else []),
+        *([made] if made is not None else []),
     ]
     return page(title, sections, texts)
 
@@ -121,7 +121,16 @@ def _scores(trials: Sequence[Trial]) -> charts.Vector:
 def _record(values: Mapping[str, Any]) -> Sheet:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= {f"{name}: {part}": v for part, v in value.items()} if isinstance(value, dict) else {name: value}
+        if name == "values":  # but the score itself, and counts, which are told anyway
+            flat |= {
+                f"score of {part}": v for part, v in value.items() if part not in values and v != values.get("score")
+            }
+        elif name == "task":
+            flat |= {TASK.get(part, f"{part} of the task"): v for part, v in value.items()}
+        elif isinstance(value, dict):
+            flat |= {f"{part.replace('_', ' ')}, {name}": v for part, v in value.items()}
+        else:
+            flat[WORDS.get(name, name)] = value
     shown = [f"{v:,}" if isinstance(v, int) else f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat.values()]
     return Sheet(pd.DataFrame({"what": list(flat), "found": shown}), sortable=False)
 
@@ -156,14 +165,17 @@ def _front(singles: Sequence[Trial], senses: Mapping[str, str], place: Mapping[s
     for other in range(1, len(names)):
         two = values[:, [0, other]]
         bend = np.flatnonzero(members)[knee(two[members])] if len(names) == 2 else None
-        figure = charts.front(shown[:, other], shown[:, 0], members, bend, across=names[other], up=names[0])
+        figure = charts.front(
+            shown[:, other], shown[:, 0], members, bend, across=AXES.get(names[other], names[other]), up=names[0]
+        )
         order = [*np.flatnonzero(~members), *np.flatnonzero(members)]
         points = [
             (place[singles[i].arch], ", ".join(f"{n} {v:.6g}" for n, v in zip(names, shown[i], strict=True)))
             for i in order
             if singles[i].arch in place
         ]
-        figures.append(Chart(figure, f"{names[0]} against {names[other]}", points if len(points) == len(order) else ()))
+        caption = f"{names[0]} against {AXES.get(names[other], names[other])}"
+        figures.append(Chart(figure, caption, points if len(points) == len(order) else ()))
     worst = values.min(axis=0)
     numbers = np.array([trial.number for trial in singles])
     covered = charts.progress_of(numbers, hypervolumes(values, worst), up="hypervolume")
@@ -194,9 +206,22 @@ def _against_random(
             trained = [str(column) for column in truth if column not in NOT_TRAINED]
             row |= dict(truth.loc[winner.arch, trained[:COLUMNS]])
         rows.append(row | {"best architecture": winner.arch if winner else ""})
+    frame = _on_its_side(rows)
     text = "Random search scored as many random architectures of the same space, by the same objectives."
     return Section("Against random search", text, [Chart(figure, "Best score so far of either")],
-                   [Sheet(pd.DataFrame(rows), sortable=False)])  # fmt: skip
+                   [Sheet(frame, sortable=False)])  # fmt: skip
+
+
+def _on_its_side(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A table with a column for each of few rows of many quantities, so that it fits a narrow page."""
+    names = dict.fromkeys(name for row in rows for name in row if name)
+
+    def shown(value: Any) -> str:
+        if isinstance(value, str | int):
+            return f"{value:,}" if isinstance(value, int) else value
+        return "–" if value is None or value != value else f"{value:.6g}"
+
+    return pd.DataFrame({"": list(names)} | {row[""]: [shown(row.get(name)) for name in names] for row in rows})
 
 
 def _best_so_far(trials: Sequence[Trial], count: int) -> charts.Vector:
@@ -235,9 +260,9 @@ def _against_cost(
             for mask in (~members, members)
             for i in np.flatnonzero(mask)
         ]
-        figures.append(Chart(figure, f"Score against {name}", points))
+        figures.append(Chart(figure, f"Score against {AXES.get(name, name).partition(',')[0]}", points))
     text = "Those stand out that no other architecture beats in both." if figures else "No cost is known."
-    return Section("Against cost", text, figures)
+    return Section("Score against cost", text, figures)
 
 
 def course(trials: Sequence[Trial]) -> Figure:
@@ -261,13 +286,14 @@ def _best_cells(singles: Sequence[Trial], space: Space, task: Task) -> Section:
     for trial in sorted(singles, key=lambda trial: trial.score or 0.0, reverse=True):
         if len(networks) < DRAWN:
             networks.setdefault(space.canonical(space.parse(trial.arch)), trial)
+    pictures = drawings([pictured(space, space.parse(trial.arch), task) for trial in networks.values()])
     figures = [
-        Chart(drawing(pictured(space, space.parse(trial.arch), task)), f"{number}: score {trial.score:.6g}")
-        for number, trial in enumerate(networks.values(), start=1)
+        Chart(figure, f"{number}: score {trial.score:.6g}", scale=1.0)
+        for number, (figure, trial) in enumerate(zip(pictures, networks.values(), strict=True), start=1)
     ]
     rows = [(number, trial.score, trial.number, trial.arch) for number, trial in enumerate(networks.values(), start=1)]
     table = pd.DataFrame(rows, columns=["place", "score", "evaluation", "architecture"])
-    return Section("Best architectures", "", figures, [Sheet(table)])
+    return Section("Best architectures", "", figures, [Sheet(table)], row=True)
 
 
 def _ancestry(trials: Sequence[Trial], line: Sequence[Trial], space: Space) -> Section:
@@ -283,7 +309,7 @@ def _ancestry(trials: Sequence[Trial], line: Sequence[Trial], space: Space) -> S
         }
         for trial in line
     ]
-    text = f"The best architecture descends from {len(line) - 1} earlier evaluations."
+    text = f"The best architecture descends from {len(line) - 1} earlier evaluation{'s' * (len(line) > 2)}."
     return Section("Ancestry of the best", text, tables=[Sheet(pd.DataFrame(rows))])
 
 
@@ -325,7 +351,7 @@ def _against_training(singles: Sequence[Trial], truth: pd.DataFrame, place: Mapp
             for i in np.flatnonzero(mask)
         ]
         figures.append(Chart(figure, f"{column} against score", points))
-    return Section("Against training", text, figures)
+    return Section("Score against training", text, figures)
 
 
 def _cost(trials: Sequence[Trial]) -> Section:
@@ -337,7 +363,8 @@ def _cost(trials: Sequence[Trial]) -> Section:
     }  # fmt: skip
     if len(fresh):
         counts |= {"mean ms": fresh.mean(), "median ms": np.median(fresh)}
-    tables = [Sheet(pd.DataFrame([counts]))]
+    shown = [f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for value in counts.values()]
+    tables = [Sheet(pd.DataFrame({"what": list(counts), "of this search": shown}), sortable=False)]
     if failed:
         reasons = Counter((trial.status, trial.reason) for trial in failed).most_common()
         table = pd.DataFrame([(*what, count) for what, count in reasons], columns=["status", "reason", "evaluations"])
@@ -346,4 +373,4 @@ def _cost(trials: Sequence[Trial]) -> Section:
     if len(fresh):
         figure = charts.distribution(fresh, across="milliseconds for one evaluation", up="evaluations")
         figures.append(Chart(figure, "Time of what was computed"))
-    return Section("Cost", "", figures, tables)
+    return Section("Cost of the search", "", figures, tables)

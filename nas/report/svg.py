@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVELS = (
-    ("#440154", "#34709a"), ("#433880", "#21918c"), ("#365d8d", "#35b779"),
-    ("#2a788e", "#79d151"), ("#1f8a7f", "#b8de29"), ("#1f8a4c", "#fde725"),
+    ("#12052e", "#874abb"), ("#4f07d2", "#9f40fc"), ("#7f349c", "#e56db2"),
+    ("#9d4a72", "#f58490"), ("#b05e47", "#ffa56f"), ("#dc6a00", "#e8f859"),
 )  # fmt: skip
-"""Colours of marks from few to many, each on a light page and on a dark one (viridis, as far as it is legible)."""
+"""Colours of marks from few to many, each on a light page and on a dark one: lighter and lighter, from blue over purple
+to orange or yellow, as far apart as legible ones can be for readers with any kind of cones."""
 
 SERIES = (("#1f5fa8", "#6cb0f5"), ("#b3261e", "#ff8a80"), ("#6b7280", "#9aa4b2"))
 """Colours of a series, of highlighted marks, and of pale ones."""
@@ -58,11 +59,13 @@ class Chart(NamedTuple):
         caption: also what a screen reader reads out.
         points: for each mark of the figure's scatters, in the order of drawing: which of the page's texts it stands
             for (see `nas.report.page.page`), and a note on it.
+        scale: how much larger than on paper it is where there is room.
     """
 
     figure: Figure
     caption: str = ""
     points: Sequence[tuple[int, str]] = ()
+    scale: float = 1.18
 
 
 def inline_svg(chart: Chart, prefix: str) -> str:
@@ -99,7 +102,7 @@ def inline_svg(chart: Chart, prefix: str) -> str:
     root.attrib.pop("height")
     root.set("role", "img")
     root.set("aria-label", chart.caption)
-    root.set("width", f"{width:.0f}")
+    root.set("width", f"{chart.scale * width:.0f}")
     root.set("style", f"min-width: {LEGIBLE * width:.0f}px")
     if marks:
         root.set("tabindex", "0")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nas.report import charts
 from nas.report.page import Section, Sheet, page
-from nas.report.settings import settings_section
 from nas.report.svg import Chart
 from nas.training.loop import Epoch
 
 DRAWN = 6
 """How many networks have curves of their own, the best ones."""
+HEADS = {
+    "arch": "architecture", "valid_accuracy": "validation, per cent", "test_accuracy": "test, per cent",
+    "params": "parameters",
+}  # fmt: skip
+"""What columns of the table are called on the page."""
 
 
 def training_report(
@@ -23,7 +26,7 @@ def training_report(
     table: pd.DataFrame,
     failures: pd.DataFrame,
     histories: Mapping[str, Sequence[Epoch]],
-    settings: Mapping[str, Any],
+    made: Section,
 ) -> str:
     """The page as HTML.
 
@@ -31,7 +34,7 @@ def training_report(
         table: see `nas.training.table.COLUMNS`.
         failures: ``arch``, ``status``, ``reason`` of those that could not be trained.
         histories: that of each architecture of the table.
-        settings: those of the run.
+        made: what made it, see `nas.report.settings.settings_section`.
     """
     best_first = table.sort_values("valid_accuracy", ascending=False, kind="stable")
     texts = [str(arch) for arch in table["arch"]]
@@ -39,15 +42,16 @@ def training_report(
     if len(table) > 1:
         sections.append(_against(table))
     sections += [_curves(number, arch, histories[arch]) for number, arch in enumerate(best_first["arch"][:DRAWN], 1)]
-    sections.append(settings_section(settings))
+    sections.append(made)
     return page(title, sections, texts)
 
 
 def _results(table: pd.DataFrame, failures: pd.DataFrame) -> Section:
-    tables = [Sheet(table, about={"test_accuracy": "per cent, of the weights of the best validation epoch"})]
+    shown = table.rename(columns=HEADS)
+    tables = [Sheet(shown, about={HEADS["test_accuracy"]: "of the weights of the best validation epoch"})]
     if len(failures):
         tables.append(Sheet(failures, "Not trained"))
-    return Section("Accuracies", "In per cent.", tables=tables)
+    return Section("Accuracies", "The best on the validation images first.", tables=tables)
 
 
 def _against(table: pd.DataFrame) -> Section:
@@ -59,7 +63,9 @@ def _against(table: pd.DataFrame) -> Section:
         (place, f"test {test:.2f} %, {count:,} parameters")
         for place, (test, count) in enumerate(zip(table["test_accuracy"], table["params"], strict=True))
     ]
-    return Section("Against size", figures=[Chart(figure, "Test accuracy against the number of parameters", points)])
+    return Section(
+        "Accuracy against size", figures=[Chart(figure, "Test accuracy against the number of parameters", points)]
+    )
 
 
 def _curves(number: int, arch: str, history: Sequence[Epoch]) -> Section:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NOT_OPTIONS = ("machine", "minibatch", "images", "plugin_source", "versions")
 """Entries of ``config.yaml`` that are not options."""
 
 
-def command(name: str, config: Mapping[str, Any]) -> str:
-    """``nas NAME`` with the options that ``config`` holds, as a shell takes it."""
-    words = ["nas", name]
+def command(name: str, config: Mapping[str, Any], arguments: Sequence[str] = ()) -> str:
+    """``nas NAME`` with its ``arguments`` and the options that ``config`` holds, as a shell takes it."""
+    words = ["nas", name, *arguments]
     for key, value in config.items():
         if key in NOT_OPTIONS or value is None or value is False:
             continue

@@ -16,6 +16,7 @@ from typing import Any
 from nas.errors import UsageError
 from nas.files import write_file
 from nas.runs.lock import LOCK, FolderLock
+from nas.runs.made import MADE
 from nas.runs.records import Appender, parse_record, read_lines, say_what_was_cut
 from nas.runs.yaml_file import load_yaml as load_yaml  # what others know from here
 from nas.runs.yaml_file import read_yaml as read_yaml
@@ -57,6 +58,7 @@ class RunFolder:
         normalised: makes recorded settings comparable with ``config``.
         option: the one that names the folder on the command line.
         compares: whether some records are measured again where nothing says what they were measured with.
+        made: what makes the records that are added now, see `nas.runs.made.made_here`.
 
     Attributes:
         unsure: ``config.yaml`` is missing, so that nothing says what the records were measured with; it is written by
@@ -75,8 +77,10 @@ class RunFolder:
         option: str = "--run",
         *,
         compares: bool = True,
+        made: Mapping[str, str] | None = None,
     ) -> None:
         self.path, self._option, self._compares = path, option, compares
+        self._made = made
         self._why_not = ""
         self.unsure = _prepared(path)
         if self.unsure and not compares:
@@ -119,7 +123,21 @@ class RunFolder:
 
     def appender(self, name: str) -> Appender:
         """A context manager that adds lines to a file."""
-        return Appender(self.path / name, self._check_writable)
+        return Appender(self.path / name, self.note_made)
+
+    @property
+    def made(self) -> list[dict[str, Any]]:
+        """What made the records, one entry for each machine or version that it was continued with."""
+        return [record for _, record in self.records(MADE)]
+
+    def note_made(self) -> None:
+        """Writes down what makes records from here on, where it does not stand there yet; `UsageError` where nothing
+        may be written in the folder."""
+        self._check_writable()
+        made, self._made = self._made, None
+        if made is not None and dict(made) not in self.made:
+            with Appender(self.path / MADE, self._check_writable) as file:
+                file.add_record(made)
 
     def write(self, name: str, text: str) -> None:
         """Writes a file that is derived from the records; one that is the same already is left alone. Warns where
@@ -223,7 +241,7 @@ def _prepared(path: Path) -> bool:
         raise UsageError(f"run folder {path} cannot be made: {error.strerror}") from None
     if CONFIG in names:
         return False
-    own = {LOCK, NETWORKS, *RECORDS, *DERIVED}
+    own = {LOCK, NETWORKS, MADE, *RECORDS, *DERIVED}
     if others := sorted(name for name in names - own if name.removesuffix(".new") not in {CONFIG, *own}):
         raise UsageError(f"{path} is no run folder: it has no {CONFIG}, but {others[0]}")
     return bool(names & set(RECORDS))

@@ -1,6 +1,7 @@
 """Costs in searches: of this machine, recorded with the run; and of a table's column."""
 
 import json
+import re
 import shlex
 
 import pandas as pd
@@ -165,10 +166,12 @@ def test_random_search_beside_it(tmp_path):
     assert nas.load(tmp_path / "run").random[columns].equals(alone.trials[columns])
     assert search(20).random.empty
     page = (tmp_path / "run" / "report.html").read_text()
-    for heading in ("Against random search", "Against cost", "Settings"):
+    for heading in ("Against random search", "Score against cost", "What made this"):
         assert heading in page
-    assert "Score against params" in page
-    assert "nas search --space cells --proxy depth --searcher evolution --budget 20" in page
+    assert "Score against parameters" in page
+    shown = re.sub("<[^>]*>", "", page)
+    assert "nas search --space cells --proxy depth --searcher evolution --budget 20" in shown
+    assert "--baseline" in shown
     fronts = search(20, searcher="nsga2", minimise="params", baseline=True)
     assert list(fronts.random_front.columns) == ["arch", "depth", "params"]
     assert len(fronts.random) == 20

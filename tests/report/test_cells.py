@@ -10,9 +10,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from nas.report.cells import FORMATS, draw
+from nas.report.cells import FORMATS, draw, drawing, drawings
 from nas.report.layout import Box, curve, is_straight, picture
 from nas.report.palette import COLOURS, colour
+from nas.report.svg import LEVELS
 from nas.report.written import dot, tikz
 from nas.space import make_space
 
@@ -36,23 +37,23 @@ def complete(nodes):
     return graph
 
 
-def spots(arrow):
+def spots(arrow, down):
     """Points along an arrow, close together."""
     for start, end in pairwise(arrow.points):
         t = np.linspace(0, 1, 41)[:, None]
         if is_straight(start, end):
             way = (1 - t) * np.array(start) + t * np.array(end)
         else:
-            one, other = curve(start, end)
+            one, other = curve(start, end, down=down)
             controls = [np.array(point) for point in (start, one, other, end)]
             weights = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3]
             way = sum(weight * point for weight, point in zip(weights, controls, strict=True))
         yield from way
 
 
-def crosses(arrow, box):
+def crosses(arrow, box, down=False):
     inner = box._replace(width=box.width - 1e-6, height=box.height - 1e-6)
-    return any(inner.overlaps(Box(x, y, 0.0, 0.0)) for x, y in spots(arrow))
+    return any(inner.overlaps(Box(x, y, 0.0, 0.0)) for x, y in spots(arrow, down))
 
 
 def distance(point, box):
@@ -62,32 +63,46 @@ def distance(point, box):
     return abs(inside) if inside <= 0 else np.hypot(max(across, 0), max(along, 0))
 
 
-def check(graph):
-    drawn = picture(graph)
+def check(graph, down):
+    drawn = picture(graph, down=down)
     labels = [arrow.label for arrow in drawn.arrows if arrow.label]
     boxes = [node.box for node in drawn.nodes.values()] + labels
     assert not [(one, other) for one, other in combinations(boxes, 2) if one.overlaps(other)], "boxes overlap"
     for arrow in drawn.arrows:
         assert distance(arrow.points[0], drawn.nodes[arrow.source].box) < 1e-6, "an arrow does not begin at its node"
         assert distance(arrow.points[-1], drawn.nodes[arrow.target].box) < 1e-6, "an arrow does not touch its node"
-        assert not [box for box in boxes if box is not arrow.label and crosses(arrow, box)], "an arrow crosses a box"
+        assert not [box for box in boxes if box is not arrow.label and crosses(arrow, box, down)], (
+            "an arrow crosses a box"
+        )
         assert (arrow.label is not None) == bool(arrow.op)
         if arrow.label is not None:
-            assert crosses(arrow, arrow.label), "a label does not lie on its arrow"
+            assert crosses(arrow, arrow.label, down), "a label does not lie on its arrow"
     shown = [node for node in graph if "op" not in graph.nodes[node] or graph.degree(node)]
     assert set(drawn.nodes) == set(shown)
     assert {(arrow.source, arrow.target) for arrow in drawn.arrows} == set(graph.edges)
 
 
+@pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("name", SPACES)
-def test_nothing_lies_on_anything_else(name):
+def test_nothing_lies_on_anything_else(name, down):
     for graph in cells(name):
-        check(graph)
+        check(graph, down)
 
 
+@pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("nodes", [3, 5, 7])
-def test_a_cell_with_every_edge(nodes):
-    check(complete(nodes))
+def test_a_cell_with_every_edge(nodes, down):
+    check(complete(nodes), down)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_cells_side_by_side_are_of_one_width(name):
+    graphs = cells(name)
+    widths = [figure.get_figwidth() for figure in drawings(graphs)]
+    assert max(widths) - min(widths) < 1e-9
+    assert widths[0] <= max(drawing(graph).get_figwidth() for graph in graphs) + 1e-9
+    if name == "nasbench201":
+        assert 4 * 96 * widths[0] + 3 * 16 <= 1216, "four find room beside each other on a page of 1280 pixels"
 
 
 def test_the_check_can_fail():
@@ -146,6 +161,16 @@ def test_colours_tell_apart(page, deficiency):
     assert nearest[0] >= 14, nearest
 
 
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+@pytest.mark.parametrize("page", [0, 1])
+def test_levels_tell_apart(page, deficiency):
+    """From few to many on a light page and on a dark one: lighter and lighter, and no two alike."""
+    seen = [lab(pair[page], deficiency) for pair in LEVELS]
+    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) >= 24
+    if deficiency == "normal":
+        assert all(one[0] < other[0] for one, other in pairwise(seen))
+
+
 def test_graphviz_reads_what_is_written():
     """Every node and edge of the graph is a statement, with what is written on it."""
     (graph, *_) = cells("nds_darts")
@@ -154,7 +179,8 @@ def test_graphviz_reads_what_is_written():
     edges = re.findall(r'^ +n(\d+) -> n(\d+) \[(?:label="([^"]*)", )?color="#\w{6}"\];$', text, re.MULTILINE)
     assert {int(number) for number, _ in nodes} == set(graph)
     assert {(int(i), int(j)): op for i, j, op in edges} == {(i, j): op for i, j, op in graph.edges(data="op")}
-    assert text.count("{") == text.count("}") + sum(label.count("_{") - label.count("}") for _, label in nodes)
+    assert text.count("{") == text.count("}")
+    assert "cₖ₋₁" in [label for _, label in nodes]
     assert r'label="a \"title\" \\ with\nlines";' in text
 
 
@@ -164,6 +190,32 @@ def test_graphviz_itself_draws_it(name):
     (graph, *_) = cells(name)
     done = subprocess.run(["dot", "-Tsvg"], input=dot(graph, "a title"), capture_output=True, text=True, check=True)
     assert done.stdout.count('class="edge"') == graph.number_of_edges()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX: apt-get install texlive-pictures")
+@pytest.mark.parametrize("name", ["nasbench201", "nds_darts", "nats_sss"])
+def test_latex_itself_draws_it(name, tmp_path):
+    """On one page that is as large as the picture, which fits: LaTeX calls nothing too large, and misses no letter."""
+    (graph, *_) = cells(name)
+    draw(graph, tmp_path / "cell.tex", "a title")
+    said = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "cell.tex"], cwd=tmp_path, capture_output=True,
+        text=True, errors="replace", check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout[-2000:]
+    assert "Output written on cell.pdf (1 page," in said.stdout
+    assert not re.search(r"Overfull|Missing character", said.stdout)
+
+
+def test_what_latex_writes_stands_on_white():
+    """The colour of an operation is that of its border; a text on it could not be read."""
+    (graph, *_) = cells("nds_darts")
+    text = tikz(picture(graph))
+    assert text.count("fill=") == text.count("fill=white") == 1
+    for line in text.splitlines():
+        if line.startswith("\\node["):
+            colours = [part for part in line[6 : line.index("]")].split(", ") if "operation" in part or "black" in part]
+            assert all(part.startswith("draw=") for part in colours), line
 
 
 def test_latex_reads_what_is_written():

@@ -10,6 +10,7 @@ from pages import Reader, comparison, comparison_page
 from nas.report import charts
 from nas.report.page import Section, page
 from nas.report.svg import Chart
+from nas.report.ticks import Short
 
 
 def test_marks_stand_where_matplotlib_puts_them():
@@ -56,7 +57,7 @@ def test_groups_are_cells_of_a_grid(monkeypatch):
     figure = charts.scatter(scores, targets, np.arange(6) % 3, groups)
     dots, crosses = figure.axes[0].collections
     assert dots.get_offsets().tolist() == [[0.0, 0.0], [0.2, 10.0], [10.0, 10.0]]
-    assert dots.get_sizes().tolist() == [16, 9, 9]
+    assert dots.get_sizes().tolist() == [36, 25, 25]
     assert len(crosses.get_offsets()) == 1
 
 
@@ -96,3 +97,26 @@ def test_colours_stand_out_on_both_pages():
             kinds = {"level": 3, "operation": 2, "line": 1, "raised": 1}  # operations are written in the text's colour
             least = kinds.get(name.partition("-")[0], 4.5)
             assert (bright + 0.05) / (dark + 0.05) >= least, (name, colour, background)
+
+
+@pytest.mark.parametrize(("values", "texts"), [
+    ([0, 200_000, 400_000], ["0", "200 k", "400 k"]),
+    ([0, 5e8, 1.5e9], ["0", "0.5 G", "1.5 G"]),
+    ([1_000_000, 1_000_500, 1_001_000], ["1 M", "1.0005 M", "1.001 M"]),
+    ([-0.5, 0, 0.5], ["\N{MINUS SIGN}0.5", "0", "0.5"]),
+    ([2000, 2001], ["2000", "2001"]),
+    ([1e-7, 2e-7], ["1e\N{MINUS SIGN}07", "2e\N{MINUS SIGN}07"]),
+    ([], []),
+])  # fmt: skip
+def test_a_tick_is_read_where_it_stands(values, texts):
+    """No factor such as 1e6 stands at the end of the axis, and no two ticks are alike."""
+    assert Short().format_ticks(values) == texts
+    figure = charts.front(np.array([1e7, 2e7]), np.array([1.0, 2.0]), np.array([True, True]), None, across="a", up="b")
+    figure.draw_without_rendering()
+    assert not [axis for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis) if axis.get_offset_text().get_text()]
+
+
+def test_what_is_counted_has_whole_ticks():
+    figure = charts.progress(np.arange(4), np.arange(4.0), np.ones(4, dtype=bool))
+    figure.draw_without_rendering()
+    assert all(float(place).is_integer() for place in figure.axes[0].get_xticks())

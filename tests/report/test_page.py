@@ -59,3 +59,19 @@ def test_tables_say_what_heads_them():
     scopes = [attributes.get("scope") for tag, attributes in seen.tags if tag == "th"]
     assert scopes == ["col"] * 4 + ["row"] * 2
     assert [a["aria-sort"] for tag, a in seen.tags if tag == "th" and "aria-sort" in a] == ["none"] * 4
+
+
+def test_scores_that_differ_look_different():
+    """Three digits, more where large numbers would look alike, and nothing that is not zero is shown as zero."""
+    table = pd.DataFrame(
+        {"score": [207.939, 204.667, 204.65, 204.386], "cv": [0.0002, 0.05, 0.0, 0.7], "ms": [541.2, 0.021, 3.0, 184.0]}
+    )
+    seen = Reader(page("Tables", [Section("One", tables=[table])]))
+    assert list(zip(*seen.rows[1:], strict=True)) == [
+        ("207.94", "204.67", "204.65", "204.39"), ("0.0002", "0.050", "0.000", "0.700"), ("541", "0.021", "3", "184"),
+    ]  # fmt: skip
+
+
+def test_a_command_breaks_between_its_options():
+    html = page("Made", [Section("One", command="nas search --budget 3 --constraint 'params<=1'")])
+    assert "<span>nas search</span> <span>--budget 3</span> <span>--constraint &#39;params&lt;=1&#39;</span>" in html

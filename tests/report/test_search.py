@@ -16,13 +16,14 @@ from nas.testing import narrow_space
 def test_the_page_of_a_search_tells_what_happened():
     truth = pd.DataFrame({"accuracy": [50.0, 60.0, 70.0], "params": 1.0}, index=[ARCHS[0], ARCHS[6], ARCHS[12]])
     seen = Reader(search_report("A search", search_trials(), SPACE, FOUND, truth))
-    assert ["params", "1,234,567"] in seen.rows
+    assert ["parameters", "1,234,567"] in seen.rows
     once = "slot 1: skip_connect → nor_conv_1x1"
     changed = f"{once}; {once}, slot 2: skip_connect → nor_conv_1x1"
     assert ["4", "5", "3 and 2", changed, ARCHS[12]] in seen.rows
     assert [row[0] for row in seen.rows if row[-1] in ARCHS and len(row) == 5] == ["4", "3", "2", "0"]
     assert ["failed", f"no gradient {HOSTILE}", "1"] in seen.rows
-    assert any(row[:4] == ["6", "5", "1", "1"] for row in seen.rows), "evaluations, computed, known before, failed"
+    costs = {row[0]: row[1] for row in seen.rows if len(row) == 2}
+    assert [costs[name] for name in ("evaluations", "computed", "known before", "failed")] == ["6", "5", "1", "1"]
     course, training = seen.points["points"].values()
     assert [seen.points["texts"][place] for place in course[0]] == [t.arch for t in search_trials()]
     assert course[1][4] == "evaluation 4, score 5"

@@ -43,7 +43,7 @@ def test_every_study_runs(name, with_table, tmp_path, monkeypatch):
     )  # fmt: skip
     written = {path.name for path in (tmp_path / "run").iterdir()}
     expected = {f"{frame}.csv" for frame in found.frames} | {f"{figure}.svg" for figure in found.figures}
-    assert written == expected | {"config.yaml", "findings.txt", "report.html", ".lock"}
+    assert written == expected | {"config.yaml", "findings.txt", "made.jsonl", "report.html", ".lock"}
     assert found.frames
     assert found.figures
     for label, frame in found.frames.items():
