@@ -107,7 +107,9 @@ def _made(config: Mapping[str, Any], archs: Sequence[str], folder: RunFolder) ->
     from nas.report.settings import settings_section  # matplotlib takes a while to import
 
     said = {key: value for key, value in config.items() if key not in ("study", "archs_given") and value != ""}
-    return settings_section(config | {"constraint": []}, command("study", said, [config["study"], *archs]), folder.made)
+    return settings_section(
+        {**config, "constraint": ()}, command("study", said, [config["study"], *archs]), folder.made
+    )
 
 
 def _truth(

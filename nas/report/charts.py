@@ -171,7 +171,7 @@ def curves(across_values: Vector, series: Mapping[str, Vector], *, across: str, 
     """Several quantities over one, each a line by its name; a single value is a dot. The first line is the widest, so
     that it is seen below one that runs alike."""
     figure, axes = _axes(MEDIUM, "", across, up)
-    looks = zip((STANDING_BACK, MAIN, STANDING_OUT), (4.0, 1.5, 1.0), strict=True)
+    looks = zip((STANDING_BACK, MAIN, STANDING_OUT), (3.2, 1.5, 1.0), strict=True)
     for (name, values), (colour, width) in zip(series.items(), looks, strict=False):
         marker = "o" if len(across_values) <= MOST_MARKED else ""
         axes.plot(across_values, values, color=colour, linewidth=width, marker=marker, markersize=4, label=plain(name))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+WIDE = 5.0
+"""Inches from which on a figure has the width of a sheet of paper to itself."""
+LONG = 60
+"""Rows beyond which a folded table is not printed."""
 STACKED = 24
 """Characters of a cell from which on a phone shows the cells of a row one below the other."""
 
@@ -76,7 +80,8 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
         figures = []
         for chart in charts:
             name = f"f{next(numbers)}"
-            figures.append({"name": name, "svg": Markup(inline_svg(chart, f"{name}-")), "caption": chart.caption})
+            svg, wide = Markup(inline_svg(chart, f"{name}-")), chart.figure.get_figwidth() > WIDE
+            figures.append({"name": name, "svg": svg, "caption": chart.caption, "wide": wide})
             if chart.points:
                 points[name] = [list(column) for column in zip(*chart.points, strict=True)]
         sheets = [table if isinstance(table, Sheet) else Sheet(table) for table in section.tables]
@@ -91,7 +96,7 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
     script = Markup(_environment.get_template("page.js").render())
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     html: str = _environment.get_template("page.html").render(
-        title=title, sections=shown, script=script, digest=digest,
+        title=title, sections=shown, script=script, long=LONG, digest=digest,
         data={"texts": [texts[number] for number in used], "points": points},
         palettes={"level": LEVELS, "series": SERIES, "cycle": list(CYCLE.values()),
                   "operation": list(COLOURS.values())},

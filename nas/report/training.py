@@ -10,6 +10,7 @@ import pandas as pd
 from nas.report import charts
 from nas.report.page import Section, Sheet, page
 from nas.report.svg import Chart
+from nas.statistics.fronts import nondominated
 from nas.training.loop import Epoch
 
 DRAWN = 6
@@ -56,16 +57,15 @@ def _results(table: pd.DataFrame, failures: pd.DataFrame) -> Section:
 
 def _against(table: pd.DataFrame) -> Section:
     params, accuracy = (table[name].to_numpy(np.float64) for name in ("params", "test_accuracy"))
-    figure = charts.scatter(
-        params, accuracy, np.zeros(len(table), dtype=np.int64), across="parameters", up="test accuracy, per cent"
-    )
+    members = nondominated(np.column_stack([accuracy, -params]))
+    figure = charts.front(params, accuracy, members, None, across="parameters", up="test accuracy, per cent")
     points = [
-        (place, f"test {test:.2f} %, {count:,} parameters")
-        for place, (test, count) in enumerate(zip(table["test_accuracy"], table["params"], strict=True))
+        (int(place), f"test {accuracy[place]:.2f} %, {params[place]:,.0f} parameters")
+        for mask in (~members, members)
+        for place in np.flatnonzero(mask)
     ]
-    return Section(
-        "Accuracy against size", figures=[Chart(figure, "Test accuracy against the number of parameters", points)]
-    )
+    chart = Chart(figure, "Test accuracy against the number of parameters", points)
+    return Section("Accuracy against size", "Those stand out that no smaller one beats.", [chart])
 
 
 def _curves(number: int, arch: str, history: Sequence[Epoch]) -> Section:

@@ -4,8 +4,15 @@ import os
 import shutil
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
-from pages import HOSTILE, comparison, comparison_page
+from pages import ARCHS, HOSTILE, SPACE, comparison, comparison_page, trial
+
+from nas.report.page import Section, Sheet
+from nas.report.page import page as html_page
+from nas.report.search import search_report
+from nas.report.settings import settings_section
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 pytestmark = [
@@ -13,6 +20,32 @@ pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no browser: apt-get install chromium-headless-shell"),
 ]
 SCATTERS = "figure:has(.marks) svg"
+
+
+def search_page(folder):
+    """The address of a search's page with everything that one may have."""
+    cells = [SPACE.text(((a,), (3,), (b,), (1,), (3,), (c,))) for a in (1, 2, 3) for b in (2, 4) for c in (1, 3)]
+    trials = [
+        trial(n, arch, 1e4 + n, [n - 1] if n else [], params=10**5 * (n + 1), flops=10**7 * (n + 1))
+        for n, arch in enumerate(cells)
+    ]
+    trials.append(trial(len(cells), ARCHS[0], None, status="failed", reason="the kernel is singular " * 3))
+    truth = pd.DataFrame({f"cifar{n}_valid_epoch_200": np.linspace(60, 90, len(cells)) for n in range(6)}, index=cells)
+    described = {
+        "arch": cells[-1], "score": 1e4 + 11, "values": {"a": 1.0, "b": 2.5}, "params": 10**6, "flops": 10**8,
+        "task": {"classes": 10, "channels": 3, "size": 32},
+    }  # fmt: skip
+    config = {
+        "space": "nasbench201", "data": "a/long/path/to/my/own/images.npz", "seed": 0, "budget": 13,
+        "constraint": ["params<=1e6"], "set": {"nasbench201": {"widths": [8, 16, 32]}},
+    }  # fmt: skip
+    made = settings_section(
+        config, "nas search --space nasbench201 --budget 13 --constraint 'params<=1e6'",
+        [{"machine": "A processor with a long name, 128 cores, 64 threads, Linux"}],
+    )  # fmt: skip
+    html = search_report("A search", trials, SPACE, described, truth, random=trials, made=made)
+    (folder / "search.html").write_text(html, encoding="utf-8")
+    return (folder / "search.html").as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +170,55 @@ def test_the_ranking_fits_a_small_screen(opened):
     box = page.locator("section:has(h2:text('Ranking')) .box:has(table)").first
     assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
     assert "kendall" not in box.locator("thead").text_content()
+
+
+def test_best_cells_stand_in_one_row_at_one_scale(opened, tmp_path):
+    page = opened(1280)
+    page.goto(search_page(tmp_path))
+    cells = page.locator("section:has(h2:text('Best architectures')) figure svg")
+    boxes = [cells.nth(number).bounding_box() for number in range(cells.count())]
+    assert len(boxes) == 4
+    assert len({box["y"] for box in boxes}) == 1
+    scales = cells.evaluate_all("svgs => svgs.map(svg => svg.getScreenCTM().a)")
+    assert max(scales) - min(scales) < 0.01
+    assert min(scales) > 0.9 * 96 / 72, "nearly as large as on paper"
+
+
+@pytest.mark.parametrize(("width", "least"), [(1280, 6), (390, 4.5)])
+def test_a_dot_can_be_hit(opened, width, least):
+    """It is this many pixels wide, and a pointer or finger reaches it from 20 pixels further."""
+    sizes = opened(width).evaluate("""[...document.querySelectorAll('.marks:not(.cross)')].map(
+        path => parseFloat(getComputedStyle(path).strokeWidth) * path.getScreenCTM().a)""")
+    assert sizes
+    assert min(sizes) >= least
+
+
+@pytest.mark.parametrize("width", [1400, 1280, 390])
+def test_nothing_of_a_search_is_cut(opened, tmp_path, width):
+    """No part of the page is wider than the screen, and none has to be moved sideways to be read."""
+    page = opened(width)
+    page.goto(search_page(tmp_path))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cut = page.evaluate("""[...document.querySelectorAll('.box')].filter(box => box.scrollWidth > box.clientWidth)
+        .map(box => box.textContent.trim().slice(0, 80))""")
+    assert cut == []
+
+
+def test_a_phone_names_the_cells_of_a_row(opened, tmp_path):
+    page = opened(390)
+    page.goto(search_page(tmp_path))
+    cell = page.locator("section:has(h2:text('Best architectures')) table td").last
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"architecture"'
+
+
+def test_paper_has_no_long_tables(opened, tmp_path):
+    rows = pd.DataFrame({"arch": range(200), "score": range(200)})
+    sheets = [Sheet(rows, "all", folded=True), Sheet(rows[:9], "some", folded=True)]
+    (tmp_path / "long.html").write_text(html_page("Long", [Section("One", tables=sheets)]), encoding="utf-8")
+    page = opened(690)
+    page.goto((tmp_path / "long.html").as_uri())
+    page.emulate_media(media="print")
+    assert [page.locator("details table").nth(number).is_visible() for number in (0, 1)] == [False, True]
 
 
 def test_a_sheet_of_paper_holds_the_page(opened):
