@@ -24,6 +24,13 @@ FROM_ELSEWHERE = re.compile(
 )
 
 
+CUT = """parts => parts.map(part => {
+    const room = part.closest('.md-typeset__scrollwrap') ?? part;
+    return room.scrollWidth > room.clientWidth + 1 ? part.textContent.trim().slice(0, 60) : "";
+})"""
+"""For each part of a page the beginning of its text, if that is wider than the room for it."""
+
+
 @pytest.fixture(scope="module")
 def pages():
     """docs/reference.py."""
@@ -130,6 +137,15 @@ def test_a_page_opened_as_a_file_asks_for_files_alone(site):
         for name in ("index", "calls", "reference/proxies/gradalign_i"):
             page.goto((site / f"{name}.html").as_uri(), wait_until="networkidle")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing is cut on a phone"
+        for width, name, parts in (
+            (390, "train", ".language-sh code"), (1400, "train", "pre code"), (1400, "index", ".language-sh code"),
+            (390, "reference/proxies/index", ".md-typeset__table"), (1400, "results", ".md-typeset__table"),
+        ):  # fmt: skip
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto((site / f"{name}.html").as_uri(), wait_until="networkidle")
+            cut = page.locator(parts).evaluate_all(CUT)
+            assert [text for text in cut if text] == [], f"{name} at {width} pixels has to be moved sideways"
+            assert len(cut) > 0
         browser.close()
     assert not complaints
     assert len(asked) > 6
