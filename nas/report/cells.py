@@ -21,6 +21,8 @@ FORMATS = (".svg", ".png", ".pdf", ".tex", ".dot")
 """The endings of a picture's file."""
 MARGIN = 0.12
 """Inches around a picture."""
+HIGHEST = 12.0
+"""Inches beyond which cells are not drawn from the top to the bottom to be narrower."""
 PLAIN = "#6b6b6b"
 """The colour of an arrow without an operation."""
 
@@ -45,16 +47,20 @@ def drawing(graph: nx.DiGraph[int], title: str = "") -> Figure:
 
 def drawings(graphs: Sequence[nx.DiGraph[int]]) -> list[Figure]:
     """Figures of several cells to be seen beside each other, all of the same width, and so at one scale wherever they
-    shrink alike: from top to bottom where that is narrower."""
-    ways = [[picture(graph, down=down) for graph in graphs] for down in (True, False)]
-    pictures = min(ways, key=lambda way: max(map(_width, way), default=0.0))
-    width = max(map(_width, pictures), default=0.0)
+    shrink alike: from top to bottom where that is narrower, and not too high for a screen."""
+    pictures = [picture(graph) for graph in graphs]
+    downwards = [picture(graph, down=True) for graph in graphs]
+    (width, _), (down_width, down_height) = _extent(pictures), _extent(downwards)
+    if down_width < width and down_height <= HIGHEST:
+        pictures, width = downwards, down_width
     return [_drawn(one, width=width) for one in pictures]
 
 
-def _width(drawn: Picture) -> float:
-    left, _, right, _ = drawn.bounds
-    return right - left
+def _extent(pictures: Sequence[Picture]) -> tuple[float, float]:
+    """The largest width and height of some pictures."""
+    bounds = [one.bounds for one in pictures]
+    widths, heights = [b[2] - b[0] for b in bounds], [b[3] - b[1] for b in bounds]
+    return max(widths, default=0.0), max(heights, default=0.0)
 
 
 def _drawn(drawn: Picture, title: str = "", width: float = 0.0) -> Figure:

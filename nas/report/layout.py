@@ -128,14 +128,15 @@ def picture(graph: nx.DiGraph[int], *, down: bool = False) -> Picture:
     operation but without edges is left out.
 
     Args:
-        down: cells go from the top to the bottom, which makes those with operations on their edges narrower; a chain
-            goes to and fro all the same.
+        down: cells go from the top to the bottom, which makes most of them narrower.
     """
     graph = graph.subgraph([n for n, node in graph.nodes(data=True) if "op" not in node or graph.degree(n)])
     whole, top = Picture(down=down), 0.0
     for cell in dict.fromkeys(str(graph.nodes[node].get("cell", "")) for node in graph):
         part = graph.subgraph([node for node in graph if str(graph.nodes[node].get("cell", "")) == cell])
-        drawn = _chain(part) if _is_chain(part) else _layered(part, down)
+        drawn = _layered(part, down)
+        if _is_chain(part):
+            drawn = _column(part) if down else _chain(part)
         left, bottom, _, highest = drawn.bounds
         if cell:
             whole.names.append(((0.0, top - 0.1), cell))
@@ -208,6 +209,27 @@ def _chain(graph: nx.DiGraph[int]) -> Picture:
                 (end_box.x - side * end_box.width / 2, end_box.y),
             )
         drawn.arrows.append(Arrow(source, target, way))
+    return drawn
+
+
+def _column(graph: nx.DiGraph[int]) -> Picture:
+    """The boxes of a chain one below the other; where the layers have a ``width``, their own widths stand for it."""
+    drawn, order, y = Picture(), sorted(graph), 0.0
+    widths = {node: graph.nodes[node]["width"] for node in order if "width" in graph.nodes[node]}
+    for node in order:
+        one = text_of(graph, node)
+        wide = TALLEST * widths[node] / max(widths.values()) if node in widths else 0.0
+        box = one.box._replace(width=max(one.box.width, wide))
+        drawn.nodes[node] = one._replace(box=box.moved(0.0, y - box.height / 2))
+        y -= box.height + 0.7 * GAP
+    for source, target in pairwise(order):
+        start, end = drawn.nodes[source].box, drawn.nodes[target].box
+        way = ((0.0, start.y - start.height / 2), (0.0, end.y + end.height / 2))
+        drawn.arrows.append(Arrow(source, target, way))
+    if widths:
+        left, bottom, _, _ = drawn.bounds
+        lines = textwrap.wrap("a box is as wide as its layer, and at least as its text", 24)
+        drawn.names += [((left, bottom - 0.2 - LINE * number), line) for number, line in enumerate(lines)]
     return drawn
 
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import count
-from math import floor, isfinite, log10
+from math import ceil, floor, isfinite, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from nas.report.palette import COLOURS
-from nas.report.svg import CYCLE, LEVELS, SERIES, Chart, inline_svg
+from nas.report.svg import CYCLE, LEGIBLE, LEVELS, SERIES, Chart, inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
         sheets = [table if isinstance(table, Sheet) else Sheet(table) for table in section.tables]
         shown.append({
             "title": section.title, "paragraphs": [p for p in section.text.split("\n\n") if p.strip()],
-            "command": _options_apart(section.command), "row": section.row,
+            "command": _options_apart(section.command), "row": section.row, "least": _least(charts),
             "figures": figures, "tables": [_rendered(sheet) for sheet in sheets],
         })  # fmt: skip
     used = sorted({number for first, _ in points.values() for number in first})
@@ -107,6 +107,11 @@ def page(title: str, sections: Sequence[Section], texts: Sequence[str] = ()) -> 
 _environment = Environment(
     loader=PackageLoader("nas.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
+
+
+def _least(charts: Sequence[Chart]) -> int:
+    """The fewest pixels across in which each of the charts is legible."""
+    return ceil(max((96 * LEGIBLE * chart.figure.get_figwidth() for chart in charts), default=0.0))
 
 
 def _options_apart(command: str) -> list[str]:

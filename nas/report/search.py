@@ -118,6 +118,13 @@ def _scores(trials: Sequence[Trial]) -> charts.Vector:
     return np.array([np.nan if trial.score is None else trial.score for trial in trials])
 
 
+def _number(value: float | None) -> str:
+    """Six digits, or a whole number with commas."""
+    if value is None:
+        return "none"
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e12 else f"{value:.6g}"
+
+
 def _record(values: Mapping[str, Any]) -> Sheet:
     flat: dict[str, Any] = {}
     for name, value in values.items():
@@ -131,7 +138,7 @@ def _record(values: Mapping[str, Any]) -> Sheet:
             flat |= {f"{part.replace('_', ' ')}, {name}": v for part, v in value.items()}
         else:
             flat[WORDS.get(name, name)] = value
-    shown = [f"{v:,}" if isinstance(v, int) else f"{v:.6g}" if isinstance(v, float) else str(v) for v in flat.values()]
+    shown = [f"{v:,}" if isinstance(v, int) else _number(v) if isinstance(v, float) else str(v) for v in flat.values()]
     return Sheet(pd.DataFrame({"what": list(flat), "found": shown}), sortable=False)
 
 
@@ -288,7 +295,7 @@ def _best_cells(singles: Sequence[Trial], space: Space, task: Task) -> Section:
             networks.setdefault(space.canonical(space.parse(trial.arch)), trial)
     pictures = drawings([pictured(space, space.parse(trial.arch), task) for trial in networks.values()])
     figures = [
-        Chart(figure, f"{number}: score {trial.score:.6g}", scale=1.0)
+        Chart(figure, f"{number}: score {_number(trial.score)}", scale=1.0)
         for number, (figure, trial) in enumerate(zip(pictures, networks.values(), strict=True), start=1)
     ]
     rows = [(number, trial.score, trial.number, trial.arch) for number, trial in enumerate(networks.values(), start=1)]

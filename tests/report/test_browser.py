@@ -7,12 +7,14 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from pages import ARCHS, HOSTILE, SPACE, comparison, comparison_page, trial
 
 from nas.report.page import Section, Sheet
 from nas.report.page import page as html_page
 from nas.report.search import search_report
 from nas.report.settings import settings_section
+from nas.report.svg import Chart
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 pytestmark = [
@@ -182,6 +184,19 @@ def test_best_cells_stand_in_one_row_at_one_scale(opened, tmp_path):
     scales = cells.evaluate_all("svgs => svgs.map(svg => svg.getScreenCTM().a)")
     assert max(scales) - min(scales) < 0.01
     assert min(scales) > 0.9 * 96 / 72, "nearly as large as on paper"
+
+
+@pytest.mark.parametrize(("inches", "rows"), [(1.5, 1), (6.0, 2)])
+def test_cells_too_wide_for_one_row_are_not_cut(opened, tmp_path, inches, rows):
+    charts = [Chart(Figure(figsize=(inches, 1)), f"cell {number}", scale=1.0) for number in range(4)]
+    (tmp_path / "cells.html").write_text(html_page("Cells", [Section("One", figures=charts, row=True)]))
+    page = opened(1280)
+    page.goto((tmp_path / "cells.html").as_uri())
+    boxes = page.locator(".box").evaluate_all(
+        "boxes => boxes.map(box => [box.scrollWidth <= box.clientWidth, box.getBoundingClientRect().y])"
+    )
+    assert all(whole for whole, _ in boxes)
+    assert len({y for _, y in boxes}) == rows
 
 
 @pytest.mark.parametrize(("width", "least"), [(1280, 6), (390, 4.5)])

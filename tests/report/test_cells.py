@@ -10,7 +10,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from nas.report.cells import FORMATS, draw, drawing, drawings
+from nas.graph import chain
+from nas.report.cells import FORMATS, HIGHEST, draw, drawing, drawings
 from nas.report.layout import Box, curve, is_straight, picture
 from nas.report.palette import COLOURS, colour
 from nas.report.svg import LEVELS
@@ -117,6 +118,20 @@ def test_heights_of_a_chain_are_widths():
     heights = [drawn.nodes[node].box.height for node in range(1, 6)]
     assert heights[0] == heights[2] == heights[4] == 2 * heights[3]
     assert heights[1] < heights[3]
+
+
+def test_widths_of_a_chain_that_goes_down_are_its_layers_own():
+    space = make_space("nats_sss", {})
+    drawn = picture(space.graph(space.parse("64:16:64:32:64")), down=True)
+    boxes = [drawn.nodes[node].box for node in range(7)]
+    assert boxes[1].width == boxes[3].width == boxes[5].width > boxes[4].width
+    assert len({box.x for box in boxes}) == 1
+    assert [box.y for box in boxes] == sorted((box.y for box in boxes), reverse=True)
+
+
+def test_long_chains_are_not_drawn_down():
+    (figure,) = drawings([chain([f"layer {number}" for number in range(60)])])
+    assert figure.get_figheight() < HIGHEST
 
 
 def test_an_operation_has_one_colour_in_all_pictures():
