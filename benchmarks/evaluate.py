@@ -1,6 +1,6 @@
 """Ways to choose what to evaluate for the truth, by what they find on NAS-Bench-201 with a few queries.
 
-    python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all]
+    python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all] [--scores FOLDER]
     python -m benchmarks.evaluate verdicts [--draws 40]
     python -m benchmarks.evaluate spaces FOLDER [--seeds 20] [--queries 20]
 
@@ -162,14 +162,20 @@ METHODS = {
 
 
 @app.command()
-def methods(pool: int = 3000, seeds: int = 20, proxies: str = "three,robot,all", only: str = ",".join(METHODS)) -> None:
+def methods(
+    pool: int = 3000,
+    seeds: int = 20,
+    proxies: str | None = None,
+    only: str = ",".join(METHODS),
+    scores: Path | None = None,
+) -> None:
     plugins.load()
-    frame = scored()
+    frame, sets = (scored(), PEERS) if scores is None else scored_by_us(scores)
     print(f"{len(frame)} classes; {pool} for each seed, {seeds} seeds; test accuracy after {QUERIES} queries of")
     print(" | ".join(f"{valid} ({test}, best {frame[test].max():.2f})" for valid, test in TRUTHS))
     baselines(seeds)
-    for name in proxies.split(","):
-        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), PEERS[name]) for s in range(seeds)]
+    for name in proxies.split(",") if proxies else sets:
+        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), sets[name]) for s in range(seeds)]
         for method in only.split(","):
             start, rows = time.process_time(), []
             for seed, cells in enumerate(drawn):
@@ -282,7 +288,7 @@ def spaces(folder: Path, seeds: int = 20, queries: int = 20, proxies: str = "gra
     plugins.load()
     names = tuple(proxies.split(","))
     for space, (valid, test) in QUERIED.items():
-        frame = with_forms(space, folder / f"{space}.csv", names)
+        frame = with_forms(space, pd.read_csv(folder / f"{space}.csv", dtype={"arch": str}))
         places: dict[str, list[float]] = {}
         for seed in range(seeds):
             cells = Cells(frame.sample(frac=0.8, random_state=seed), names)
@@ -298,12 +304,11 @@ def spaces(folder: Path, seeds: int = 20, queries: int = 20, proxies: str = "gra
         print(f"{space}, {int(0.8 * len(frame))} architectures, place after {queries}: {each}", flush=True)
 
 
-def with_forms(space: str, file: Path, names: tuple[str, ...]) -> pd.DataFrame:
-    """Scores, larger is better, and accuracies of a space's architectures, each once."""
-    rows = pd.read_csv(file, dtype={"arch": str})
-    signs = rows["proxy"].map({name: 1 if PROXIES[name].larger_is_better else -1 for name in names})
-    rows = rows.assign(value=(rows["value"] * signs.fillna(1)).where(rows["status"] == "ok", FAILED))
-    scores = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first")[[*{*names, *SIZES}]]
+def with_forms(space: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The scores of ``rows``, larger is better, and accuracies of a space's architectures, each once."""
+    signs = rows["proxy"].map({name: 1 if PROXIES[name].larger_is_better else -1 for name in rows["proxy"].unique()})
+    rows = rows.assign(value=(rows["value"] * signs).where(rows["status"] == "ok", FAILED))
+    scores = rows.pivot_table(index="arch", columns="proxy", values="value", aggfunc="first")
     made = SPACES[space]()
     table = pd.read_csv(data() / f"{space}.csv.gz", dtype={"arch": str}).drop(columns=list(SIZES), errors="ignore")
     frame = table.set_index("arch").join(scores, how="inner")
@@ -322,6 +327,13 @@ def scored() -> pd.DataFrame:
     frame = peers.merge(pd.read_csv(data() / "nasbench201.csv.gz"), on="arch")
     frame["form"] = [space.canonical(space.parse(text)) for text in frame["arch"]]
     return frame.drop_duplicates("form").reset_index(drop=True)
+
+
+def scored_by_us(folder: Path) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """The same from a comparison's folder, larger is better; and the sets of proxies that it has."""
+    rows = pd.read_csv(folder / "scores.csv")
+    own = tuple(name for name in rows["proxy"].unique() if name not in (*SIZES, "depth"))
+    return with_forms("nasbench201", rows).reset_index(), {"cells": PROXIES["nas_rank_cells"].parts, "own": own}
 
 
 if __name__ == "__main__":

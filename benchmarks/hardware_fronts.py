@@ -1,6 +1,7 @@
 """How much of the true front of accuracy and latency a search covers, for devices that are not here.
 
     NAS_DATA=... python -m benchmarks.hardware_fronts [--proxy nas_rank] [--budget 1000] [--seeds 5] [--device raspi4]
+    NAS_DATA=... python -m benchmarks.hardware_fronts --scores FOLDER [the same]
 
 On NAS-Bench-201, with the latencies of ``nasbench201_hardware.csv.gz`` as costs. A front is the result of a search,
 which knows no accuracy; it is judged by the test accuracy on CIFAR-10 (200 epochs) and the latency of its members: the
@@ -8,7 +9,8 @@ hypervolume above a reference accuracy and below the latency of the slowest cell
 
 nsga2 has two objectives, the proxy and the latency. random is the front of as many random cells, by the same two.
 limits is evolution with one objective under five limits on the latency, quantiles of the space, a fifth of the budget
-each; the best of each form its front. Scores go to the store (``NAS_STORE``), so that all three share them.
+each; the best of each form its front. Scores go to the store (``NAS_STORE``), so that all three share them; with
+``--scores`` they are those of a comparison's run folder, which `benchmarks.recorded` says how to make.
 """
 
 import argparse
@@ -20,6 +22,12 @@ import numpy as np
 import pandas as pd
 
 import nas
+from benchmarks.recorded import SPACE, Recorded, searched
+from nas import plugins
+from nas.calls.costs import columns
+from nas.proxy import Proxy
+from nas.runs.loop import Trial, best
+from nas.space import SPACES
 from nas.statistics.fronts import hypervolume, nondominated
 
 DEVICES = ("edgegpu", "pixel3", "raspi4")
@@ -55,6 +63,33 @@ def fronts(truth: pd.DataFrame, device: str, seed: int, args: argparse.Namespace
     return archs
 
 
+def recorded_fronts(
+    truth: pd.DataFrame, device: str, seed: int, args: argparse.Namespace, data: Path, recorded: Recorded
+) -> dict[str, list[str]]:
+    """The same from scores that were measured before."""
+    (column,) = columns([f"{device}={data / 'nasbench201_hardware.csv.gz'}:{device}_latency"], recorded.space).values()
+    latency = Proxy(device, None, larger_is_better=False, known=column)
+
+    def front(searcher: str) -> list[str]:
+        trials = searched(recorded, searcher, args.proxy, args.budget, seed, minimise=[latency])
+        able = [trial for trial in trials if trial.objectives]
+        kept = nondominated(np.array([trial.objectives for trial in able]))
+        return [trial.arch for trial, is_kept in zip(able, kept, strict=True) if is_kept]
+
+    def under(quantile: float) -> Trial | None:
+        bound, budget = truth["latency"].quantile(quantile), args.budget // len(QUANTILES)
+        options = {"population": max(10, budget // 4)}
+        return best(
+            searched(
+                recorded, "evolution", args.proxy, budget, seed, options=options,
+                keep=lambda form: column(recorded.space, form) <= bound,
+            )
+        )  # fmt: skip
+
+    limits = [trial.arch for trial in map(under, QUANTILES) if trial is not None]
+    return {"nsga2": front("nsga2"), "random": front("random_search"), "limits": limits}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proxy", default="nas_rank")
@@ -62,7 +97,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", action="append", choices=DEVICES)
+    parser.add_argument("--scores", type=Path)
     args = parser.parse_args()
+    plugins.load()
+    recorded = Recorded(args.scores, SPACES[SPACE]()) if args.scores else None
     data = Path(os.environ["NAS_DATA"])
     accuracies = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")["cifar10_test"]
     latencies = pd.read_csv(data / "nasbench201_hardware.csv.gz").set_index("arch")
@@ -70,7 +108,8 @@ def main() -> None:
         truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[f"{device}_latency"]}).dropna()
         shares: dict[tuple[str, float], list[float]] = {}
         for seed in range(args.seeds):
-            for name, archs in fronts(truth, device, seed, args, data).items():
+            own = (truth, device, seed, args, data)
+            for name, archs in (fronts(*own) if recorded is None else recorded_fronts(*own, recorded)).items():
                 for least in REFERENCES:
                     share = covered(truth, archs, least)
                     shares.setdefault((name, least), []).append(share)

@@ -56,8 +56,9 @@ class Footprint:
         return None
 
     def flags(self) -> list[bool]:
-        """The modes of all modules, and which tensors have gradients."""
-        return [m.training for m in self._modules] + [tensor.requires_grad for tensor in self._tensors]
+        """The modes of all modules, and which tensors have gradients; nobody intercepts the many small looks."""
+        with torch._C.DisableTorchFunction():
+            return [m.training for m in self._modules] + [tensor.requires_grad for tensor in self._tensors]
 
     def put_back(self) -> None:
         """Restores everything."""

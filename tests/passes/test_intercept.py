@@ -8,6 +8,8 @@ from cases import Calling
 from torch import nn
 from torch.nn import functional as F
 
+from nas.passes.footprint import Footprint
+from nas.passes.intercept import Intercept
 from nas.probe import Probe
 from proxies.naswot import naswot
 
@@ -48,3 +50,15 @@ def test_what_is_no_relu_is_not_seen():
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.Hardtanh(), nn.GELU(), nn.Linear(4, 3))
     with pytest.raises(ValueError, match="no ReLU"):
         naswot(Probe(net, torch.randn(6, 3, 8, 8), torch.arange(6) % 3))
+
+
+def test_looks_at_the_flags_are_not_intercepted():
+    """There are as many looks as a network has outputs, each at all of its tensors."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    footprint, seen = Footprint(net, {}), []
+    own = nn.Parameter.requires_grad.__get__
+    with Intercept({own: lambda tensor: seen.append(own) or own(tensor)}):
+        assert footprint.flags() == [True] * (3 + 4) + [False] * 3
+        assert not seen
+        assert net[0].weight.requires_grad
+        assert seen

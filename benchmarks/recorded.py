@@ -1,0 +1,131 @@
+"""Searches of NAS-Bench-201 on scores that were measured once, so that hundreds of them take minutes.
+
+    nas compare --space nasbench201 --table $NAS_DATA/nasbench201.csv.gz --target cifar10_test --unique \\
+        --data $NAS_DATA/cifar10_probe.npz --batch-size 16 --workers 2 --run FOLDER \\
+        --proxies meco,synflow,dextr_condition,grad_condition,jacov,gradalign_i,gradalign_ii,params,flops
+    NAS_DATA=... python -m benchmarks.recorded FOLDER [--proxies nas_rank,gradalign_i] [--budget 1000] [--seeds 5]
+
+Every seed is another search (other first cells, other mutations) over the same initialisation; `nas search` would draw
+another one with every seed. Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below
+each of ``--limits`` (millions of parameters), and what is the best possible there.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from nas import plugins
+from nas.proxy import Proxy
+from nas.runs.loop import Trial, best, run
+from nas.scoring.measurer import Score
+from nas.scoring.objective import Objective, Objectives
+from nas.searcher import SEARCHERS
+from nas.space import SPACES, Arch, Space, SpaceWrapper
+
+SPACE = "nasbench201"
+
+
+class Recorded:
+    """The scores of a comparison's run folder, asked as a `nas.scoring.scorer.Scorer` is; nothing is measured."""
+
+    def __init__(self, folder: Path, space: Space) -> None:
+        self.space = space
+        self.rows = pd.read_csv(folder / "scores.csv")
+        forms = {text: space.canonical(space.parse(text)) for text in self.rows["arch"].unique()}
+        self.scores: dict[Arch, dict[str, Score]] = {form: {} for form in forms.values()}
+        for row in self.rows.itertuples():
+            failed = row.status != "ok"
+            reason = str(row.reason) if failed else ""
+            self.scores[forms[row.arch]][row.proxy] = Score(None if failed else row.value, row.status, reason)
+
+    def stream(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> Iterator[dict[str, Score]]:
+        for form in map(self.space.canonical, archs):
+            yield {p.name: Score(p.known(self.space, form)) if p.known else self.scores[form][p.name] for p in proxies}
+
+    def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
+        return list(self.stream(archs, proxies))
+
+
+class Within(SpaceWrapper):
+    """A space with only those architectures valid of which ``keep`` says so."""
+
+    def __init__(self, space: Space, keep: Callable[[Arch], bool]) -> None:
+        super().__init__(space)
+        self.keep = keep
+
+    def valid(self, arch: Arch) -> bool:
+        return self.space.valid(arch) and self.keep(self.space.canonical(arch))
+
+    def random_leaf(self, rng: Random) -> Arch:
+        return self.space.sample(rng)
+
+    def size(self) -> int:
+        return sum(1 for _ in self)
+
+
+def searched(
+    recorded: Recorded,
+    searcher: str,
+    proxy: str,
+    budget: int,
+    seed: int,
+    *,
+    keep: Callable[[Arch], bool] | None = None,
+    minimise: Sequence[Proxy] = (),
+    options: dict[str, Any] | None = None,
+) -> list[Trial]:
+    """The trials of a search, as `nas.search` makes them."""
+    record = SEARCHERS[searcher]
+    scorer: Any = recorded
+    objectives = [Objective(scorer, of_cells(proxy), ranks=record.ranks)]
+    objectives += [Objective(scorer, other, sense="minimise") for other in minimise]
+    space = recorded.space if keep is None else Within(recorded.space, keep)
+    many = record.objectives == "many"
+    return list(
+        run(
+            space, record.start(space, Random(seed), options or {}),
+            Objectives(objectives) if len(objectives) > 1 else objectives[0], budget, many=many,
+        )
+    )  # fmt: skip
+
+
+def of_cells(proxy: str) -> str:
+    """The combination that ``nas_rank`` stands for here."""
+    return "nas_rank_cells" if proxy == "nas_rank" else proxy
+
+
+def main(
+    folder: Path,
+    proxies: str = "nas_rank,gradalign_i,gradalign_ii",
+    budget: int = 1000,
+    seeds: int = 5,
+    limits: Annotated[str, typer.Option()] = "0.3,0.6,1.0",
+    searcher: str = "evolution",
+) -> None:
+    plugins.load()
+    recorded = Recorded(folder, SPACES[SPACE]())
+    table = pd.read_csv(Path(os.environ["NAS_DATA"]) / "nasbench201.csv.gz")
+    forms = [recorded.space.canonical(recorded.space.parse(text)) for text in table["arch"]]
+    accuracy = dict(zip(table["arch"], table["cifar10_test"], strict=True))
+    size = dict(reversed(list(zip(forms, table["params"], strict=True))))
+    for limit in (None, *map(float, limits.split(","))):
+        own = table if limit is None else table[table["params"] <= limit * 1e6]
+        print(f"{'no limit' if limit is None else f'params<={limit:g}e6'}: best {own['cifar10_test'].max():.2f}")
+        for proxy in proxies.split(","):
+            keep = None if limit is None else (lambda form, limit=limit: size[form] <= limit * 1e6)
+            ends = [best(searched(recorded, searcher, proxy, budget, seed, keep=keep)) for seed in range(seeds)]
+            found = [accuracy[end.arch] for end in ends if end is not None]
+            spread = statistics.stdev(found) if len(found) > 1 else 0.0
+            print(f"  {proxy}: mean {statistics.fmean(found):.2f}, sd {spread:.2f}, least {min(found):.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
