@@ -1,7 +1,8 @@
 """Ways to choose what to evaluate for the truth, by what they find on NAS-Bench-201 with a few queries.
 
     python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all] [--scores FOLDER]
-    python -m benchmarks.evaluate verdicts [--draws 40]
+    python -m benchmarks.evaluate halving [--pool 3000] [--seeds 20] [--scores FOLDER]
+    python -m benchmarks.evaluate verdicts [--draws 40] [--folder FOLDER]
     python -m benchmarks.evaluate spaces FOLDER [--seeds 20] [--queries 20]
 
 ``methods``: of 4,587 classes of isomorphic cells, those that peers scored by eleven proxies (see
@@ -18,8 +19,12 @@ and 50 queries, mean and standard deviation over the seeds. Random search and ev
 - ``forest``: expected improvement of a random forest on quantiles and operations, after five of the ranking.
 - ``learned``: what ``nas search --evaluate`` does.
 
+``halving``: successive halving over epochs. Of a budget of as many trainings of 200 epochs as there are queries, half
+goes to trainings of 12 epochs, down the ranking, and half to trainings of 200 epochs of what is best after those; beside
+it the ranking and ``learned``, which spend all on 200 epochs.
 ``verdicts``: on a table's scores by the same proxies, how often the verdict's best proxy is truly the best or within
-its interval of it, from 16 to 96 cells, and how often the promised number of architectures tells the best two apart.
+its interval of it, from 16 to 96 cells, and how often the promised number of architectures tells the best two apart;
+with ``--folder``, on the spaces of that folder too.
 ``spaces``: on each space of which FOLDER has scores (SPACE.csv, as ``python -m benchmarks.nas_rank scores`` writes
 them), four fifths of the architectures for each seed: the place by trained accuracy, 1 for the best, of what is best
 after ``queries`` queries, going down the number of parameters, down the ranking, and as ``nas search --evaluate`` does.
@@ -186,6 +191,29 @@ def methods(
             report(f"{name} {method}", rows, time.process_time() - start)
 
 
+@app.command()
+def halving(pool: int = 3000, seeds: int = 20, scores: Path | None = None) -> None:
+    plugins.load()
+    frame, sets = (scored(), PEERS) if scores is None else scored_by_us(scores)
+    print(f"test accuracy for as many epochs as {QUERIES} trainings of 200 take, cifar10_valid; {seeds} seeds")
+    for name, members in sets.items():
+        rows: dict[str, list[list[float]]] = {"halving": [], "ranking": [], "learned": []}
+        for seed in range(seeds):
+            cells = Cells(frame.sample(min(pool, len(frame)), random_state=seed), members)
+            short, long, test = (cells.frame[c].to_numpy(float) for c in ("cifar10_valid_ep12", *TRUTHS[0]))
+            rows["halving"].append([])
+            for queries in QUERIES:
+                begun = np.arange(min(len(short), queries * 100 // 12))
+                kept = begun[np.argsort(-short[begun], kind="stable")][: queries - queries // 2]
+                rows["halving"][-1].append(float(test[kept[long[kept].argmax()]]))
+            for method in ("ranking", "learned"):
+                met = first(METHODS[method](cells, long, np.random.default_rng(seed)))
+                rows[method].append(found(long[met], test[met]))
+        for method, found_by in rows.items():
+            mean, deviation = np.mean(found_by, 0), np.std(found_by, 0, ddof=1)
+            print(f"{name} {method:8} {' '.join(f'{m:.2f}±{d:.2f}' for m, d in zip(mean, deviation, strict=True))}")
+
+
 def first(places: Iterator[int]) -> list[int]:
     chosen = [next(places) for _ in range(QUERIES[-1])]
     places.close()  # type: ignore[attr-defined]
@@ -229,20 +257,32 @@ def baselines(seeds: int) -> None:
 
 
 @app.command()
-def verdicts(draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48,96") -> None:
+def verdicts(
+    draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48,96", folder: Path | None = None
+) -> None:
     plugins.load()
-    frame = scored()
-    names = list(PEERS["all"])
-    scores = frame[names].where(frame[names] > FAILED, -np.inf).rename(columns=lambda name: name[7:])
-    scores = scores.assign(params=frame["params"], flops=frame["flops"])
-    truth = frame["cifar10_test"]
+    if folder is None:
+        frame, names = scored(), list(PEERS["all"])
+        scores = frame[names].where(frame[names] > FAILED, -np.inf).rename(columns=lambda name: name[7:])
+        scores = scores.assign(params=frame["params"], flops=frame["flops"])
+        judge(scores, frame["cifar10_test"], draws, counts)
+        return
+    for file in sorted(folder.glob("*.csv")):
+        rows = pd.read_csv(file, dtype={"arch": str})
+        frame = with_forms(file.stem, rows)
+        scores = frame[[name for name in rows["proxy"].unique() if name in frame]].replace(FAILED, -np.inf)
+        print(f"{file.stem}, {len(frame)} architectures")
+        judge(scores, frame[QUERIED[file.stem][1]], draws, counts)
+
+
+def judge(scores: pd.DataFrame, truth: pd.Series, draws: int, counts: str) -> None:
     true = {name: kendall(scores[name].to_numpy(float), truth.to_numpy(float)) for name in scores}
     print("true τ:", ", ".join(f"{name} {tau:.3f}" for name, tau in sorted(true.items(), key=lambda i: -i[1])))
     rng = np.random.default_rng(0)
     for count in map(int, counts.split(",")):
         exact, alike, lost, kept, apart = 0, 0, [], [], []
         for _ in range(draws):
-            rows = rng.choice(len(frame), count, replace=False)
+            rows = rng.choice(len(truth), count, replace=False)
             result = judged(scores.iloc[rows], truth.iloc[rows])
             assert result.best is not None
             best = max(true, key=true.__getitem__)
@@ -250,13 +290,13 @@ def verdicts(draws: int = 40, counts: Annotated[str, typer.Option()] = "16,24,48
             alike += best in (result.best, *result.alike)
             lost.append(true[best] - true[result.best])
             apart.append(result.more == 0)
-            if result.more and count + result.more <= len(frame):
-                again = rng.choice(len(frame), count + result.more, replace=False)
+            if result.more and count + result.more <= len(truth):
+                again = rng.choice(len(truth), count + result.more, replace=False)
                 kept.append(settled(scores.iloc[again], truth.iloc[again], result.best, str(result.second)))
         print(
             f"{count:3} cells: the best proxy is named in {exact / draws:.0%}, it or one not told apart in "
             f"{alike / draws:.0%}; τ given away {np.mean(lost):.3f}; the best two settled at once "
-            f"{np.mean(apart):.0%}; the promised number suffices in {np.mean(kept):.0%} of {len(kept)}",
+            f"{np.mean(apart):.0%}; the promised number suffices in {sum(kept)} of {len(kept)}",
             flush=True,
         )
 
@@ -288,6 +328,9 @@ def spaces(folder: Path, seeds: int = 20, queries: int = 20, proxies: str = "gra
     plugins.load()
     names = tuple(proxies.split(","))
     for space, (valid, test) in QUERIED.items():
+        if not (folder / f"{space}.csv").exists():
+            print(f"{space}: no scores in {folder}")
+            continue
         frame = with_forms(space, pd.read_csv(folder / f"{space}.csv", dtype={"arch": str}))
         places: dict[str, list[float]] = {}
         for seed in range(seeds):

@@ -13,6 +13,7 @@ from nas.calls.options import DEFAULTS, SetupOptions
 from nas.calls.train import NothingTrained, train_some
 from nas.data.table import Table
 from nas.errors import UsageError, unknown
+from nas.files import check_file
 from nas.runs.versions import digest
 from nas.scoring.measurer import reason_of
 from nas.scoring.scorer import Watch
@@ -157,6 +158,7 @@ def function_in(reference: str) -> tuple[TruthFn, Path]:
     if not colon or not file or not name.isidentifier():
         raise UsageError(f"truth takes a function as FILE.py:NAME, not {reference!r}")
     path = Path(file).expanduser()
+    check_file(path, "the truth's file")
     plugins.load([path])
     functions = {
         key: value for key, value in vars(plugins.module_of(path)).items() if callable(value) and key[0] != "_"

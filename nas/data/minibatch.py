@@ -132,7 +132,7 @@ def _drawn(source: Data, batch_size: int, seed: int, output: Output) -> Minibatc
     if isinstance(source, Minibatch):
         return _checked(source)
     if not PER_CLASS <= batch_size <= MAX_COUNT:
-        raise UsageError(f"a minibatch of {batch_size} images cannot be drawn: it takes {PER_CLASS} to {MAX_COUNT}")
+        raise UsageError(f"a minibatch of {batch_size} cannot be drawn: it takes {PER_CLASS} to {MAX_COUNT} samples")
     rng = np.random.default_rng(seed)
     opened = open_source(source, rng, batch_size, output)
     if opened.task.kind == "tokens":

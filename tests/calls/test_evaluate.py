@@ -147,7 +147,7 @@ def test_a_function_that_no_file_has(tmp_path):
         "length": "truth takes a function as FILE.py:NAME, not 'length'",
         f"{file}:": "truth takes a function as FILE.py:NAME",
         f"{file}:lenght": "unknown function of .* known are length; did you mean 'length'",
-        f"{tmp_path}/none.py:length": "plug-in file .*none.py does not exist",
+        f"{tmp_path}/none.py:length": "the truth's file .*none.py does not exist",
     }.items():
         with pytest.raises(UsageError, match=reason):
             nas.search(**GIVEN, evaluate=3, truth=reference, run_folder=tmp_path / "run")
