@@ -20,8 +20,8 @@ and 50 queries, mean and standard deviation over the seeds. Random search and ev
 - ``learned``: what ``nas search --evaluate`` does.
 
 ``halving``: successive halving over epochs. Of a budget of as many trainings of 200 epochs as there are queries, half
-goes to trainings of 12 epochs, down the ranking, and half to trainings of 200 epochs of what is best after those; beside
-it the ranking and ``learned``, which spend all on 200 epochs.
+goes to trainings of 12 epochs, down the ranking, and half to trainings of 200 epochs of what is best after those;
+beside it the ranking and ``learned``, which spend all on 200 epochs.
 ``verdicts``: on a table's scores by the same proxies, how often the verdict's best proxy is truly the best or within
 its interval of it, from 16 to 96 cells, and how often the promised number of architectures tells the best two apart;
 with ``--folder``, on the spaces of that folder too.

@@ -1,6 +1,6 @@
 """How much of the true front of accuracy and latency a search covers, for devices that are not here.
 
-    NAS_DATA=... python -m benchmarks.hardware_fronts [--proxy nas_rank] [--budget 1000] [--seeds 5] [--device raspi4]
+    NAS_DATA=... python -m benchmarks.hardware_fronts [--proxy nas_rank] [--budget 1000] [--seeds 0,1] [--device raspi4]
     NAS_DATA=... python -m benchmarks.hardware_fronts --scores FOLDER [the same]
 
 On NAS-Bench-201, with the latencies of ``nasbench201_hardware.csv.gz`` as costs. A front is the result of a search,
@@ -9,8 +9,9 @@ hypervolume above a reference accuracy and below the latency of the slowest cell
 
 nsga2 has two objectives, the proxy and the latency. random is the front of as many random cells, by the same two.
 limits is evolution with one objective under five limits on the latency, quantiles of the space, a fifth of the budget
-each; the best of each form its front. Scores go to the store (``NAS_STORE``), so that all three share them; with
-``--scores`` they are those of a comparison's run folder, which `benchmarks.recorded` says how to make.
+each; the best of each form its front. Scores go to the store (``NAS_STORE``), so that all three share them. With
+``--scores`` they are those of a comparison's run folder, which `benchmarks.recorded` says how to make, and what is not
+there is measured in the same way: every seed is another search then, over one initialisation.
 """
 
 import argparse
@@ -25,9 +26,9 @@ import nas
 from benchmarks.recorded import SPACE, Recorded, searched
 from nas import plugins
 from nas.calls.costs import columns
+from nas.calls.setup import Setup
 from nas.proxy import Proxy
 from nas.runs.loop import Trial, best
-from nas.space import SPACES
 from nas.statistics.fronts import hypervolume, nondominated
 
 DEVICES = ("edgegpu", "pixel3", "raspi4")
@@ -94,30 +95,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proxy", default="nas_rank")
     parser.add_argument("--budget", type=int, default=1000)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--device", action="append", choices=DEVICES)
     parser.add_argument("--scores", type=Path)
     args = parser.parse_args()
-    plugins.load()
-    recorded = Recorded(args.scores, SPACES[SPACE]()) if args.scores else None
     data = Path(os.environ["NAS_DATA"])
+    plugins.load()
+    with Setup.of(SPACE, {"data": str(data / "cifar10_probe.npz"), "batch_size": args.batch_size}) as setup:
+        judge(args, data, Recorded(args.scores, setup.space, setup.scorer()) if args.scores else None)
+
+
+def judge(args: argparse.Namespace, data: Path, recorded: Recorded | None) -> None:
     accuracies = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")["cifar10_test"]
     latencies = pd.read_csv(data / "nasbench201_hardware.csv.gz").set_index("arch")
-    for device in args.device or DEVICES:
-        truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[f"{device}_latency"]}).dropna()
-        shares: dict[tuple[str, float], list[float]] = {}
-        for seed in range(args.seeds):
+    shares: dict[tuple[str, str, float], list[float]] = {}
+    for seed in map(int, args.seeds.split(",")):
+        for device in args.device or DEVICES:
+            truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[f"{device}_latency"]}).dropna()
             own = (truth, device, seed, args, data)
             for name, archs in (fronts(*own) if recorded is None else recorded_fronts(*own, recorded)).items():
                 for least in REFERENCES:
                     share = covered(truth, archs, least)
-                    shares.setdefault((name, least), []).append(share)
+                    shares.setdefault((device, name, least), []).append(share)
                     print(
                         f"{device} seed {seed} {name} above {least:g} %: {share:.3f} ({len(archs)} cells)", flush=True
                     )
-        for (name, least), values in shares.items():
-            print(f"{device} {name} above {least:g} %: mean {statistics.fmean(values):.3f}, least {min(values):.3f}")
+    for (device, name, least), values in shares.items():
+        print(f"{device} {name} above {least:g} %: mean {statistics.fmean(values):.3f}, least {min(values):.3f}")
 
 
 if __name__ == "__main__":

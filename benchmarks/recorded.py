@@ -27,6 +27,7 @@ from nas.proxy import Proxy
 from nas.runs.loop import Trial, best, run
 from nas.scoring.measurer import Score
 from nas.scoring.objective import Objective, Objectives
+from nas.scoring.scorer import Scorer
 from nas.searcher import SEARCHERS
 from nas.space import SPACES, Arch, Space, SpaceWrapper
 
@@ -34,10 +35,14 @@ SPACE = "nasbench201"
 
 
 class Recorded:
-    """The scores of a comparison's run folder, asked as a `nas.scoring.scorer.Scorer` is; nothing is measured."""
+    """The scores of a comparison's run folder, asked as a `nas.scoring.scorer.Scorer` is.
 
-    def __init__(self, folder: Path, space: Space) -> None:
-        self.space = space
+    Args:
+        further: measures those architectures that the folder has not; without it they are an error.
+    """
+
+    def __init__(self, folder: Path, space: Space, further: Scorer | None = None) -> None:
+        self.space, self.further = space, further
         self.rows = pd.read_csv(folder / "scores.csv")
         forms = {text: space.canonical(space.parse(text)) for text in self.rows["arch"].unique()}
         self.scores: dict[Arch, dict[str, Score]] = {form: {} for form in forms.values()}
@@ -48,6 +53,9 @@ class Recorded:
 
     def stream(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> Iterator[dict[str, Score]]:
         for form in map(self.space.canonical, archs):
+            if form not in self.scores and self.further is not None:
+                yield from self.further.stream([form], proxies)
+                continue
             yield {p.name: Score(p.known(self.space, form)) if p.known else self.scores[form][p.name] for p in proxies}
 
     def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
