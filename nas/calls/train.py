@@ -42,9 +42,9 @@ from nas.training.table import TABLE, enlisted, jobs_in, table_of
 WITHOUT = ("store", "ray", "timeout")
 """Options of a setup that mean nothing to training."""
 UNDETERMINING = ("images", "plugin_source", "versions")
+"""What ``config.yaml`` holds that has no part in the name of a run folder."""
 MAX_NAMED = 6
 """The most architectures that the command on a page names."""
-"""What ``config.yaml`` holds that has no part in the name of a run folder."""
 
 
 @shown_in_notebooks("training")
