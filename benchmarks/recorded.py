@@ -5,8 +5,9 @@
         --proxies meco,synflow,dextr_condition,grad_condition,jacov,gradalign_i,gradalign_ii,params,flops
     NAS_DATA=... python -m benchmarks.recorded FOLDER [--proxies nas_rank,gradalign_i] [--budget 1000] [--seeds 5]
 
-Every seed is another search (other first cells, other mutations) over the same initialisation; `nas search` would draw
-another one with every seed. Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below
+What the folder lacks is measured in the same way and kept in the store (``NAS_STORE``). Every seed is another search
+(other first cells, other mutations) over the same initialisation; `nas search` would draw another one with every seed.
+Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below
 each of ``--limits`` (millions of parameters), and what is the best possible there.
 """
 
@@ -23,13 +24,14 @@ import pandas as pd
 import typer
 
 from nas import plugins
+from nas.calls.setup import Setup
 from nas.proxy import Proxy
 from nas.runs.loop import Trial, best, run
 from nas.scoring.measurer import Score
 from nas.scoring.objective import Objective, Objectives
 from nas.scoring.scorer import Scorer
 from nas.searcher import SEARCHERS
-from nas.space import SPACES, Arch, Space, SpaceWrapper
+from nas.space import Arch, Space, SpaceWrapper
 
 SPACE = "nasbench201"
 
@@ -117,22 +119,31 @@ def main(
     seeds: int = 5,
     limits: Annotated[str, typer.Option()] = "0.3,0.6,1.0",
     searcher: str = "evolution",
+    batch_size: int = 16,
 ) -> None:
     plugins.load()
-    recorded = Recorded(folder, SPACES[SPACE]())
-    table = pd.read_csv(Path(os.environ["NAS_DATA"]) / "nasbench201.csv.gz")
+    with Setup.of(SPACE, {"data": str(data() / "cifar10_probe.npz"), "batch_size": batch_size}) as setup:
+        judge(Recorded(folder, setup.space, setup.scorer()), proxies.split(","), budget, seeds, limits, searcher)
+
+
+def judge(recorded: Recorded, proxies: Sequence[str], budget: int, seeds: int, limits: str, searcher: str) -> None:
+    table = pd.read_csv(data() / "nasbench201.csv.gz")
     forms = [recorded.space.canonical(recorded.space.parse(text)) for text in table["arch"]]
     accuracy = dict(zip(table["arch"], table["cifar10_test"], strict=True))
     size = dict(reversed(list(zip(forms, table["params"], strict=True))))
     for limit in (None, *map(float, limits.split(","))):
         own = table if limit is None else table[table["params"] <= limit * 1e6]
         print(f"{'no limit' if limit is None else f'params<={limit:g}e6'}: best {own['cifar10_test'].max():.2f}")
-        for proxy in proxies.split(","):
+        for proxy in proxies:
             keep = None if limit is None else (lambda form, limit=limit: size[form] <= limit * 1e6)
             ends = [best(searched(recorded, searcher, proxy, budget, seed, keep=keep)) for seed in range(seeds)]
             found = [accuracy[end.arch] for end in ends if end is not None]
             spread = statistics.stdev(found) if len(found) > 1 else 0.0
             print(f"  {proxy}: mean {statistics.fmean(found):.2f}, sd {spread:.2f}, least {min(found):.2f}", flush=True)
+
+
+def data() -> Path:
+    return Path(os.environ["NAS_DATA"])
 
 
 if __name__ == "__main__":
