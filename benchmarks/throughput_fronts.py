@@ -29,7 +29,9 @@ DRAWS, TRAINED = 100, 200
 
 def main(folder: Path, column: str = "throughput_a100", target: str = "val_top1") -> None:
     plugins.load()
-    table = pd.read_csv(Path(os.environ["NAS_DATA"]) / "accel_nasbench.csv.gz").drop_duplicates("arch").set_index("arch")
+    table = (
+        pd.read_csv(Path(os.environ["NAS_DATA"]) / "accel_nasbench.csv.gz").drop_duplicates("arch").set_index("arch")
+    )
     every = table[[target, column]].to_numpy(float)
     lowest = every.min(0)
     whole = hypervolume(every[nondominated(every)], lowest)
