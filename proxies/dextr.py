@@ -17,7 +17,7 @@ LOGITS = 10
 """How many are drawn, with replacement."""
 
 
-@proxy("dextr_condition", family="activations", passes=0.53, paper=PAPER)
+@proxy("dextr_condition", family="activations", passes=0.40, paper=PAPER)
 def dextr_condition(probe: Probe) -> Tensor:
     """How evenly what each module gives fills its channels, summed over modules; larger is better.
 

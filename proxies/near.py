@@ -13,7 +13,7 @@ from nas.proxy import ProxyFailure, proxy
 from nas.registry import Range
 
 
-@proxy("near", family="activations", passes=0.68, needs=("images",), paper="Husistein et al. 2025, arXiv:2408.08776")
+@proxy("near", family="activations", passes=0.47, needs=("images",), paper="Husistein et al. 2025, arXiv:2408.08776")
 def near(probe: Probe, *, images: Annotated[int, Range(1)] = 16) -> Tensor:
     """Effective rank of what each layer gives, summed over layers; larger is better.
 
