@@ -7,8 +7,8 @@
 
 What the folder lacks is measured in the same way and kept in the store (``NAS_STORE``). Every seed is another search
 (other first cells, other mutations) over the same initialisation; `nas search` would draw another one with every seed.
-Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below
-each of ``--limits`` (millions of parameters), and what is the best possible there.
+Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below each of ``--limits`` (millions
+of parameters), and what is the best possible there.
 """
 
 from __future__ import annotations
