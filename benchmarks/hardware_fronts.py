@@ -17,18 +17,20 @@ there is measured in the same way: every seed is another search then, over one i
 import argparse
 import os
 import statistics
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-import nas
 from benchmarks.recorded import SPACE, Recorded, searched
 from nas import plugins
-from nas.calls.costs import columns
+from nas.calls.costs import Column, columns
 from nas.calls.setup import Setup
-from nas.proxy import Proxy
+from nas.proxy import Proxy, ProxyFn
 from nas.runs.loop import Trial, best
+from nas.scoring.scorer import Scorer
 from nas.statistics.fronts import hypervolume, nondominated
 
 DEVICES = ("edgegpu", "pixel3", "raspi4")
@@ -45,49 +47,33 @@ def covered(truth: pd.DataFrame, archs: list[str], least: float) -> float:
     return hypervolume(own, reference) / hypervolume(values[nondominated(values)], reference)
 
 
-def fronts(truth: pd.DataFrame, device: str, seed: int, args: argparse.Namespace, data: Path) -> dict[str, list[str]]:
-    """The front of each method, as architectures."""
-    common = {
-        "data": str(data / "cifar10_probe.npz"), "batch_size": args.batch_size, "seed": seed,
-        "costs": [f"{device}={data / 'nasbench201_hardware.csv.gz'}:{device}_latency"],
-    }  # fmt: skip
-    result = nas.search("nasbench201", args.proxy, "nsga2", args.budget, minimise=[device], baseline=True, **common)
-    archs = {"nsga2": list(result.front["arch"]), "random": list(result.random_front["arch"])}
-    archs["limits"] = [
-        nas.search(
-            "nasbench201", args.proxy, "evolution", args.budget // len(QUANTILES),
-            constraints=[f"{device}<={truth['latency'].quantile(quantile):.6g}"],
-            settings={"evolution": {"population": max(10, args.budget // len(QUANTILES) // 4)}}, **common,
-        ).best.arch
-        for quantile in QUANTILES
-    ]  # fmt: skip
-    return archs
-
-
-def recorded_fronts(
-    truth: pd.DataFrame, device: str, seed: int, args: argparse.Namespace, data: Path, recorded: Recorded
+def fronts(
+    scorer: Scorer | Recorded,
+    proxy: str | Proxy | ProxyFn,
+    latency: Column,
+    bounds: Sequence[float],
+    seed: int,
+    budget: int,
 ) -> dict[str, list[str]]:
-    """The same from scores that were measured before."""
-    (column,) = columns([f"{device}={data / 'nasbench201_hardware.csv.gz'}:{device}_latency"], recorded.space).values()
-    latency = Proxy(device, None, larger_is_better=False, known=column)
+    """The front of each method, as architectures."""
+    cost = Proxy(latency.name, None, larger_is_better=False, known=latency)
 
     def front(searcher: str) -> list[str]:
-        trials = searched(recorded, searcher, args.proxy, args.budget, seed, minimise=[latency])
+        trials = searched(scorer, searcher, proxy, budget, seed, minimise=[cost])
         able = [trial for trial in trials if trial.objectives]
         kept = nondominated(np.array([trial.objectives for trial in able]))
         return [trial.arch for trial, is_kept in zip(able, kept, strict=True) if is_kept]
 
-    def under(quantile: float) -> Trial | None:
-        bound, budget = truth["latency"].quantile(quantile), args.budget // len(QUANTILES)
-        options = {"population": max(10, budget // 4)}
+    def under(bound: float) -> Trial | None:
+        own = budget // len(bounds)
         return best(
             searched(
-                recorded, "evolution", args.proxy, budget, seed, options=options,
-                keep=lambda form: column(recorded.space, form) <= bound,
+                scorer, "evolution", proxy, own, seed, options={"population": max(10, own // 4)},
+                keep=lambda form: latency(scorer.space, form) <= bound,
             )
         )  # fmt: skip
 
-    limits = [trial.arch for trial in map(under, QUANTILES) if trial is not None]
+    limits = [trial.arch for trial in map(under, bounds) if trial is not None]
     return {"nsga2": front("nsga2"), "random": front("random_search"), "limits": limits}
 
 
@@ -103,24 +89,26 @@ def main() -> None:
     data = Path(os.environ["NAS_DATA"])
     plugins.load()
     with Setup.of(SPACE, {"data": str(data / "cifar10_probe.npz"), "batch_size": args.batch_size}) as setup:
-        judge(args, data, Recorded(args.scores, setup.space, setup.scorer()) if args.scores else None)
+        recorded = Recorded(args.scores, setup.scorer()) if args.scores else None
+        judge(args, data, setup, recorded)
 
 
-def judge(args: argparse.Namespace, data: Path, recorded: Recorded | None) -> None:
+def judge(args: argparse.Namespace, data: Path, setup: Setup, recorded: Recorded | None) -> None:
     accuracies = pd.read_csv(data / "nasbench201.csv.gz").set_index("arch")["cifar10_test"]
-    latencies = pd.read_csv(data / "nasbench201_hardware.csv.gz").set_index("arch")
+    table = data / "nasbench201_hardware.csv.gz"
+    latencies = pd.read_csv(table).set_index("arch")
+    named = columns([f"{device}={table}:{device}_latency" for device in args.device or DEVICES], setup.space)
     shares: dict[tuple[str, str, float], list[float]] = {}
     for seed in map(int, args.seeds.split(",")):
-        for device in args.device or DEVICES:
-            truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[f"{device}_latency"]}).dropna()
-            own = (truth, device, seed, args, data)
-            for name, archs in (fronts(*own) if recorded is None else recorded_fronts(*own, recorded)).items():
-                for least in REFERENCES:
-                    share = covered(truth, archs, least)
-                    shares.setdefault((device, name, least), []).append(share)
-                    print(
-                        f"{device} seed {seed} {name} above {least:g} %: {share:.3f} ({len(archs)} cells)", flush=True
-                    )
+        scorer = recorded or setup.scorer(seed)
+        for device, column in named.items():
+            truth = pd.DataFrame({"accuracy": accuracies, "latency": latencies[column.name]}).dropna()
+            bounds = [truth["latency"].quantile(quantile) for quantile in QUANTILES]
+            found = fronts(scorer, setup.named(args.proxy), column, bounds, seed, args.budget)
+            for (name, archs), least in product(found.items(), REFERENCES):
+                share = covered(truth, archs, least)
+                shares.setdefault((device, name, least), []).append(share)
+                print(f"{device} seed {seed} {name} above {least:g} %: {share:.3f} ({len(archs)} cells)", flush=True)
     for (device, name, least), values in shares.items():
         print(f"{device} {name} above {least:g} %: mean {statistics.fmean(values):.3f}, least {min(values):.3f}")
 

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pandas as pd
 import typer
 
 from nas import plugins
 from nas.calls.setup import Setup
-from nas.proxy import Proxy
+from nas.proxy import Proxy, ProxyFn
 from nas.runs.loop import Trial, best, run
 from nas.scoring.measurer import Score
 from nas.scoring.objective import Objective, Objectives
@@ -37,28 +37,25 @@ SPACE = "nasbench201"
 
 
 class Recorded:
-    """The scores of a comparison's run folder, asked as a `nas.scoring.scorer.Scorer` is.
+    """The scores of a comparison's run folder, asked as a `nas.scoring.scorer.Scorer` is; ``scorer`` measures what the
+    folder lacks."""
 
-    Args:
-        further: measures those architectures that the folder has not; without it they are an error.
-    """
-
-    def __init__(self, folder: Path, space: Space, further: Scorer | None = None) -> None:
-        self.space, self.further = space, further
-        self.rows = pd.read_csv(folder / "scores.csv")
-        forms = {text: space.canonical(space.parse(text)) for text in self.rows["arch"].unique()}
+    def __init__(self, folder: Path, scorer: Scorer) -> None:
+        self.space, self.scorer = scorer.space, scorer
+        rows = pd.read_csv(folder / "scores.csv")
+        forms = {text: self.space.canonical(self.space.parse(text)) for text in rows["arch"].unique()}
         self.scores: dict[Arch, dict[str, Score]] = {form: {} for form in forms.values()}
-        for row in self.rows.itertuples():
+        for row in rows.itertuples():
             failed = row.status != "ok"
             reason = str(row.reason) if failed else ""
             self.scores[forms[row.arch]][row.proxy] = Score(None if failed else row.value, row.status, reason)
 
     def stream(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> Iterator[dict[str, Score]]:
         for form in map(self.space.canonical, archs):
-            if form not in self.scores and self.further is not None:
-                yield from self.further.stream([form], proxies)
-                continue
-            yield {p.name: Score(p.known(self.space, form)) if p.known else self.scores[form][p.name] for p in proxies}
+            known = self.scores.get(form, {})
+            own = {proxy.name: known[proxy.name] for proxy in proxies if proxy.name in known}
+            (further,) = self.scorer([form], [proxy for proxy in proxies if proxy.name not in own])
+            yield own | further
 
     def __call__(self, archs: Iterable[Arch], proxies: Sequence[Proxy]) -> list[dict[str, Score]]:
         return list(self.stream(archs, proxies))
@@ -82,9 +79,9 @@ class Within(SpaceWrapper):
 
 
 def searched(
-    recorded: Recorded,
+    scorer: Scorer | Recorded,
     searcher: str,
-    proxy: str,
+    proxy: str | Proxy | ProxyFn,
     budget: int,
     seed: int,
     *,
@@ -93,11 +90,10 @@ def searched(
     options: dict[str, Any] | None = None,
 ) -> list[Trial]:
     """The trials of a search, as `nas.search` makes them."""
-    record = SEARCHERS[searcher]
-    scorer: Any = recorded
-    objectives = [Objective(scorer, of_cells(proxy), ranks=record.ranks)]
-    objectives += [Objective(scorer, other, sense="minimise") for other in minimise]
-    space = recorded.space if keep is None else Within(recorded.space, keep)
+    record, asked = SEARCHERS[searcher], cast(Scorer, scorer)
+    objectives = [Objective(asked, proxy, ranks=record.ranks)]
+    objectives += [Objective(asked, other, sense="minimise") for other in minimise]
+    space = scorer.space if keep is None else Within(scorer.space, keep)
     many = record.objectives == "many"
     return list(
         run(
@@ -105,11 +101,6 @@ def searched(
             Objectives(objectives) if len(objectives) > 1 else objectives[0], budget, many=many,
         )
     )  # fmt: skip
-
-
-def of_cells(proxy: str) -> str:
-    """The combination that ``nas_rank`` stands for here."""
-    return "nas_rank_cells" if proxy == "nas_rank" else proxy
 
 
 def main(
@@ -123,10 +114,18 @@ def main(
 ) -> None:
     plugins.load()
     with Setup.of(SPACE, {"data": str(data() / "cifar10_probe.npz"), "batch_size": batch_size}) as setup:
-        judge(Recorded(folder, setup.space, setup.scorer()), proxies.split(","), budget, seeds, limits, searcher)
+        named = {name: setup.named(name) for name in proxies.split(",")}
+        judge(Recorded(folder, setup.scorer()), named, budget, seeds, limits, searcher)
 
 
-def judge(recorded: Recorded, proxies: Sequence[str], budget: int, seeds: int, limits: str, searcher: str) -> None:
+def judge(
+    recorded: Recorded,
+    proxies: Mapping[str, str | Proxy | ProxyFn],
+    budget: int,
+    seeds: int,
+    limits: str,
+    searcher: str,
+) -> None:
     table = pd.read_csv(data() / "nasbench201.csv.gz")
     forms = [recorded.space.canonical(recorded.space.parse(text)) for text in table["arch"]]
     accuracy = dict(zip(table["arch"], table["cifar10_test"], strict=True))
@@ -134,12 +133,12 @@ def judge(recorded: Recorded, proxies: Sequence[str], budget: int, seeds: int, l
     for limit in (None, *map(float, limits.split(","))):
         own = table if limit is None else table[table["params"] <= limit * 1e6]
         print(f"{'no limit' if limit is None else f'params<={limit:g}e6'}: best {own['cifar10_test'].max():.2f}")
-        for proxy in proxies:
+        for name, proxy in proxies.items():
             keep = None if limit is None else (lambda form, limit=limit: size[form] <= limit * 1e6)
             ends = [best(searched(recorded, searcher, proxy, budget, seed, keep=keep)) for seed in range(seeds)]
             found = [accuracy[end.arch] for end in ends if end is not None]
             spread = statistics.stdev(found) if len(found) > 1 else 0.0
-            print(f"  {proxy}: mean {statistics.fmean(found):.2f}, sd {spread:.2f}, least {min(found):.2f}", flush=True)
+            print(f"  {name}: mean {statistics.fmean(found):.2f}, sd {spread:.2f}, least {min(found):.2f}", flush=True)
 
 
 def data() -> Path:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.benchmark import Timer
 
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
@@ -42,6 +41,8 @@ def latency(
         runtime: torch as it is, or ONNX Runtime on the CPU in single precision, which may be what will be deployed.
         seconds: how long passes are timed.
     """
+    from torch.utils.benchmark import Timer  # brings torch's compiler of extensions, which looks for CUDA and may warn
+
     net, images = in_use(probe, batch)
     run = _torch(net, images, probe.mixed) if runtime == "torch" else _onnxruntime(net, images)
     for _ in range(WARM_UP):
