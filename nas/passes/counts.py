@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from nas.passes.intercept import LINEAR, Intercept, attention_without_dropout, no_normalisation, normalising
 from nas.passes.operations import CONVOLUTIONS, PRODUCTS, RECURRENT, TRANSPOSED, Dispatch, aten, is_known
+from nas.passes.pooling import POOLINGS
 from nas.passes.state import restored
 
 
@@ -91,6 +92,7 @@ class _Counter(Dispatch):  # type: ignore[no-untyped-call]
         self.handlers: dict[Any, Callable[..., Any]] = {
             LINEAR: self._within_layer(F.linear),
             F.multi_head_attention_forward: self._within_layer(attention_without_dropout),
+            **{pooling: pooling for pooling in POOLINGS},  # not by products, which are counted
         }
         self._parameters = {_memory(parameter) for parameter in net.parameters()}
         self._own = self._parameters | {_memory(buffer) for buffer in net.buffers()}

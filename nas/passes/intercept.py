@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from nas.passes.pooling import POOLINGS
+
 CONVOLUTION = F.conv2d
 LINEAR = F.linear
 ATTENTION = F.multi_head_attention_forward
@@ -163,7 +165,7 @@ def product_without_dropout(
 
 def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable[..., Any]]:
     """Handlers under which every batch norm goes through ``how`` and dropout drops nothing (a score is a function of
-    the network, not of a mask).
+    the network, not of a mask); pooling gives the same by faster ways.
 
     Args:
         how: ``(input, running mean, running variance, weight, bias, eps) -> output``.
@@ -183,4 +185,5 @@ def normalising(how: Callable[..., Tensor]) -> dict[Callable[..., Any], Callable
         ATTENTION: attention_without_dropout,
         F.scaled_dot_product_attention: product_without_dropout,
         **dict.fromkeys(DROPOUTS, no_dropout),
+        **POOLINGS,
     }

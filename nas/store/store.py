@@ -40,7 +40,7 @@ from nas.store.database import (
 )
 from nas.store.versions import version
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Counts the changes of the engine that give an unchanged proxy another number for an unchanged network."""
 
 KEPT = ("ok", "failed", "saturated")
