@@ -7,6 +7,7 @@ NAS-Bench-201.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,10 +51,12 @@ def max_pooling(
     return_indices: bool = False,
 ) -> Any:  # fmt: skip
     """`torch.nn.functional.max_pool2d`, by the kernel for channels that are the last dimension."""
-    arguments = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-    if return_indices or not _overlapping(x, kernel_size, stride) or debug_unwrap(x) is not x:
-        return F.max_pool2d(x, *arguments)
-    return F.max_pool2d(x.contiguous(memory_format=torch.channels_last), *arguments).contiguous()
+    geometry = (kernel_size, stride, padding, dilation, ceil_mode)
+    if return_indices:
+        return F.max_pool2d(x, *geometry, return_indices=True)
+    if not _overlapping(x, kernel_size, stride) or debug_unwrap(x) is not x:
+        return F.max_pool2d(x, *geometry)
+    return F.max_pool2d(x.contiguous(memory_format=torch.channels_last), *geometry).contiguous()
 
 
 def _overlapping(x: Tensor, kernel_size: Any, stride: Any) -> bool:
@@ -67,4 +70,4 @@ def _overlapping(x: Tensor, kernel_size: Any, stride: Any) -> bool:
     )
 
 
-POOLINGS = {F.avg_pool2d: average_pooling, F.max_pool2d: max_pooling}
+POOLINGS: dict[Callable[..., Any], Callable[..., Any]] = {F.avg_pool2d: average_pooling, F.max_pool2d: max_pooling}
