@@ -8,7 +8,7 @@ from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from nas.statistics.beliefs import Beliefs, Candidates, believe, normal_scores
 from nas.statistics.ranks import Vector
@@ -70,12 +70,13 @@ def _best(candidates: Candidates, places: Sequence[int], truths: Vector, left: V
         return Choice(int(np.argmax(np.where(left, candidates.ranking, -np.inf))), FIRST, np.nan)
     beliefs = believe(candidates, places, truths)
     distance = (beliefs.mean - beliefs.mean[list(places)].max()) / beliefs.deviation
-    improvement = beliefs.deviation * (distance * norm.cdf(distance) + norm.pdf(distance))
+    density = np.exp(-(distance**2) / 2) / np.sqrt(2 * np.pi)
+    improvement = beliefs.deviation * (distance * ndtr(distance) + density)
     gains, expected = np.where(left, improvement, -np.inf), int(np.argmax(np.where(left, beliefs.mean, -np.inf)))
     largest = gains.max()  # zero where all that are left are believed to be far worse
     place = int(np.argmax(np.round(gains / largest, DIGITS))) if largest > 0 else expected
     why = EXPECTED if place == expected else UNSURE
-    return Choice(place, why, float(norm.cdf(distance[place])))
+    return Choice(place, why, float(ndtr(distance[place])))
 
 
 def beliefs_after(candidates: Candidates, results: Sequence[tuple[int, float]]) -> Beliefs:
