@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy  # whose statistics take half a second to import: when they are first asked for
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import comb
 
 Vector = NDArray[np.float64]
@@ -27,14 +27,14 @@ def kendall(scores: Vector, targets: Vector) -> float:
     """Kendall's τ-b; nan where either is constant."""
     if not _vary(scores, targets):
         return np.nan
-    return float(stats.kendalltau(average_ranks(scores), average_ranks(targets)).statistic)
+    return float(scipy.stats.kendalltau(average_ranks(scores), average_ranks(targets)).statistic)
 
 
 def spearman(scores: Vector, targets: Vector) -> float:
     """Spearman's ρ: the correlation of average ranks; nan where either is constant."""
     if not _vary(scores, targets):
         return np.nan
-    return float(stats.spearmanr(average_ranks(scores), average_ranks(targets)).statistic)
+    return float(scipy.stats.spearmanr(average_ranks(scores), average_ranks(targets)).statistic)
 
 
 def kendall_given(scores: Vector, targets: Vector, given: Vector) -> float:
@@ -105,7 +105,7 @@ def p_value(difference: float, resampled: Vector) -> float:
     if np.isnan(difference) or np.isnan(resampled).mean() > 0.05:
         return np.nan
     deviation = np.nanstd(resampled, ddof=1)
-    return float(2 * stats.norm.sf(abs(difference) / deviation)) if deviation > 0 else 1.0
+    return float(2 * scipy.stats.norm.sf(abs(difference) / deviation)) if deviation > 0 else 1.0
 
 
 def holm(p_values: Vector) -> Vector:
@@ -189,7 +189,7 @@ def _by_place(weights: NDArray[Any], values: Vector) -> Vector:
 
 def average_ranks(values: Vector) -> Vector:
     """Ranks from 1 on; equal values share theirs."""
-    return np.asarray(stats.rankdata(values), dtype=np.float64)
+    return np.asarray(scipy.stats.rankdata(values), dtype=np.float64)
 
 
 def _vary(*columns: Vector) -> bool:
