@@ -1,6 +1,7 @@
 """Ways to choose what to evaluate for the truth, by what they find on NAS-Bench-201 with a few queries.
 
     python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all] [--scores FOLDER]
+    python -m benchmarks.evaluate methods --scores FOLDER --proxies cells,own,gradalign_i+jacov
     python -m benchmarks.evaluate halving [--pool 3000] [--seeds 20] [--scores FOLDER]
     python -m benchmarks.evaluate verdicts [--draws 40] [--folder FOLDER]
     python -m benchmarks.evaluate spaces FOLDER [--seeds 20] [--queries 20]
@@ -9,6 +10,8 @@
 ``nasbench201_peer_scores.csv.gz`` in the folder ``NAS_DATA``), ``pool`` are drawn for each seed. A method queries the
 validation accuracy of one cell after the other; printed is the test accuracy of the best by validation after 5, 10, 20
 and 50 queries, mean and standard deviation over the seeds. Random search and evolution draw from all 15,625 cells.
+With ``--scores`` the classes and proxies are those of a comparison's folder (`benchmarks.recorded` says how to make
+it): ``cells`` are the parts of `nas_rank_cells`, ``own`` all of them, and names joined with ``+`` those.
 
 - ``ranking``: down the sum of log-quantiles.
 - ``robot``: RoBoT (arXiv:2403.07591): Gaussian-process UCB over the weights, in [-1, 1], of a sum of the scaled
@@ -180,7 +183,8 @@ def methods(
     print(" | ".join(f"{valid} ({test}, best {frame[test].max():.2f})" for valid, test in TRUTHS))
     baselines(seeds)
     for name in proxies.split(",") if proxies else sets:
-        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), sets[name]) for s in range(seeds)]
+        members = sets.get(name, tuple(name.split("+")))
+        drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), members) for s in range(seeds)]
         for method in only.split(","):
             start, rows = time.process_time(), []
             for seed, cells in enumerate(drawn):

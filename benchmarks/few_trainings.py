@@ -6,13 +6,15 @@ or without (mixers).
 Trains ``networks`` random networks as the yardstick. Then, 20 times: of 30 of them, drawn at random, the best by
 validation of ``evaluate`` that ``nas search --evaluate`` chooses, of as many at random, and of as many down the
 ranking; by test accuracy and by their place among the 30. And once for real: a search that scores 100 and trains as
-many, beside as many random ones. Everything is kept in the folder OUT, one for each space, and continued there.
+many, beside as many random ones, and what it spends its time on. Everything is kept in the folder OUT, one for each
+space, and continued there.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,9 @@ from torch import nn
 
 import nas
 from nas.choices import ChoiceSpace, choices, integers, one_of, repeated
+from nas.runs import evaluation
 from nas.space import space
+from nas.statistics.beliefs import believe
 
 PROXIES = {"digits_convolutions": "gradalign_i+synflow+naswot", "digits_mixer": "gradalign_i+synflow+grad_norm"}
 """What each space is searched by; naswot counts ReLUs, of which mixers have none."""
@@ -152,15 +156,26 @@ def valid_of(known: pd.DataFrame):
 
 
 def once(name: str, out: Path, epochs: int, evaluate: int, given: dict) -> None:
+    believing: list[float] = []
+
+    def timed(*args):
+        start = time.perf_counter()
+        beliefs = believe(*args)
+        believing.append(time.perf_counter() - start)
+        return beliefs
+
     start = time.perf_counter()
-    result = nas.search(
-        name, PROXIES[name], "random_search", SCORED, evaluate=evaluate, epochs=epochs,
-        run_folder=out / "run", **given,
-    )  # fmt: skip
-    took = time.perf_counter() - start
-    training = result.evaluations["seconds"].sum()
-    scoring = result.trials["seconds"].sum()
-    print(f"once: {result.best.evaluated}; {took:.0f} s, of these scoring {scoring:.0f} s, training {training:.0f} s")
+    with patch.object(evaluation, "believe", timed):
+        result = nas.search(
+            name, PROXIES[name], "random_search", SCORED, evaluate=evaluate, epochs=epochs,
+            run_folder=out / "run", **given,
+        )  # fmt: skip
+    spent = {
+        "proxies": result.trials["seconds"].sum(), "trainings": result.evaluations["seconds"].sum(),
+        "model": sum(believing),
+    }  # fmt: skip
+    spent["data, files, pages"] = time.perf_counter() - start - sum(spent.values())
+    print(f"once: {result.best.evaluated}; seconds: {', '.join(f'{what} {took:.1f}' for what, took in spent.items())}")
     random = nas.train(
         name, evaluate, epochs=epochs, out=out / "random", data=given["data"], plugin=[__file__], seed=1
     )  # fmt: skip

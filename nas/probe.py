@@ -224,10 +224,10 @@ class Probe(Asked):
         """H ∂L/∂w of each of the `weights`, with H the Hessian of the batch's loss for all of them."""
         return self._ask(self._batch(), "curvature", _itself)[0]  # type: ignore[no-any-return]
 
-    def input_gradients(self) -> Tensor:
-        """∂(Σ logits of all images)/∂x, [samples, inputs]; batch norm in training mode, so images act on each other. Of
-        tokens, x is what they are looked up as."""
-        return self._ask(self._batch(), "input", _itself)[0]  # type: ignore[no-any-return]
+    def input_gradients(self, samples: int | None = None) -> Tensor:
+        """∂(Σ logits)/∂x of the ``samples`` first images (default: all), [samples, inputs]; batch norm in training mode
+        over them, so images act on each other. Of tokens, x is what they are looked up as."""
+        return self._ask(self._batch(samples), "input", _itself)[0]  # type: ignore[no-any-return]
 
     def flow(self) -> list[Flow]:
         """Each of the `weights` in the linearised network: absolute parameters, no batch norm, an input of ones."""

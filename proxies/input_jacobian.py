@@ -1,29 +1,38 @@
 """How differently a network's output responds to changes of different images.
 
 Both use J_i = ∂(Σ logits)/∂x_i, the gradient with respect to the pixels of image i. Batch norm is in training mode over
-the batch, the initialisation PyTorch's default.
+the images, the initialisation PyTorch's default.
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from nas.probe import Probe
 from nas.proxy import ProxyFailure, proxy
+from nas.registry import Range
 
 TINY = 1e-5
 
+IMAGES = 16
+"""They rank no worse than 32 or 64: `nas run runs/batch_size.yaml`."""
+
 
 @proxy("jacov", family="Jacobians", passes=0.76, paper="Mellor et al. 2020, arXiv:2006.04647v1")
-def jacov(probe: Probe) -> Tensor:
+def jacov(probe: Probe, *, images: Annotated[int, Range(2)] = IMAGES) -> Tensor:
     """How far the images' Jacobians are from being correlated; larger is better.
 
         −Σ (log(v + k) + 1 / (v + k)),   v the eigenvalues of the correlation matrix of the J_i, k = 1e-5
 
     Its maximum, minus the number of images, is reached when none are correlated.
+
+    Args:
+        images: how many of the minibatch; all where it has fewer. The published codes take all.
     """
-    eigenvalues: Tensor = torch.linalg.eigvalsh(correlations(probe.input_gradients())) + TINY
+    eigenvalues: Tensor = torch.linalg.eigvalsh(correlations(probe.input_gradients(images))) + TINY
     return -(eigenvalues.log() + 1 / eigenvalues).sum()
 
 

@@ -29,6 +29,13 @@ def test_jacov(name):
     assert float(jacov(Probe(*make(name)))) == pytest.approx(expected, rel=1e-6)
 
 
+def test_jacov_of_the_first_images_alone():
+    net, images, labels = make("plain")
+    few = jacov(Probe(net, images[:3], labels[:3]))
+    assert float(jacov(Probe(net, images, labels), images=3)) == pytest.approx(float(few), rel=1e-6)
+    assert float(few) != pytest.approx(float(jacov(Probe(net, images, labels))), rel=1e-3)
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_epe_nas(name):
     net, images, labels = make(name)
