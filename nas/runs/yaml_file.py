@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from nas.errors import UsageError
@@ -77,6 +78,13 @@ def _values(node: yaml.Node, counts: dict[int, int]) -> int:
     return total
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes numpy's numbers as Python's."""
+
+
+_Plain.add_multi_representer(np.generic, lambda dumper, value: dumper.represent_data(value.item()))  # type: ignore[type-abstract]
+
+
 def yaml_text(value: Any) -> str:
-    """``value`` as YAML, in its own order."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    """Plain data and numbers of numpy's as YAML, in their own order."""
+    return yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True)

@@ -44,7 +44,7 @@ class Spread(NamedTuple):
         """The 95 % interval; nan where there is none."""
         if self.resampled:
             return ranks.interval(self.values)
-        reach = stats.norm.ppf(0.975) * self._error()
+        reach = float(stats.norm.ppf(0.975)) * self._error()
         return self.estimate - reach, self.estimate + reach
 
     def p_value(self) -> float:

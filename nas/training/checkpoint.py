@@ -12,12 +12,12 @@ from types import UnionType
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from nas.errors import UsageError, unreadable
 from nas.files import open_file
 from nas.runs.folder import read_yaml
+from nas.runs.yaml_file import yaml_text
 from nas.scoring.measurer import OF_THE_MACHINE
 from nas.training.loop import Epoch, Training
 
@@ -96,7 +96,7 @@ class TrainingFolder:
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Writes the result, and removes the checkpoint, unless another try may have another result."""
-        text = yaml.safe_dump(dict(result), sort_keys=False, allow_unicode=True)
+        text = yaml_text(dict(result))
         checkpoint = self.path / CHECKPOINT
         if os.name == "posix" and checkpoint.exists():  # the other files must be on the disk before it goes
             for name in (HISTORY, *WEIGHTS.values()):

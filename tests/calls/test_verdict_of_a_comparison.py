@@ -10,6 +10,7 @@ from trainings import NARROW, stripes_file
 
 import nas
 from nas.errors import UsageError
+from nas.statistics import spread
 
 
 def test_the_verdict_is_written_and_recommends_a_command(table, tmp_path):
@@ -23,6 +24,16 @@ def test_the_verdict_is_written_and_recommends_a_command(table, tmp_path):
     assert command[:4] == ["nas", "search", "--space", "nasbench201"]
     assert command[command.index("--proxy") + 1] == written["best"]
     assert "Verdict" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_verdict_on_more_architectures_than_are_resampled(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(spread, "MAX_RESAMPLED", 10)
+    run = tmp_path / "run"
+    result = nas.compare("nasbench201", table, "accuracy", "gradsign,naswot", 20, **COMPARE, run_folder=run)
+    written = yaml.safe_load((run / "verdict.yaml").read_text())
+    numbers = {name: getattr(result.verdict, name) for name, value in written.items() if isinstance(value, float)}
+    assert numbers.keys() >= {"kendall", "kendall_lo", "kendall_hi", "given_kendall", "given_lo", "given_hi"}
+    assert {name: written[name] for name in numbers} == pytest.approx(numbers)
 
 
 def test_without_a_table_proxies_are_compared_with_themselves(tmp_path):

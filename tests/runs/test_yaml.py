@@ -1,5 +1,6 @@
 """YAML from outside is settings or refused, and runs no code."""
 
+import numpy as np
 import pytest
 import yaml
 from hostile import mutations, quick
@@ -7,6 +8,7 @@ from hypothesis import given
 
 from nas.errors import UsageError
 from nas.runs.folder import read_yaml
+from nas.runs.yaml_file import yaml_text
 
 
 def nested(depth):
@@ -59,3 +61,13 @@ def test_yaml_is_settings_or_refused(tmp_path, text):
     except UsageError:
         return
     assert isinstance(found, dict)
+
+
+def test_numbers_of_numpy_are_written_as_numbers():
+    numbers = {"a": np.float64(0.5), "b": [np.int64(3), np.bool_(True)], np.str_("c"): np.float32(0.25), "d": np.nan}
+    assert yaml.safe_load(yaml_text(numbers)) == {
+        "a": 0.5,
+        "b": [3, True],
+        "c": 0.25,
+        "d": pytest.approx(np.nan, nan_ok=True),
+    }
