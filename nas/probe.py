@@ -203,14 +203,16 @@ class Probe(Asked):
 
         return self._ask(Pass("roles", run), "roles", _itself)[0]  # type: ignore[no-any-return]
 
-    def features(self, function: Callable[[list[Tensor]], Any]) -> Any:
-        """``function`` of the features: what the first block takes and what each block gives, with their graph.
+    def features(self, function: Callable[[list[Tensor]], Any], samples: int | None = None) -> Any:
+        """``function`` of the features: what the first block takes and what each block gives, with their graph, for the
+        ``samples`` first images (default: all).
 
         Blocks are the network's outermost modules with parts of their own (see `nas.passes.features.blocks`); features
         are [samples, channels, height, width] or [samples, tokens, channels]; what is pooled over all places does not
-        count. Batch norm is in training mode. Random numbers that ``function`` needs come from a generator of its own.
+        count. Batch norm is in training mode over these images. Random numbers that ``function`` needs come from a
+        generator of its own.
         """
-        return self._ask(self._batch(), "features", function)[0]
+        return self._ask(self._batch(samples), "features", function)[0]
 
     def loss_gradients(self) -> Weighted:
         """∂L/∂w of each of the `weights`: L is the mean over the batch, batch norm in training mode."""

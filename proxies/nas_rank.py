@@ -1,8 +1,8 @@
 """Our combinations of proxies: several views of one network, ranked together.
 
-Chosen on the trained accuracies of 582 architectures of five spaces, by the procedure that `benchmarks/nas_rank.py`
+Chosen on the trained accuracies of 760 architectures of five spaces, by the procedure that `benchmarks/nas_rank.py`
 states and repeats: one for spaces of cells, whose layers lie side by side, one for all else. All parts look at the
-network's own, single initialisation.
+network's own, single initialisation, and at no more than 20 images.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ nas_rank = combination(
     passes=1.6,
 )  # fmt: skip
 nas_rank_cells = combination(
-    "nas_rank_cells", ("meco", "synflow", "dextr_condition", "grad_condition", "jacov"), partial=True,
-    paper="ours", passes=2.7,
+    "nas_rank_cells", ("gradalign_i", "dextr_condition", "az_expressivity", "az_trainability"), partial=True,
+    paper="ours", passes=1.6,
 )  # fmt: skip

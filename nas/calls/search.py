@@ -45,7 +45,7 @@ OF_EVALUATIONS = ("evaluate", "table", "target", "epochs", "truth")
 @shown_in_notebooks("searching")
 def search(
     space: Space | str = "nasbench201",
-    proxy: str | Proxy | ProxyFn = "gradalign_i",
+    proxy: str | Proxy | ProxyFn = "nas_rank",
     searcher: str | SearcherFn = "evolution",
     budget: int = 200,
     *,

@@ -29,7 +29,7 @@ def search(
     space: Space = "nasbench201",
     proxy: Annotated[
         str, typer.Option(help="Proxy to maximise; a+b combines two by rank.", autocompletion=completion.proxies)
-    ] = "gradalign_i",
+    ] = "nas_rank",
     searcher: Annotated[
         str, typer.Option(help="Search strategy; see 'nas list searchers'.", autocompletion=completion.searchers)
     ] = "evolution",
@@ -84,8 +84,8 @@ def maximised(plan: Plan, asked: bool) -> str:
 
     (first, *others), single = plan.goals, plan.objective.proxies[0]
     makes = "minimising" if not first.text.count("+") and not as_proxy(first.text).larger_is_better else "maximising"
-    what = ((single.function and single.function.__doc__) or "").partition(";")[0].partition(": ")[2]
-    why = "asked for" if asked else f"the default: {what}"
+    parts = " + ".join(proxy.name for proxy in plan.objective.proxies)
+    why = "asked for" if asked else f"the default: {parts} by rank, of all that was compared what ranks best here"
     further = "".join(f", {goal.sense.removesuffix('e')}ing {goal.text}" for goal in others)
     space = plan.setup.space_name or "a space"
     line = f"{makes} {first.text} ({why}){further}, by {plan.searcher.name} on {space}"

@@ -12,9 +12,13 @@ from nas.cli.search import maximised
     ("given", "asked", "line"),
     [
         ({}, False,
-         "maximising gradalign_i (the default: alignment of the per-sample gradients with the average gradient), "
-         "by evolution on nasbench201; without a limit it favours the largest network: --constraint 'params<=…'"),
-        ({"constraints": ["params<=1e4"]}, True, "maximising gradalign_i (asked for), by evolution on nasbench201"),
+         "maximising nas_rank_cells (the default: gradalign_i + dextr_condition + az_expressivity + az_trainability by "
+         "rank, of all that was compared what ranks best here), by evolution on nasbench201"),
+        ({"proxy": "gradalign_i"}, True,
+         "maximising gradalign_i (asked for), by evolution on nasbench201; without a limit it favours the largest "
+         "network: --constraint 'params<=…'"),
+        ({"proxy": "gradalign_i", "constraints": ["params<=1e4"]}, True,
+         "maximising gradalign_i (asked for), by evolution on nasbench201"),
         ({"proxy": "ntk", "searcher": "random_search"}, True,
          "minimising ntk (asked for), by random_search on nasbench201"),
         ({"proxy": "params+depth"}, True, "maximising params+depth (asked for), by evolution on nasbench201"),
