@@ -1,7 +1,7 @@
 """Ways to choose what to evaluate for the truth, by what they find on NAS-Bench-201 with a few queries.
 
     python -m benchmarks.evaluate methods [--pool 3000] [--seeds 20] [--proxies three,robot,all] [--scores FOLDER]
-    python -m benchmarks.evaluate methods --scores FOLDER --proxies cells,own,gradalign_i+jacov
+    python -m benchmarks.evaluate methods --scores FOLDER --proxies own,gradalign_i+jacov
     python -m benchmarks.evaluate halving [--pool 3000] [--seeds 20] [--scores FOLDER]
     python -m benchmarks.evaluate verdicts [--draws 40] [--folder FOLDER]
     python -m benchmarks.evaluate spaces FOLDER [--seeds 20] [--queries 20]
@@ -11,7 +11,7 @@
 validation accuracy of one cell after the other; printed is the test accuracy of the best by validation after 5, 10, 20
 and 50 queries, mean and standard deviation over the seeds. Random search and evolution draw from all 15,625 cells.
 With ``--scores`` the classes and proxies are those of a comparison's folder (`benchmarks.recorded` says how to make
-it): ``cells`` are the parts of `nas_rank_cells`, ``own`` all of them, and names joined with ``+`` those.
+it): ``own`` are all but the counts, and names joined with ``+`` those.
 
 - ``ranking``: down the sum of log-quantiles.
 - ``robot``: RoBoT (arXiv:2403.07591): Gaussian-process UCB over the weights, in [-1, 1], of a sum of the scaled
@@ -380,7 +380,7 @@ def scored_by_us(folder: Path) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]
     """The same from a comparison's folder, larger is better; and the sets of proxies that it has."""
     rows = pd.read_csv(folder / "scores.csv")
     own = tuple(name for name in rows["proxy"].unique() if name not in (*SIZES, "depth"))
-    return with_forms("nasbench201", rows).reset_index(), {"cells": PROXIES["nas_rank_cells"].parts, "own": own}
+    return with_forms("nasbench201", rows).reset_index(), {"own": own}
 
 
 if __name__ == "__main__":

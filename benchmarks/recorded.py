@@ -8,7 +8,7 @@
 What the folder lacks is measured in the same way and kept in the store (``NAS_STORE``). Every seed is another search
 (other first cells, other mutations) over the same initialisation; `nas search` would draw another one with every seed.
 Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below each of ``--limits`` (millions
-of parameters), and what is the best possible there.
+of parameters), how large it is, and what is the best possible there.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def judge(
 ) -> None:
     table = pd.read_csv(data() / "nasbench201.csv.gz")
     forms = [recorded.space.canonical(recorded.space.parse(text)) for text in table["arch"]]
-    accuracy = dict(zip(table["arch"], table["cifar10_test"], strict=True))
+    accuracy, params = (dict(zip(table["arch"], table[what], strict=True)) for what in ("cifar10_test", "params"))
     size = dict(reversed(list(zip(forms, table["params"], strict=True))))
     for limit in (None, *map(float, limits.split(","))):
         own = table if limit is None else table[table["params"] <= limit * 1e6]
@@ -136,9 +136,14 @@ def judge(
         for name, proxy in proxies.items():
             keep = None if limit is None else (lambda form, limit=limit: size[form] <= limit * 1e6)
             ends = [best(searched(recorded, searcher, proxy, budget, seed, keep=keep)) for seed in range(seeds)]
-            found = [accuracy[end.arch] for end in ends if end is not None]
+            archs = [end.arch for end in ends if end is not None]
+            found = [accuracy[arch] for arch in archs]
             spread = statistics.stdev(found) if len(found) > 1 else 0.0
-            print(f"  {name}: mean {statistics.fmean(found):.2f}, sd {spread:.2f}, least {min(found):.2f}", flush=True)
+            print(
+                f"  {name}: mean {statistics.fmean(found):.2f}, sd {spread:.2f}, least {min(found):.2f}, "
+                f"{statistics.fmean(params[arch] for arch in archs) / 1e6:.2f} million parameters",
+                flush=True,
+            )
 
 
 def data() -> Path:
