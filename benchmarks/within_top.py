@@ -4,7 +4,7 @@
     NAS_DATA=... python -m benchmarks.within_top cells TOP.csv [--number 200]
     nas compare --space nasbench201 --table TOP.csv --target cifar10_test --seeds 5 --batch-size 16 --workers 2 \\
         --data $NAS_DATA/cifar10_probe.npz --run FOLDER \\
-        --proxies synflow,dextr_condition,grad_condition,jacov,gradalign_i,meco,params
+        --proxies gradalign_i,dextr_condition,az_expressivity,az_trainability
     NAS_DATA=... python -m benchmarks.within_top report FOLDER
 
 ``ceiling``: isomorphic cells are one network, trained anew (the table has means of up to three trainings of each), so
@@ -12,10 +12,10 @@ Kendall's τ-b between two cells of each set, and how it falls in the best tenth
 exceed but by chance. Beside it, the same networks trained with fewer images (validation), on other images and for 12
 epochs.
 
-``cells`` draws cells, one of each set of isomorphic ones, from the best tenth. ``report``: τ-b of each proxy and of
-`COMBINED` among them by one seed (weights and images; the mean of the seeds' τ), by the mean of all, and by how
-many of the others a cell is better than by the Mann-Whitney test of their scores at 5 %; τ given the number of
-parameters; and of the pairs that differ in accuracy, how often each way is right.
+``cells`` draws cells, one of each set of isomorphic ones, from the best tenth. ``report``: τ-b of each proxy, and of
+the sum of their log-quantiles, among them by one seed (weights and images; the mean of the seeds' τ), by the mean of
+all, and by how many of the others a cell is better than by the Mann-Whitney test of their scores at 5 %; τ given the
+number of parameters; and of the pairs that differ in accuracy, how often each way is right.
 """
 
 from __future__ import annotations
@@ -32,14 +32,10 @@ from nas import plugins
 from nas.proxy import PROXIES
 from nas.space import SPACES
 from nas.statistics.ranks import Vector, kendall, kendall_given
+from nas.statistics.verdict import ALWAYS
 
 BEST = 0.1
 DRAWS = 50
-COMBINED = {
-    "nas_rank_cells": ("meco", "synflow", "dextr_condition", "grad_condition", "jacov"),
-    "with gradalign_i for meco": ("gradalign_i", "synflow", "dextr_condition", "grad_condition", "jacov"),
-}
-
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
@@ -94,9 +90,7 @@ def report(folder: Path) -> None:
     table = cells_of_table().set_index("arch").loc[list(rows["arch"].unique())]
     accuracy, params = table["cifar10_test"].to_numpy(), table["params"].to_numpy(float)
     scores = {name: by_seed(rows[rows["proxy"] == name], name, table.index) for name in rows["proxy"].unique()}
-    for name, parts in COMBINED.items():
-        if scores.keys() >= {*parts}:
-            scores[name] = np.sum([quantiles(scores[part]) for part in parts], axis=0)
+    scores["their sum"] = np.sum([quantiles(values) for name, values in scores.items() if name not in ALWAYS], axis=0)
     print(f"{len(table)} cells, {next(iter(scores.values())).shape[1]} seeds")
     for name, values in scores.items():
         single = np.mean([kendall(column, accuracy) for column in values.T])
