@@ -36,6 +36,8 @@ from nas.scoring.scorer import Log, Scorer, Watch, try_out
 from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher, told
 from nas.space import SPACES, Arch, Space, is_leaf
 
+DEFAULT_PROXY = "nas_rank"
+"""Measured in docs/results.md: no larger a network than needed, and ranks that hold on several spaces."""
 RANDOM = "random.jsonl"
 """The trials of random search beside another one."""
 OF_EVALUATIONS = ("evaluate", "table", "target", "epochs", "truth")
@@ -45,7 +47,7 @@ OF_EVALUATIONS = ("evaluate", "table", "target", "epochs", "truth")
 @shown_in_notebooks("searching")
 def search(
     space: Space | str = "nasbench201",
-    proxy: str | Proxy | ProxyFn = "nas_rank",
+    proxy: str | Proxy | ProxyFn | None = None,
     searcher: str | SearcherFn = "evolution",
     budget: int = 200,
     *,
@@ -68,7 +70,8 @@ def search(
 
     Args:
         space: a registered name, or a `Space`.
-        proxy: a registered proxy or combination, names joined with ``+``, or a function of a `nas.probe.Probe`.
+        proxy: a registered proxy or combination, names joined with ``+``, or a function of a `nas.probe.Probe`; None is
+            `DEFAULT_PROXY`.
         searcher: a registered strategy, or a function ``(space, rng) -> Search``.
         budget: how many architectures are proposed, repeated ones included.
         minimise, maximise: proxies whose numbers are further objectives, for a searcher that takes several.
@@ -380,9 +383,12 @@ def evaluations(searcher: Searcher, space: Space, setup: Setup) -> int:
     return total
 
 
-def _goals(setup: Setup, proxy: str | Proxy | ProxyFn, minimise: Sequence[str], maximise: Sequence[str]) -> list[Goal]:
+def _goals(
+    setup: Setup, proxy: str | Proxy | ProxyFn | None, minimise: Sequence[str], maximise: Sequence[str]
+) -> list[Goal]:
+    first = setup.named(DEFAULT_PROXY, say=False) if proxy is None else setup.named(proxy)
     further = [Goal(setup.named(name), "minimise") for name in minimise]
-    return [Goal(setup.named(proxy)), *further, *(Goal(setup.named(name), "maximise") for name in maximise)]
+    return [Goal(first), *further, *(Goal(setup.named(name), "maximise") for name in maximise)]
 
 
 def _names(given: Sequence[str] | str) -> list[str]:

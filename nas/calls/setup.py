@@ -178,18 +178,19 @@ class Setup:
     def _with_options(self, record: Proxy) -> Proxy:
         return record.with_options(dict(self.settings.get(record.name, {})))
 
-    def named(self, proxy: str | Proxy | ProxyFn) -> str | Proxy | ProxyFn:
+    def named(self, proxy: str | Proxy | ProxyFn, *, say: bool = True) -> str | Proxy | ProxyFn:
         """The cost that ``proxy`` names, if it is one that is looked up; the combination that it stands for on a space
-        of cells, if it names one that has another there; else ``proxy`` itself."""
+        of cells, if it names one that has another there, with a note if that is to be said; else ``proxy`` itself."""
         if not isinstance(proxy, str):
             return proxy
-        return self._looked_up.get(normal(proxy)) or "+".join(map(self._here, proxy.split("+")))
+        return self._looked_up.get(normal(proxy)) or "+".join(self._here(name, say) for name in proxy.split("+"))
 
-    def _here(self, name: str) -> str:
+    def _here(self, name: str, say: bool) -> str:
         on_cells = PROXIES[name].on_cells if name in PROXIES else None
         if on_cells is None or not self._has_cells:
             return name
-        LOG.info("on this space, of cells, %s is %s", name, on_cells)
+        if say:
+            LOG.info("on this space, of cells, %s is %s", name, on_cells)
         return on_cells
 
     @cached_property

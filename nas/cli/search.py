@@ -70,8 +70,8 @@ def search(
     asked = source is None or source.name != "DEFAULT"
     with progress("searching", quiet) as watch:
         result = call(
-            space, proxy, searcher, budget, minimise=minimise or (), maximise=maximise or (), table=table,
-            target=target, evaluate=evaluate, epochs=epochs, truth=truth, batch=batch, baseline=baseline,
+            space, proxy if asked else None, searcher, budget, minimise=minimise or (), maximise=maximise or (),
+            table=table, target=target, evaluate=evaluate, epochs=epochs, truth=truth, batch=batch, baseline=baseline,
             run_folder=run or "auto", watch=watch, announce=lambda plan: announced(maximised(plan, asked), quiet),
             **options,
         )  # fmt: skip
