@@ -70,8 +70,7 @@ def search(
 
     Args:
         space: a registered name, or a `Space`.
-        proxy: a registered proxy or combination, names joined with ``+``, or a function of a `nas.probe.Probe`; None is
-            `DEFAULT_PROXY`.
+        proxy: a name, names joined with ``+``, or a function of a `nas.probe.Probe`; None is `DEFAULT_PROXY`.
         searcher: a registered strategy, or a function ``(space, rng) -> Search``.
         budget: how many architectures are proposed, repeated ones included.
         minimise, maximise: proxies whose numbers are further objectives, for a searcher that takes several.

@@ -204,7 +204,7 @@ def test_interrupted_is_130_and_can_be_continued(nas, monkeypatch, tmp_path):
         return original(self, *arguments)
 
     monkeypatch.setattr(Measurer, "_visit", visit)
-    arguments = ["search", "--budget", "6", "--searcher", "random_search", "--run", "r", *SMALL]
+    arguments = ["search", "--proxy", "gradsign", "--budget", "6", "--searcher", "random_search", "--run", "r", *SMALL]
     code, _, err = nas(*arguments)
     assert (code, err) == (130, "nas: interrupted; the same command continues where it stopped\n")
     assert len((tmp_path / "r" / "trials.jsonl").read_text().splitlines()) == 3
