@@ -82,7 +82,7 @@ def az_trainability(probe: Probe, *, images: Annotated[int, Range(1)] = IMAGES) 
 
 
 az_nas = combination(
-    "az_nas", ("az_expressivity", "az_progressivity", "az_trainability", "flops"), log=True, paper=PAPER, passes=1.3
+    "az_nas", ("az_expressivity", "az_progressivity", "az_trainability", "flops"), log=True, paper=PAPER, passes=0.36
 )
 
 

@@ -63,5 +63,5 @@ def vkdnw(
 
 
 vkdnw_agg = combination(
-    "vkdnw_agg", ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops"), log=True, paper=PAPER, passes=2.2
+    "vkdnw_agg", ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops"), log=True, paper=PAPER, passes=1.7
 )
