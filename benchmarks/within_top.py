@@ -122,8 +122,8 @@ def wins(values: Vector) -> Vector:
     """How many others each cell's scores are significantly above, less how many they are below."""
     total = np.zeros(len(values))
     for i in range(len(values)):
-        p = mannwhitneyu(values[i][:, None], values[i + 1 :].T, alternative="greater").pvalue
-        above, below = p < 0.05, p > 0.95
+        one, others = values[i][:, None], values[i + 1 :].T
+        above, below = (mannwhitneyu(one, others, alternative=way).pvalue < 0.05 for way in ("greater", "less"))
         total[i] += above.sum() - below.sum()
         total[i + 1 :] += below.astype(float) - above
     return total

@@ -37,7 +37,7 @@ from nas.searcher import SEARCHERS, AnySearch, Searcher, SearcherFn, as_searcher
 from nas.space import SPACES, Arch, Space, is_leaf
 
 DEFAULT_PROXY = "nas_rank"
-"""Measured in docs/results.md: no larger a network than needed, and ranks that hold on several spaces."""
+"""Why: docs/results.md, "The default"."""
 RANDOM = "random.jsonl"
 """The trials of random search beside another one."""
 OF_EVALUATIONS = ("evaluate", "table", "target", "epochs", "truth")

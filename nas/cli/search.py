@@ -85,7 +85,7 @@ def maximised(plan: Plan, asked: bool) -> str:
     (first, *others), single = plan.goals, plan.objective.proxies[0]
     makes = "minimising" if not first.text.count("+") and not as_proxy(first.text).larger_is_better else "maximising"
     parts = " + ".join(proxy.name for proxy in plan.objective.proxies)
-    why = "asked for" if asked else f"the default: {parts} by rank, of all that was compared what ranks best here"
+    why = "asked for" if asked else f"the default, chosen on trained networks of five spaces: {parts} by rank"
     further = "".join(f", {goal.sense.removesuffix('e')}ing {goal.text}" for goal in others)
     space = plan.setup.space_name or "a space"
     line = f"{makes} {first.text} ({why}){further}, by {plan.searcher.name} on {space}"

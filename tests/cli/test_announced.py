@@ -12,8 +12,8 @@ from nas.cli.search import maximised
     ("given", "asked", "line"),
     [
         ({}, False,
-         "maximising nas_rank_cells (the default: gradalign_i + dextr_condition + az_expressivity + az_trainability by "
-         "rank, of all that was compared what ranks best here), by evolution on nasbench201"),
+         "maximising nas_rank_cells (the default, chosen on trained networks of five spaces: gradalign_i + "
+         "dextr_condition + az_expressivity + az_trainability by rank), by evolution on nasbench201"),
         ({"proxy": "gradalign_i"}, True,
          "maximising gradalign_i (asked for), by evolution on nasbench201; without a limit it favours the largest "
          "network: --constraint 'params<=…'"),

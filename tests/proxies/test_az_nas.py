@@ -139,3 +139,11 @@ def test_az_expressivity_fails_on_constant_features():
     net = cells("nats:0,0,0,0,0,0", 2, 4)
     with pytest.raises(ProxyFailure, match="features of a block are constant"):
         az_expressivity(Probe(net, torch.randn(4, 3, 8, 8), torch.arange(4) % 3))
+
+
+@pytest.mark.parametrize("proxy", [az_expressivity, az_progressivity, az_trainability])
+def test_of_the_first_images_alone(proxy):
+    probe, _, _ = features_of("residual blocks", 6)
+    few = proxy(Probe(probe.net, probe.images[:3], probe.labels[:3], seed=3))
+    assert float(proxy(probe, images=3)) == pytest.approx(float(few), rel=1e-6)
+    assert float(few) != pytest.approx(float(proxy(probe)), rel=1e-3)
