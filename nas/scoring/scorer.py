@@ -100,7 +100,7 @@ class Scorer:
         self._scores.clear()
 
     def shelved(self, arch: Arch) -> bool:
-        """Whether some score of ``arch`` came from the shelf."""
+        """Whether the scores of ``arch`` came from the shelf: of those that are kept there, none had to be measured."""
         return self.space.canonical(arch) in self._shelved
 
     def knows(self, arch: Arch, proxies: Iterable[Proxy]) -> bool:
@@ -141,6 +141,7 @@ class Scorer:
             if proxy.machine:
                 self.listener(job.arch, proxy, scores[proxy.name])
         if self._shelf is not None and (shared := [proxy for proxy in job.proxies if not proxy.unshared]):
+            self._shelved.discard(job.arch)
             self._shelf.put(job.arch, [(proxy, scores[proxy.name]) for proxy in shared])
 
 
