@@ -35,7 +35,10 @@ def condition(output: Output) -> Tensor | None:
     if next(output.module.children(), None) is not None:
         return None
     value = output.value[0].double()
-    values = torch.linalg.svdvals(value.flatten(1) if value.ndim > 1 else value[:, None])
+    value = value.flatten(1) if value.ndim > 1 else value[:, None]
+    if value.shape[1] > 2 * len(value):  # R of a QR decomposition has the same singular values, and is a square
+        value = torch.linalg.qr(value.T, mode="r").R
+    values = torch.linalg.svdvals(value)
     ratio: Tensor = (values[-1] / values[0]).nan_to_num(nan=0.0, posinf=0.0)
     return ratio
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nas.errors import ProxyError
 from nas.passes.footprint import Footprint
+from nas.passes.intercept import not_intercepted
 from nas.passes.questions import FORWARD, Answer, Event, Pass, Question, Suspension
 from nas.passes.running import Drawn
 from nas.passes.shown import Shown, copied
@@ -115,9 +116,11 @@ class Asked:
         answers: dict[Question, list[Any] | BaseException] = {question: [] for question in questions}
         own = dict.fromkeys(questions, 0.0)
         flags = list if self._footprint is None else self._footprint.flags
+        alone = len(questions) == 1
 
+        @not_intercepted()
         def visit(part: Any, event: Event) -> None:
-            before = Shown(part, flags if event in FORWARD else list)
+            before = Shown(part, None if alone else flags if event in FORWARD else list)
             returned: dict[int, Any] = {}  # by function, which several may have handed over
             for question, (wanted, function) in questions.items():
                 answer, start = answers[question], time.perf_counter()
@@ -132,7 +135,7 @@ class Asked:
                             raise
                         answers[question] = error
                 own[question] += time.perf_counter() - start
-            if (change := before.change(alone=len(questions) == 1)) is not None:
+            if (change := before.change()) is not None:
                 raise ProxyError(f"the proxy changes {change} when it is shown the {event}")
 
         visits: dict[str, Callable[[Any], None]] = {

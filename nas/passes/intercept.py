@@ -7,12 +7,13 @@ used twice as two uses, and it leaves the modules as they are.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, overrides
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
@@ -33,6 +34,18 @@ DIFFERENTIATION = (Tensor.backward, torch.autograd.backward, torch.autograd.grad
 
 Visits = Mapping[str, Callable[[Any], None]]
 """The visitors of a pass, by the kind of what they see."""
+
+
+@contextmanager
+def not_intercepted() -> Iterator[None]:
+    """A context in the middle of a pass for code that is not the network's: its calls of torch go nowhere else."""
+    depth = overrides._len_torch_function_stack()  # type: ignore[attr-defined]
+    modes = [overrides._pop_mode() for _ in range(depth)]  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        for mode in reversed(modes):
+            overrides._push_mode(mode)  # type: ignore[no-untyped-call]
 
 
 class Intercept(TorchFunctionMode):

@@ -67,8 +67,7 @@ class Rectifiers(Dispatch):  # type: ignore[no-untyped-call]
         if x.ndim == 0 or len(x) != self.samples:
             rows = 1 if x.ndim == 0 else len(x)
             raise ValueError(f"a ReLU takes {rows} rows for {self.samples} images: which are whose is not known")
-        with torch._C.DisableTorchFunction():
-            self.visit(positive.flatten(1) if x.ndim > 1 else positive[:, None])
+        self.visit(positive.flatten(1) if x.ndim > 1 else positive[:, None])
 
 
 def _is_zero(*values: Any) -> bool:

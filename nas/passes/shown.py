@@ -40,28 +40,30 @@ class Shown:
     """A record of a part of a pass before functions of several proxies see it, one after the other.
 
     Args:
-        flags: returns what else may not be changed during the pass.
+        flags: returns what else may not be changed during the pass; None where a single function sees the part, which
+            may draw random numbers, too: among others, its draws would depend on theirs.
     """
 
-    def __init__(self, part: Any, flags: Callable[[], Any]) -> None:
+    def __init__(self, part: Any, flags: Callable[[], Any] | None) -> None:
         self._part = part
         self._marks = [Mark(tensor) for tensor in _tensors(part)]
-        self._flags, self._before = flags, flags()
         self._modes = _modes()
-        self._drawn = torch.get_rng_state()
+        self._flags = flags
+        self._before = None if flags is None else (flags(), torch.get_rng_state())
 
-    def change(self, alone: bool) -> str | None:
-        """What has changed since it was recorded, in words. A function that is ``alone`` may draw random numbers; among
-        others, its draws would depend on theirs."""
+    def change(self) -> str | None:
+        """What has changed since it was recorded, in words."""
         marks = [*self._marks, *getattr(self._part, "_marks", ())]
         if not all(mark.stands() for mark in marks):
             return "what it sees, in place,"
         if _modes() != self._modes:
             return "torch's modes"
-        if not alone and self._flags() != self._before:
-            return "the network's modes"
-        if not alone and not torch.equal(torch.get_rng_state(), self._drawn):
-            return "the stream of random numbers"
+        if self._flags is not None and self._before is not None:
+            flags, stream = self._before
+            if self._flags() != flags:
+                return "the network's modes"
+            if not torch.equal(torch.get_rng_state(), stream):
+                return "the stream of random numbers"
         return None
 
 

@@ -23,9 +23,10 @@ from scipy.special import ndtri
 from nas.statistics.ranks import Vector, average_ranks
 
 Matrix = NDArray[np.float64]
-SLOPES, WEIGHTS, NOISES = (1.0, 2.0, 4.0), (0.0, 0.7), (0.3, 0.7)
-"""The grid: of the slope, of τ, and of the noise's standard deviation; chosen by ``benchmarks/evaluate.py``."""
-REST, INTERCEPT = 0.7, 2.0
+SLOPES, WEIGHTS, NOISES = (0.0, 0.5, 1.0), (0.0, 0.7), (0.3, 0.7)
+"""The grid: of the slope, which is zero where the ranking tells nothing among the best, of τ, and of the noise's
+standard deviation; chosen by ``benchmarks/evaluate.py``."""
+REST, INTERCEPT = 0.4, 2.0
 """Standard deviations of the rest and of the intercept."""
 REACH = 3.0
 """The rest's covariance is exp(-3 x) where a share x of the slots differs."""

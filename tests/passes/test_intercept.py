@@ -62,3 +62,21 @@ def test_looks_at_the_flags_are_not_intercepted():
         assert not seen
         assert net[0].weight.requires_grad
         assert seen
+
+
+@pytest.mark.parametrize("ask", ["map_modules", "map_relus", "map_convolutions", "map_blocks", "map_layers"])
+def test_what_a_proxy_calls_in_the_middle_of_a_pass_is_its_own(ask):
+    """Handlers are for the network's calls: in a pass that normalises by the batch, a proxy's own batch norm does as it
+    is told."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    seen = []
+
+    def look(_):
+        ones = torch.ones(2, 1, 3, 3)
+        with Intercept({torch.relu: seen.append}):  # a mode of its own
+            torch.relu(ones)
+        return float(F.batch_norm(ones, torch.zeros(1), torch.ones(1), eps=0.0).sum())
+
+    answers = getattr(Probe(net, torch.randn(6, 3, 8, 8), torch.arange(6) % 3), ask)(look)
+    assert len(seen) == len(answers) > 0
+    assert set(answers) == {18.0}

@@ -43,7 +43,7 @@ def test_beliefs_are_those_of_the_textbook():
         result = believe(pool, places, truths)
     differ = (pool.operations[:, None] != pool.operations[None]).mean(-1)
     weights = tau**2 / 4 * np.eye(4)
-    joint = pool.proxies @ weights @ pool.proxies.T + 0.49 * np.exp(-3 * differ) + 4
+    joint = pool.proxies @ weights @ pool.proxies.T + beliefs.REST**2 * np.exp(-3 * differ) + 4
     inverse = np.linalg.inv(joint[np.ix_(places, places)] + noise**2 * np.eye(3))
     residual = truths - slope * pool.ranking[places]
     assert result.mean == pytest.approx(slope * pool.ranking + joint[:, places] @ inverse @ residual)
@@ -62,7 +62,7 @@ def test_the_grid_is_weighed_by_its_likelihood(monkeypatch):
     monkeypatch.setattr(beliefs, "NOISES", (0.3,))
     differ = (pool.operations[places][:, None] != pool.operations[places][None]).mean(-1)
     own = pool.proxies[places]
-    covariance = 0.49 / 4 * own @ own.T + 0.49 * np.exp(-3 * differ) + 4 + 0.09 * np.eye(4)
+    covariance = 0.49 / 4 * own @ own.T + beliefs.REST**2 * np.exp(-3 * differ) + 4 + 0.09 * np.eye(4)
     likelihoods, means = [], []
     for slope in (1.0, 2.0, 4.0):
         monkeypatch.setattr(beliefs, "SLOPES", (slope,))
