@@ -11,7 +11,7 @@
 validation accuracy of one cell after the other; printed is the test accuracy of the best by validation after 5, 10, 20
 and 50 queries, mean and standard deviation over the seeds. Random search and evolution draw from all 15,625 cells.
 With ``--scores`` the classes and proxies are those of a comparison's folder (`benchmarks.recorded` says how to make
-it): ``own`` are all but the counts, and names joined with ``+`` those.
+it): ``own`` are all but the counts, and names joined with ``+`` those, of a combination its parts.
 
 - ``ranking``: down the sum of log-quantiles.
 - ``robot``: RoBoT (arXiv:2403.07591): Gaussian-process UCB over the weights, in [-1, 1], of a sum of the scaled
@@ -163,7 +163,7 @@ METHODS = {
     "ranking": ranking,
     "robot": robot,
     "linear": with_beliefs(REST=0.0),
-    "operations": with_beliefs(SLOPES=(0.0,), WEIGHTS=(0.0,)),
+    "operations": with_beliefs(SLOPES=(0.0,), TAU=0.0),
     "forest": forest,
     "learned": learned,
 }
@@ -183,7 +183,7 @@ def methods(
     print(" | ".join(f"{valid} ({test}, best {frame[test].max():.2f})" for valid, test in TRUTHS))
     baselines(seeds)
     for name in proxies.split(",") if proxies else sets:
-        members = sets.get(name, tuple(name.split("+")))
+        members = sets.get(name) or tuple(part for one in name.split("+") for part in parts_of(one))
         drawn = [Cells(frame.sample(min(pool, len(frame)), random_state=s), members) for s in range(seeds)]
         for method in only.split(","):
             start, rows = time.process_time(), []
@@ -216,6 +216,11 @@ def halving(pool: int = 3000, seeds: int = 20, scores: Path | None = None) -> No
         for method, found_by in rows.items():
             mean, deviation = np.mean(found_by, 0), np.std(found_by, 0, ddof=1)
             print(f"{name} {method:8} {' '.join(f'{m:.2f}±{d:.2f}' for m, d in zip(mean, deviation, strict=True))}")
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Of a combination its parts, of any other proxy itself."""
+    return (PROXIES[name].parts if name in PROXIES else ()) or (name,)
 
 
 def first(places: Iterator[int]) -> list[int]:

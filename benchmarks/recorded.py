@@ -4,11 +4,14 @@
         --data $NAS_DATA/cifar10_probe.npz --batch-size 16 --workers 2 --run FOLDER \\
         --proxies meco,synflow,dextr_condition,grad_condition,jacov,gradalign_i,gradalign_ii,params,flops
     NAS_DATA=... python -m benchmarks.recorded FOLDER [--proxies nas_rank,gradalign_i] [--budget 1000] [--seeds 5]
+        [--evaluate 20]
 
 What the folder lacks is measured in the same way and kept in the store (``NAS_STORE``). Every seed is another search
 (other first cells, other mutations) over the same initialisation; `nas search` would draw another one with every seed.
 Printed is the test accuracy on CIFAR-10 of the best by score, without a limit and below each of ``--limits`` (millions
-of parameters), how large it is, and what is the best possible there.
+of parameters), how large it is, and what is the best possible there. With ``--evaluate`` the validation accuracies
+after 200 epochs of so many of the cells that were scored are looked up, as ``nas search --evaluate`` chooses them, and
+the test accuracy is that of the best by validation.
 """
 
 from __future__ import annotations
@@ -24,11 +27,14 @@ import pandas as pd
 import typer
 
 from nas import plugins
+from nas.calls.evaluate import Pool, Wanted, evaluate
 from nas.calls.setup import Setup
+from nas.calls.truth import LookedUp
+from nas.data.table import Table
 from nas.proxy import Proxy, ProxyFn
 from nas.runs.loop import Trial, best, run
 from nas.scoring.measurer import Score
-from nas.scoring.objective import Objective, Objectives
+from nas.scoring.objective import Objective, Objectives, resolve
 from nas.scoring.scorer import Scorer
 from nas.searcher import SEARCHERS
 from nas.space import Arch, Space, SpaceWrapper
@@ -111,11 +117,12 @@ def main(
     limits: Annotated[str, typer.Option()] = "0.3,0.6,1.0",
     searcher: str = "evolution",
     batch_size: int = 16,
+    evaluations: Annotated[int, typer.Option("--evaluate")] = 0,
 ) -> None:
     plugins.load()
     with Setup.of(SPACE, {"data": str(data() / "cifar10_probe.npz"), "batch_size": batch_size}) as setup:
         named = {name: setup.named(name) for name in proxies.split(",")}
-        judge(Recorded(folder, setup.scorer()), named, budget, seeds, limits, searcher)
+        judge(Recorded(folder, setup.scorer()), named, budget, seeds, limits, searcher, evaluations)
 
 
 def judge(
@@ -125,8 +132,10 @@ def judge(
     seeds: int,
     limits: str,
     searcher: str,
+    evaluations: int,
 ) -> None:
-    table = pd.read_csv(data() / "nasbench201.csv.gz")
+    lookup = Table(data() / "nasbench201.csv.gz", recorded.space)
+    table, source = lookup.frame, LookedUp(lookup, "cifar10_valid")
     forms = [recorded.space.canonical(recorded.space.parse(text)) for text in table["arch"]]
     accuracy, params = (dict(zip(table["arch"], table[what], strict=True)) for what in ("cifar10_test", "params"))
     size = dict(reversed(list(zip(forms, table["params"], strict=True))))
@@ -135,8 +144,15 @@ def judge(
         print(f"{'no limit' if limit is None else f'params<={limit:g}e6'}: best {own['cifar10_test'].max():.2f}")
         for name, proxy in proxies.items():
             keep = None if limit is None else (lambda form, limit=limit: size[form] <= limit * 1e6)
-            ends = [best(searched(recorded, searcher, proxy, budget, seed, keep=keep)) for seed in range(seeds)]
-            archs = [end.arch for end in ends if end is not None]
+            archs = []
+            for seed in range(seeds):
+                trials = searched(recorded, searcher, proxy, budget, seed, keep=keep)
+                end = best(trials)
+                if evaluations:
+                    pool = Pool.of(trials, recorded.space, resolve(proxy, {})[0], source)
+                    end = evaluate(pool, Wanted(evaluations, 1, source), None, None).winner
+                assert end is not None
+                archs.append(end.arch)
             found = [accuracy[arch] for arch in archs]
             spread = statistics.stdev(found) if len(found) > 1 else 0.0
             print(

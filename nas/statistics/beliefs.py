@@ -4,7 +4,7 @@
 
 with the ranking and the proxies as normal scores among the candidates, and the truths as normal scores among the
 evaluated, so that no scale matters. The weights are N(0, τ² / proxies); the rest is a Gaussian process on the
-operations, whose covariance falls with the share of slots in which two architectures differ. Slope, τ and noise are
+operations, whose covariance falls with the share of slots in which two architectures differ. Slope and noise are
 averaged over a small grid by their marginal likelihood (Rasmussen & Williams 2006, sections 2.7 and 5.2). With no truth
 known this is the ranking; a proxy that is wrong here gets a negative weight; what the architectures have in common
 besides is in the rest.
@@ -13,7 +13,6 @@ besides is in the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +22,12 @@ from scipy.special import ndtri
 from nas.statistics.ranks import Vector, average_ranks
 
 Matrix = NDArray[np.float64]
-SLOPES, WEIGHTS, NOISES = (0.0, 0.5, 1.0), (0.0, 0.7), (0.3, 0.7)
-"""The grid: of the slope, which is zero where the ranking tells nothing among the best, of τ, and of the noise's
-standard deviation; chosen by ``benchmarks/evaluate.py``."""
-REST, INTERCEPT = 0.4, 2.0
-"""Standard deviations of the rest and of the intercept."""
+SLOPES, NOISES = (0.0, 0.5, 1.0), (0.3, 0.7)
+"""The grid: of the slope, which is zero where the ranking tells nothing among the best, and of the noise's standard
+deviation."""
+TAU, REST, INTERCEPT = 0.7, 0.15, 2.0
+"""Standard deviations of the proxies' weights together, of the rest and of the intercept; chosen, as the grid, by
+``benchmarks/evaluate.py``."""
 REACH = 3.0
 """The rest's covariance is exp(-3 x) where a share x of the slots differs."""
 
@@ -77,13 +77,13 @@ def believe(candidates: Candidates, places: Sequence[int], truths: Vector) -> Be
     own = proxies[known] / count  # [known, proxies]
     by_proxies, shares = proxies @ own.T, _shares(ranking, proxies)
     rest = REST**2 * np.exp(-REACH * _difference(operations, known)) + INTERCEPT**2  # [candidates, known]
+    across, shift = TAU**2 * by_proxies + rest, TAU**2 * own.T
+    prior = TAU**2 / count * np.square(proxies).sum(1) + REST**2 + INTERCEPT**2
     results, likelihoods = [], []
-    for tau, noise in product(WEIGHTS, NOISES):
-        across, shift = tau**2 * by_proxies + rest, tau**2 * own.T
+    for noise in NOISES:
         covariance = across[known] + noise**2 * np.eye(len(known))
-        prior = tau**2 / count * np.square(proxies).sum(1) + REST**2 + INTERCEPT**2
         variance = prior - (across * np.linalg.solve(covariance, across.T).T).sum(1)
-        weight_variance = tau**2 / count - (shift * np.linalg.solve(covariance, shift.T).T).sum(1)
+        weight_variance = TAU**2 / count - (shift * np.linalg.solve(covariance, shift.T).T).sum(1)
         for slope in SLOPES:
             residual = truths - slope * ranking[known]
             solved = np.linalg.solve(covariance, residual)

@@ -38,7 +38,7 @@ def test_beliefs_are_those_of_the_textbook():
     places, truths = [3, 11, 25], normal_scores(truth[[3, 11, 25]])
     slope, tau, noise = 2.0, 0.7, 0.3
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("SLOPES", (slope,)), ("WEIGHTS", (tau,)), ("NOISES", (noise,))):
+        for name, value in (("SLOPES", (slope,)), ("TAU", tau), ("NOISES", (noise,))):
             patch.setattr(beliefs, name, value)
         result = believe(pool, places, truths)
     differ = (pool.operations[:, None] != pool.operations[None]).mean(-1)
@@ -58,7 +58,7 @@ def test_beliefs_are_those_of_the_textbook():
 def test_the_grid_is_weighed_by_its_likelihood(monkeypatch):
     pool, truth = candidates(30)
     places, truths = [1, 2, 5, 8], normal_scores(truth[[1, 2, 5, 8]])
-    monkeypatch.setattr(beliefs, "WEIGHTS", (0.7,))
+    monkeypatch.setattr(beliefs, "TAU", 0.7)
     monkeypatch.setattr(beliefs, "NOISES", (0.3,))
     differ = (pool.operations[places][:, None] != pool.operations[places][None]).mean(-1)
     own = pool.proxies[places]
