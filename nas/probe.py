@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Literal
@@ -122,19 +122,25 @@ class Probe(Asked):
         return [real(weight) for weight in weights]
 
     def map_blocks(
-        self, function: Callable[[Block], Any], target: Target = "loss", samples: int | None = None
+        self, function: Callable[[Block], Any], target: Target = "loss", samples: int | Sequence[int] | None = None
     ) -> list[Any]:
         """``function`` of the exact per-sample gradients of each Conv2d and Linear weight that the output depends on.
 
-        They are those of the ``samples`` first images (default: all). Batch norm normalises each sample by itself.
+        They are those of the ``samples`` first images (default: all), or of the images at these places. Batch norm
+        normalises each sample by itself.
         Blocks come in the order of the backward pass, and only one exists at a time; what ``function`` returns is kept.
         See `nas.passes.per_sample.visit_blocks`.
         """
 
-        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
-            visit_blocks(net, images[:samples], labels[:samples], visits["blocks"], target)
+        places = range(self.samples)[:samples] if samples is None or isinstance(samples, int) else samples
+        first = list(places) == list(range(len(places)))
+        chosen = slice(len(places)) if first else list(places)
 
-        answers = self._ask(Pass(f"{target} of {self._number(samples)}", run), "blocks", function)
+        def run(net: nn.Module, images: Tensor, labels: Tensor, visits: Visits) -> None:
+            visit_blocks(net, images[chosen], labels[chosen], visits["blocks"], target)
+
+        which = len(places) if first else f"those at {', '.join(map(str, places))}"
+        answers = self._ask(Pass(f"{target} of {which}", run), "blocks", function)
         if not answers:
             raise ValueError("no convolution of two dimensions and no linear layer lies between input and output")
         return answers

@@ -21,8 +21,9 @@ from nas.registry import Range
 TINY = 1e-300
 """Keeps a direction of length zero at zero."""
 
-IMAGES = 16
-"""They rank as well as 32, 64 or 128: `nas run runs/batch_size.yaml`."""
+IMAGES, PER_CLASS = 16, 4
+"""Four images of each of four classes rank as well as six of each of ten; two of each of ten do not, by .07 of τ:
+``python -m benchmarks.few_images``."""
 
 Direction = Literal["sign", "unit", "raw"]
 
@@ -44,14 +45,14 @@ def gradalign_i(
     with the network; ``mean_per_weight`` divides by the number of weights in the gradients.
 
     Args:
-        images: how many of the minibatch, and as many more as it takes for two of each class, since a single one shows
-            no conflict; all where it has fewer.
-        per_class: sum over classes, as the paper says; False takes the images as one group, which sequences are.
+        images: how many of the minibatch, the first ones of so few classes that there are four of each, since few of a
+            class show little of its conflict; all where it has fewer.
+        per_class: sum over classes, as the paper says; False takes the first images, as one group, which sequences are.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         mean_per_weight: ours.
     """
-    images = _enough(probe, images, per_class)
-    group, sizes = _groups(probe.groups[:images], per_class)
+    chosen = _chosen(probe.groups, images, per_class)
+    group, sizes = _groups(probe.groups[chosen], per_class)
     member = F.one_hot(group, len(sizes)).double()  # [samples, groups]
 
     def products(block: Block) -> Tensor:  # with the signs of the sums, or to find the means in: [samples, …]
@@ -59,7 +60,7 @@ def gradalign_i(
             return block.gram
         return product_of_signs(block.signs, block.sums(group, len(sizes)).sign().to(torch.int8).T)
 
-    blocks = probe.map_blocks(lambda block: (products(block), block.gradients.shape[1]), samples=images)
+    blocks = probe.map_blocks(lambda block: (products(block), block.gradients.shape[1]), samples=chosen)
     alignment: Tensor = sum(product for product, _ in blocks)
     if direction != "sign":
         lengths = alignment.diagonal().sqrt()  # ‖g_i‖
@@ -85,22 +86,22 @@ def gradalign_ii(
         Σ_c log det(D_c D_cᵀ + ε I),   D_c the directions d(g_i) of the samples of class c, one in a row
 
     Args:
-        images: how many of the minibatch, and as many more as it takes for two of each class, since a single one shows
-            no conflict; all where it has fewer.
-        per_class: sum over classes, as the paper says; False takes the images as one group, which sequences are.
+        images: how many of the minibatch, the first ones of so few classes that there are four of each, since few of a
+            class show little of its conflict; all where it has fewer.
+        per_class: sum over classes, as the paper says; False takes the first images, as one group, which sequences are.
         direction: d; ``sign`` as the paper says, ``unit`` divides by the norm, ``raw`` takes the gradient (both ours).
         eps: ε, in units of the Gram matrix (with signs: weights). Where it is zero and two samples of a class have the
             same direction, or depend on each other, there is no score.
     """
     signs = direction == "sign"
-    images = _enough(probe, images, per_class)
-    blocks = probe.map_blocks(lambda block: block.sign_gram if signs else block.gram, samples=images)
+    chosen = _chosen(probe.groups, images, per_class)
+    blocks = probe.map_blocks(lambda block: block.sign_gram if signs else block.gram, samples=chosen)
     gram = torch.stack([block.double() for block in blocks]).sum(0)  # of signs these are whole numbers, so exact
     if direction == "unit":
         norms = gram.diagonal().sqrt().clamp_min(TINY)
         gram = gram / (norms[:, None] * norms)
     gram = gram + eps * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    group, sizes = _groups(probe.groups[:images], per_class)
+    group, sizes = _groups(probe.groups[chosen], per_class)
     members = [torch.nonzero(group == c).flatten() for c in range(len(sizes))]
     rounding = torch.finfo(torch.float64 if signs else blocks[0].dtype).eps
     return torch.stack([log_determinant(gram[m][:, m], rounding) for m in members]).sum()
@@ -117,9 +118,15 @@ def log_determinant(gram: Tensor, rounding: float) -> Tensor:
     return determinant
 
 
-def _enough(probe: Probe, images: int, per_class: bool) -> int:
-    """How many of the first images hold at least ``images``, and two of each class; every prefix is balanced."""
-    return max(images, 2 * len(torch.unique(probe.groups))) if per_class else images
+def _chosen(groups: Tensor, images: int, per_class: bool) -> list[int]:
+    """The places of so many images: the first ones of the first classes that have `PER_CLASS` each among them."""
+    labels = groups.tolist()
+    classes: set[int] = set()
+    for label in dict.fromkeys(labels):
+        if len(classes) >= images // PER_CLASS and sum(map(classes.__contains__, labels)) >= images:
+            break
+        classes.add(label)
+    return [place for place, label in enumerate(labels) if label in classes or not per_class][:images]
 
 
 def _groups(labels: Tensor, per_class: bool) -> tuple[Tensor, Tensor]:

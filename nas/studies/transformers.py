@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -43,7 +43,7 @@ class Part:
     def groups(self) -> Tensor:
         return self.probe.groups
 
-    def map_blocks(self, function: Callable[[Block], Any], samples: int | None = None) -> list[Any]:
+    def map_blocks(self, function: Callable[[Block], Any], samples: Sequence[int] | None = None) -> list[Any]:
         def chosen(block: Block) -> Any:
             return [function(block)] if id(block.weight) in self.weights else []
 

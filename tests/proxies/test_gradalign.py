@@ -45,21 +45,31 @@ def test_gradalign(name, direction, per_class):
     assert float(gradalign_ii(probe, **options)) == pytest.approx(second, rel=1e-6)
 
 
+CHOSEN = {
+    "all of a small minibatch": (list(range(10)) * 2, 20, list(range(20))),
+    "four each of four classes out of ten": (list(range(10)) * 7, 16, [p for p in range(40) if p % 10 < 4]),
+    "of three classes as many": (list(range(3)) * 8, 16, list(range(16))),
+    "more classes where each has few": (list(range(10)) * 2, 16, [*range(8), *range(10, 18)]),
+    "of one class where there are not four each": (list(range(4)) * 6, 3, [0, 4, 8]),
+    "the first ones as one group": (list(range(10)) * 7, 16, list(range(16)), False),
+    "of a minibatch in another order": ([5, 5, 5, 7, 7, 9, 5, 7, 9, 7, 9, 9], 8, [0, 1, 2, 3, 4, 6, 7, 9]),
+}
+"""Labels, how many images, the places that are taken; whether by class."""
+
+
 @pytest.mark.parametrize("proxy", [gradalign_i, gradalign_ii])
-def test_the_first_images_are_as_good_as_a_minibatch_of_them(proxy):
-    space = SPACES["nasbench201"](widths=[2, 4, 8], repeats=1)
-    net = build(space, space.parse("nats:3,1,3,2,0,3"), Task(4))
-    images = torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(24) % 4
-    whole = Probe(net, images, labels)
-    assert proxy(whole).item() == proxy(Probe(net, images[:16], labels[:16])).item()
-    assert proxy(whole, images=24).item() != proxy(whole).item()
-    assert proxy(whole, images=3).item() == proxy(Probe(net, images[:8], labels[:8])).item()  # two of each class
-    assert (
-        proxy(whole, images=3, per_class=False).item()
-        == proxy(Probe(net, images[:3], labels[:3]), per_class=False).item()
-    )
-    assert proxy(whole, images=100).item() == proxy(whole, images=24).item()
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_score_is_that_of_the_images_which_are_taken(name, proxy):
+    numbers, images, places, *per_class = CHOSEN[name]
+    options = {"images": images, "per_class": not per_class}
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)).double()
+    inputs, labels = torch.randn(len(numbers), 3, 8, 8, dtype=torch.float64), torch.tensor(numbers)
+    taken = proxy(Probe(net, inputs[places], labels[places]), per_class=not per_class, images=len(places))
+    assert proxy(Probe(net, inputs, labels), **options).item() == taken.item()
+    others = [place for place in range(len(numbers)) if place not in places]
+    inputs[others] = torch.nan
+    assert proxy(Probe(net, inputs, labels), **options).item() == taken.item()
 
 
 def test_gradalign_by_hand():
