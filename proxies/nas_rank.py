@@ -2,7 +2,7 @@
 
 Chosen on the trained accuracies of 760 architectures of five spaces, by the procedure that `benchmarks/nas_rank.py`
 states and repeats: one for spaces of cells, whose layers lie side by side, one for all else. All parts look at the
-network's own, single initialisation, and at no more than 20 images.
+network's own, single initialisation, and at no more than 16 images.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from nas.statistics.ranks import Vector
 FIRST = "the best of the ranking"
 EXPECTED = "expected to be the best of those left"
 UNSURE = "may be better than expected"
+RANKED = 2
+"""How many come from the ranking before the beliefs have a say."""
 DIGITS = 9
 """Of what choices are compared by, against the largest: what differs less comes of the order of a sum."""
 
@@ -26,7 +28,7 @@ class Choice(NamedTuple):
     Attributes:
         place: of the candidate.
         why: in words.
-        chance: the probability that it is better than all that were evaluated; of the first one nan.
+        chance: the probability that it is better than all that were evaluated; of the first two nan.
     """
 
     place: int
@@ -41,7 +43,7 @@ Evaluation = Generator[list[Choice], list[float], None]
 def evaluation(candidates: Candidates, batch: int = 1, known: Sequence[tuple[int, float]] = ()) -> Evaluation:
     """Bayesian optimisation by expected improvement on `nas.statistics.beliefs.believe`.
 
-    It begins with the best of the ranking. Of several at a time each is chosen as if those before had come out as
+    It begins with the best two of the ranking: one result tells nothing of the order. Of several at a time each is chosen as if those before had come out as
     expected. What failed is not chosen again.
 
     Args:
@@ -66,7 +68,7 @@ def evaluation(candidates: Candidates, batch: int = 1, known: Sequence[tuple[int
 
 def _best(candidates: Candidates, places: Sequence[int], truths: Vector, left: Vector) -> Choice:
     """The candidate, among those left, with the largest expected improvement."""
-    if not places:
+    if len(places) < RANKED:
         return Choice(int(np.argmax(np.where(left, candidates.ranking, -np.inf))), FIRST, np.nan)
     beliefs = believe(candidates, places, truths)
     distance = (beliefs.mean - beliefs.mean[list(places)].max()) / beliefs.deviation
