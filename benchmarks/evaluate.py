@@ -341,6 +341,7 @@ def spaces(folder: Path, seeds: int = 20, queries: int = 20, proxies: str = "gra
             print(f"{space}: no scores in {folder}")
             continue
         frame = with_forms(space, pd.read_csv(folder / f"{space}.csv", dtype={"arch": str}))
+        frame = frame.dropna(subset=[valid, test])  # some modules have no validation accuracy
         places: dict[str, list[float]] = {}
         for seed in range(seeds):
             cells = Cells(frame.sample(frac=0.8, random_state=seed), names)
