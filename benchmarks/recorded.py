@@ -1,8 +1,8 @@
 """Searches of NAS-Bench-201 on scores that were measured once, so that hundreds of them take minutes.
 
     nas compare --space nasbench201 --table $NAS_DATA/nasbench201.csv.gz --target cifar10_test --unique \\
-        --data $NAS_DATA/cifar10_probe.npz --batch-size 16 --workers 2 --run FOLDER \\
-        --proxies meco,synflow,dextr_condition,grad_condition,jacov,gradalign_i,gradalign_ii,params,flops
+        --data $NAS_DATA/cifar10_probe.npz --workers 2 --run FOLDER --proxies \\
+        gradalign_i,gradalign_ii,jacov,naswot,synflow,dextr_condition,az_expressivity,az_trainability,meco,params,flops
     NAS_DATA=... python -m benchmarks.recorded FOLDER [--proxies nas_rank,gradalign_i] [--budget 1000] [--seeds 5]
         [--evaluate 20]
 
@@ -116,7 +116,7 @@ def main(
     seeds: int = 5,
     limits: Annotated[str, typer.Option()] = "0.3,0.6,1.0",
     searcher: str = "evolution",
-    batch_size: int = 16,
+    batch_size: int = 64,
     evaluations: Annotated[int, typer.Option("--evaluate")] = 0,
 ) -> None:
     plugins.load()
