@@ -43,8 +43,8 @@ Evaluation = Generator[list[Choice], list[float], None]
 def evaluation(candidates: Candidates, batch: int = 1, known: Sequence[tuple[int, float]] = ()) -> Evaluation:
     """Bayesian optimisation by expected improvement on `nas.statistics.beliefs.believe`.
 
-    It begins with the best two of the ranking: one result tells nothing of the order. Of several at a time each is chosen as if those before had come out as
-    expected. What failed is not chosen again.
+    It begins with the best two of the ranking: a single result tells nothing of the order. Of several at a time each is
+    chosen as if those before had come out as expected. What failed is not chosen again.
 
     Args:
         batch: how many are evaluated at a time.
