@@ -285,6 +285,7 @@ def verdicts(
 
 
 def judge(scores: pd.DataFrame, truth: pd.Series, draws: int, counts: str) -> None:
+    scores = scores.loc[:, scores.nunique() > 1]  # what is the same everywhere, or always fails, ranks nothing
     true = {name: kendall(scores[name].to_numpy(float), truth.to_numpy(float)) for name in scores}
     print("true τ:", ", ".join(f"{name} {tau:.3f}" for name, tau in sorted(true.items(), key=lambda i: -i[1])))
     rng = np.random.default_rng(0)
@@ -328,6 +329,8 @@ def settled(scores: pd.DataFrame, truth: pd.Series, one: str, other: str) -> boo
 QUERIED = {
     "nasbench101": ("cifar10_valid", "cifar10_test"), "nats_sss": ("cifar10_test", "cifar10_test"),
     "nasbench_macro": ("cifar10_test", "cifar10_test"), "darts": ("cifar10_valid", "cifar10_valid"),
+    "transnas_micro": ("class_object_valid", "class_object_valid"), "autoformer": ("c100_base_acc", "c100_base_acc"),
+    "nasbench_bert": ("glue", "glue"),
 }  # fmt: skip
 """What is asked for, and what the result is judged by; tables with one column have but that."""
 
